@@ -1,0 +1,1 @@
+//! The sequence family has no composites.

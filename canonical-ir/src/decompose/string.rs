@@ -1,0 +1,1 @@
+//! The string family has no composites.

@@ -1,0 +1,1 @@
+//! Integer values known in terms of sizes.
