@@ -1,0 +1,1 @@
+//! Decomposes what a target lacks.
