@@ -600,3 +600,87 @@ mod reduce {
         assert_eq!(values(&run(squares, &[x])), [25, 169]);
     }
 }
+
+mod activation {
+    use super::*;
+    use airconv_ir::attr::Float;
+
+    #[test]
+    fn relative_precision_is_kept() {
+        let x = f32s(&[5], &[-20.0, -1e-4, 0.0, 3.0, 100.0]);
+        let xs = [x];
+        let softplus = [
+            2.061153620314381e-09,
+            0.6930971818112084,
+            0.6931471805599453,
+            3.048587351573742,
+            100.,
+        ];
+        near(&run(Softplus {}, &xs), &softplus, 3e-7);
+        let mish = [-4.122307240628762e-8, -5.9996798468438774e-5, 0.0, 2.986535004967957, 100.0];
+        near(&run(Mish {}, &xs), &mish, 1e-6);
+        let elu = [-0.9999999979388464, -9.999499764070263e-5, 0.0, 3.0, 100.0];
+        near(&run(Elu { alpha: Float(1.0) }, &xs), &elu, 3e-7);
+        let swish = [-4.122307236380407e-8, -4.999749873702215e-5, 0.0, 2.8577223804672998, 100.0];
+        near(&run(Swish { alpha: Float(1.0) }, &xs), &swish, 3e-7);
+    }
+
+    #[test]
+    fn celu_and_selu() {
+        let x = f32s(&[3], &[-2.0, 0.0, 2.0]);
+        let celu = run(Celu { alpha: Float(2.0) }, &[x.clone()]);
+        near(&celu, &[-1.2642411176571153, 0.0, 2.0], 3e-7);
+        let selu = Selu { alpha: Float(1.67326319), gamma: Float(1.05070102) };
+        near(&run(selu, &[x]), &[-1.5201665, 0.0, 2.10140204], 1e-6);
+    }
+
+    #[test]
+    fn gelus() {
+        let x = f32s(&[4], &[-1.0, 0.0, 0.5, 3.0]);
+        let exact = [-0.15865525393145707, 0.0, 0.34573123063700656, 2.99595030590511];
+        let op = Gelu { approximate: GeluKind::Exact };
+        near(&run(op, &[x.clone()]), &exact, 1e-6);
+        let tanh = [-0.15880800939172324, 0.0, 0.34571400982514394, 2.996362607918227];
+        let op = Gelu { approximate: GeluKind::Tanh };
+        near(&run(op, &[x.clone()]), &tanh, 1e-6);
+        let shifted = f32s(&[1, 4], &[-2.0, -1.0, -0.5, 2.0]);
+        let bias = f32s(&[4], &[1.0; 4]);
+        near(&run(BiasGelu {}, &[shifted.clone(), bias.clone()]), &exact, 1e-6);
+        near(&run(FastGelu {}, &[shifted, bias]), &tanh, 1e-6);
+    }
+
+    #[test]
+    fn piecewise_linear_ones() {
+        let x = f32s(&[5], &[-3.5, -0.5, 0.0, 0.5, 3.5]);
+        let xs = [x.clone()];
+        near(&run(LeakyRelu { alpha: Float(0.5) }, &xs), &[-1.75, -0.25, 0., 0.5, 3.5], 0.0);
+        let op = HardSigmoid { alpha: Float(0.25), beta: Float(0.5) };
+        near(&run(op, &xs), &[0.0, 0.375, 0.5, 0.625, 1.0], 0.0);
+        let want = [0.0, -0.20833333, 0.0, 0.29166667, 3.5];
+        near(&run(HardSwish {}, &xs), &want, 1e-6);
+        let op = Shrink { bias: Float(1.5), lambd: Float(0.5) };
+        near(&run(op.clone(), &xs), &[-2.0, 0.0, 0.0, 0.0, 2.0], 0.0);
+        assert_eq!(values(&run(op, &[ints(DType::I8, &[3], &[-2, 0, 2])])), [0, 0, 0]);
+        near(&run(ThresholdedRelu { alpha: Float(0.5) }, &xs), &[0., 0., 0., 0., 3.5], 0.0);
+        near(&run(Softsign {}, &[f32s(&[2], &[-1.0, 3.0])]), &[-0.5, 0.75], 0.0);
+        let slope = f32s(&[2, 1], &[2.0, 3.0]);
+        let x = f32s(&[1, 2, 2], &[-1.0, 1.0, -1.0, 1.0]);
+        near(&run(Prelu {}, &[x, slope]), &[-2.0, 1.0, -3.0, 1.0], 0.0);
+        assert_eq!(values(&run(Relu {}, &[ints(DType::I8, &[2], &[-2, 2])])), [0, 2]);
+    }
+
+    #[test]
+    fn slopes_do_not_widen_x() {
+        let x = f32s(&[2], &[1.0, 2.0]);
+        assert!(try_op(Prelu {}, &[x.clone(), f32s(&[1, 2], &[1.0, 1.0])]).is_err());
+        assert!(try_op(Prelu {}, &[x, f32s(&[3], &[1.0; 3])]).is_err());
+    }
+
+    #[test]
+    fn narrow_floats_round_once() {
+        let x = Array::from_f64s(DType::BF16, vec![2], &[-1.5, 2.0]).unwrap();
+        let y = run(Sigmoid {}, &[x]);
+        assert_eq!(y.dtype, DType::BF16);
+        near(&y, &[0.1826171875, 0.87890625], 0.0);
+    }
+}
