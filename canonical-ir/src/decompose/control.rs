@@ -5,7 +5,7 @@ use crate::copy::inline_region;
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::entity::{RegionId, ValueId};
-use crate::infer::{infer, InferError};
+use crate::infer::{InferError, infer};
 use crate::module::Operands;
 use crate::op::*;
 use crate::types::{TensorType, Type};
@@ -180,7 +180,8 @@ pub fn sequence_map(cx: &mut DecomposeCx<'_, '_>, op: &SequenceMap) -> Decompose
         let Some(dtype) = dtype else {
             return cx.unsupported("an element of a result is not a tensor");
         };
-        let node = cx.b.typed_node(SequenceEmpty { dtype }.into(), &[], vec![kind.clone()], &[true]);
+        let node =
+            cx.b.typed_node(SequenceEmpty { dtype }.into(), &[], vec![kind.clone()], &[true]);
         let Some(value) = cx.b.f().nodes[node].result(0) else {
             return cx.unsupported("a sequence without a value");
         };

@@ -328,8 +328,7 @@ pub fn loop_(cx: &InferCx<'_>, op: &Loop) -> InferResult {
     if let Some(ty) = cx.opt(0) {
         let holds = match ty {
             Type::Tensor(t) => {
-                t.dtype.is_integer()
-                    && t.shape.iter().all(|d| d.as_known().is_none_or(|n| n == 1))
+                t.dtype.is_integer() && t.shape.iter().all(|d| d.as_known().is_none_or(|n| n == 1))
             }
             Type::Unranked(d) => d.is_integer(),
             Type::Unknown => true,

@@ -145,7 +145,9 @@ fn empty_stack(
         }
     };
     let mut shape = vec![0usize];
-    shape.extend(dims.iter().map(|d: &Dim| cx.dim(d).map_or(0, |n| usize::try_from(n).unwrap_or(0))));
+    shape.extend(
+        dims.iter().map(|d: &Dim| cx.dim(d).map_or(0, |n| usize::try_from(n).unwrap_or(0))),
+    );
     checked_numel(&shape)?;
     Ok(Array::zeros(dtype, shape)?.into())
 }
