@@ -300,7 +300,7 @@ fn assert_fails_with_its_message() {
     let y = b.emit(Assert { message: "too short".to_owned() }, &[c, x]).unwrap();
     outputs(&mut b, &[y]);
     let x = i64s(&[], &[4]);
-    assert_eq!(run(&m, &[("c", bools(true)), ("x", x.clone())]), [x.clone()]);
+    assert_eq!(run(&m, &[("c", bools(true)), ("x", x.clone())]), std::slice::from_ref(&x));
     let failed = try_run(&m, &[("c", bools(false)), ("x", x)]).unwrap_err();
     assert_eq!(*failed.root(), EvalError::Failed("too short".to_owned()));
 }

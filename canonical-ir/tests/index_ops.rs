@@ -102,7 +102,7 @@ fn scatter_nd_combines_in_the_dtype() {
 fn top_k_prefers_the_lower_position_and_counts_nan_as_greatest() {
     let x = f32s(&[5], &[1.0, f32::NAN, 3.0, 3.0, -0.0]);
     let top = |largest| TopK { k: Dim::Known(3), axis: 0, largest, sorted: true };
-    is(&run(top(true), &[x.clone()])[1], &[3], &[1, 2, 3]);
+    is(&run(top(true), std::slice::from_ref(&x))[1], &[3], &[1, 2, 3]);
     is(&run(top(false), &[x])[1], &[3], &[4, 0, 2]);
     let m = iota(&[2, 3]);
     let out = run(TopK { k: Dim::Known(1), axis: 0, largest: true, sorted: true }, &[m]);
@@ -120,7 +120,7 @@ fn nonzero_lists_columns_of_positions() {
 #[test]
 fn unique_in_both_orders() {
     let x = f32s(&[2, 3], &[2.0, 1.0, 1.0, 3.0, f32::NAN, f32::NAN]);
-    let out = run(Unique { axis: None, sorted: true }, &[x.clone()]);
+    let out = run(Unique { axis: None, sorted: true }, std::slice::from_ref(&x));
     assert_eq!(out[0].to_f64s().unwrap()[..3], [1.0, 2.0, 3.0]);
     is(&out[1], &[4], &[1, 0, 3, 4]);
     is(&out[2], &[6], &[1, 0, 0, 2, 3, 3]);

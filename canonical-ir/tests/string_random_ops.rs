@@ -61,7 +61,7 @@ fn words_are_dropped_and_change_case() {
         locale: String::new(),
     };
     let x = strs(&[1, 3], &["monday", "Monday", "stra\u{df}e"]);
-    let y = run(op(CaseChange::Upper, true), &[x.clone()]).remove(0);
+    let y = run(op(CaseChange::Upper, true), std::slice::from_ref(&x)).remove(0);
     assert_eq!(
         (y.shape.as_slice(), texts(&y)),
         (&[1, 2][..], vec!["MONDAY".into(), "STRASSE".into()])
