@@ -1,5 +1,6 @@
 //! Adds nodes to a region, with types inferred.
 
+mod inline;
 mod sugar;
 
 use std::sync::Arc;
