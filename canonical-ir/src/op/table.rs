@@ -1666,7 +1666,7 @@ op_table! {
             /// Elsewhere.
             else_branch: RegionId,
         }
-        /// Runs a region repeatedly. Operands after the first two are `carried` initial values, then captures. The region takes the i64 iteration number, the bool condition, the carried values and the captures; it gives the next condition, the carried values and one element per stacked output. Results are the final carried values and the stacked outputs with a new first axis.
+        /// Runs a region repeatedly. Operands after the first two are `carried` initial values, then captures. The region takes the i64 iteration number, the bool condition, the carried values and the captures; it gives the next condition, the carried values and one element per stacked output. Results are the final carried values and the stacked outputs with a new first axis. A carried value may start as an optional of what the body gives; if the body never runs it has to hold an element.
         Loop loop_ core 1 MayFail "trip_count?, condition?, values*" -> "results*" {
             /// The body.
             body: RegionId,
