@@ -109,11 +109,16 @@ fn top_k(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
 
 fn nonzero(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let Op::Nonzero(_) = op else { return other_op(op) };
-    if cx.tensor_ty(0)?.rank() == 0 {
-        return Refuse::because("ONNX counts a scalar as a vector of one element");
-    }
     let x = cx.x(0)?;
-    cx.emit("NonZero", &[x], Vec::new())
+    if cx.tensor_ty(0)?.rank() > 0 {
+        return cx.emit("NonZero", &[x], Vec::new());
+    }
+    // ONNX counts a scalar as a vector of one element: its row of positions is left out.
+    let dtype = cx.tensor_ty(0)?.dtype;
+    let (zero, one) = (cx.ints(&[0])?, cx.ints(&[1])?);
+    let x = cx.temp("Reshape", &[x, one], Vec::new(), dtype)?;
+    let found = cx.temp("NonZero", &[x], Vec::new(), DType::I64)?;
+    cx.emit("Slice", &[found, zero.clone(), zero.clone(), zero], Vec::new())
 }
 
 fn unique(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
@@ -132,7 +137,20 @@ fn compress(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
 
 fn one_hot(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let Op::OneHot(o) = op else { return other_op(op) };
-    let inputs = [cx.x(0)?, cx.dim_scalar(&o.depth)?, cx.x(1)?];
+    let dtype = |slot| cx.ty(slot).and_then(|t| t.dtype());
+    // The combinations that ONNX Runtime has.
+    let float = matches!(
+        (dtype(0), dtype(1)),
+        (Some(DType::F32 | DType::I32), Some(DType::F32)) | (Some(DType::I64), Some(DType::I32))
+    );
+    let mut depth = cx.dim_scalar(&o.depth)?;
+    if float {
+        depth = match o.depth.as_known() {
+            Some(d) => cx.scalar(DType::F32, d as f64)?,
+            None => cx.temp("Cast", &[depth], vec![attr::dtype("to", DType::F32)], DType::F32)?,
+        };
+    }
+    let inputs = [cx.x(0)?, depth, cx.x(1)?];
     cx.emit("OneHot", &inputs, vec![attr::int("axis", o.axis)])
 }
 

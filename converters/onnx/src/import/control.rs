@@ -3,12 +3,13 @@
 
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
-use airconv_api::ir::entity::ValueId;
+use airconv_api::ir::entity::{RegionId, ValueId};
 use airconv_api::ir::op::{If, Loop, OpKind, Scan, SequenceMap};
 use airconv_api::ir::types::{TensorType, Type};
 
 use super::node::{NodeCx, Outcome, Stop};
 use super::rules::ImportRule;
+use super::types::UNNAMED;
 
 pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("If", 1, &[OpKind::If], if_),
@@ -30,12 +31,27 @@ fn if_(cx: &mut NodeCx<'_, '_>) -> Outcome {
 /// `Loop`: the body takes iteration, condition and carried values.
 fn loop_(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let carried = cx.inputs_from(2)?;
-    let mut params = vec![
-        Type::Tensor(TensorType::scalar(DType::I64)),
-        Type::Tensor(TensorType::scalar(DType::Bool)),
-    ];
-    params.extend(carried.iter().map(|&v| changing(cx.ty(v))));
-    let body = cx.body("body", &params)?;
+    let carried_types: Vec<Type> = carried.iter().map(|&v| cx.ty(v).clone()).collect();
+    let mut ranks_stay = true;
+    let body = loop {
+        let mut params = vec![
+            Type::Tensor(TensorType::scalar(DType::I64)),
+            Type::Tensor(TensorType::scalar(DType::Bool)),
+        ];
+        for (i, ty) in carried_types.iter().enumerate() {
+            let declared = cx.declares_rank("body", 2 + i)?;
+            params.push(match changing(ty) {
+                Type::Unranked(_) if ranks_stay && !declared => resized(cx, ty),
+                other => other,
+            });
+        }
+        let body = cx.body("body", &params)?;
+        if !ranks_stay || keeps_ranks(cx, body.region, &carried_types) {
+            break body;
+        }
+        // The body makes values of another rank; it is read again without a rank.
+        ranks_stay = false;
+    };
     let bodies = [body];
     let captures = cx.unite_captures(&bodies);
     let [body] = bodies.map(|b| b.region);
@@ -56,6 +72,28 @@ fn changing(ty: &Type) -> Type {
         | Type::Map(..)
         | Type::Unknown => ty.clone(),
     }
+}
+
+/// The type with a size of its own on each axis.
+fn resized(cx: &mut NodeCx<'_, '_>, ty: &Type) -> Type {
+    let mut b = cx.b();
+    match ty {
+        Type::Tensor(t) => {
+            let fresh = |_| b.fresh_dim("carried", Some(UNNAMED.to_owned()));
+            Type::tensor(t.dtype, (0..t.rank()).map(fresh))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether the carried results of a loop's body have the ranks that they started with.
+fn keeps_ranks(cx: &NodeCx<'_, '_>, body: RegionId, carried: &[Type]) -> bool {
+    let ranks = cx.body_output_ranks(body);
+    carried.iter().zip(ranks.iter().skip(1)).all(|(ty, rank)| match (ty, rank) {
+        (Type::Tensor(t), Ok(rank)) => t.rank() == *rank,
+        (Type::Tensor(_), Err(_)) => false,
+        _ => true,
+    })
 }
 
 /// `Scan` of opset 9 and later: states, then slices of the scanned inputs.
@@ -179,11 +217,18 @@ fn sequence_map(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let params: Vec<Type> = values
         .iter()
         .map(|&v| match cx.ty(v) {
-            Type::Sequence(element) => match &**element {
-                Type::Tensor(t) if t.shape.contains(&Dim::Any) => Type::Unranked(t.dtype),
-                element => element.clone(),
-            },
+            Type::Sequence(element) => (**element).clone(),
             other => other.clone(),
+        })
+        .collect();
+    let mut b = cx.b();
+    let params: Vec<Type> = params
+        .iter()
+        .map(|ty| {
+            ty.map_dims(&mut |d| match d {
+                Dim::Any => b.fresh_dim("element", Some(UNNAMED.to_owned())),
+                known => known.clone(),
+            })
         })
         .collect();
     let bodies = [cx.body("body", &params)?];

@@ -97,8 +97,7 @@ fn one_hot(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let axis = cx.axis(cx.int("axis", -1)?, cx.rank(0)? + 1)?;
     let (indices, values) = (cx.input(0)?, cx.input(2)?);
     let depth = if cx.dtype(1)?.is_float() {
-        let given = cx.need_array(1, "the depth")?.to_f64s();
-        match given.as_deref() {
+        match cx.need_array(1, "the depth")?.to_f64s().as_deref() {
             Some(&[d]) => Dim::Known(d as i64),
             _ => return cx.invalid("the depth is not one number"),
         }
