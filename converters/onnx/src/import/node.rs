@@ -454,6 +454,15 @@ impl NodeCx<'_, '_> {
         let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
         Ok(a.and_then(|a| a.g.as_deref()).map_or(0, |g| g.input.len()))
     }
+    /// Whether a subgraph attribute declares the rank of one of its inputs.
+    pub fn declares_rank(&self, name: &str, input: usize) -> Result<bool, Stop> {
+        use crate::proto::attribute_proto::AttributeType;
+        use crate::proto::type_proto::Value;
+        let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
+        let info = a.and_then(|a| a.g.as_deref()).and_then(|g| g.input.get(input));
+        let ty = info.and_then(|i| i.r#type.as_ref()).and_then(|t| t.value.as_ref());
+        Ok(matches!(ty, Some(Value::TensorType(t)) if t.shape.is_some()))
+    }
     /// The captures of several bodies as one list that all of them take in its order.
     pub fn unite_captures(&mut self, bodies: &[super::graph::Body]) -> Vec<ValueId> {
         let mut all: Vec<ValueId> = Vec::new();
