@@ -3,6 +3,7 @@
 pub mod dtype;
 pub mod mirror;
 pub mod mirrors;
+pub mod schema;
 
 /// The domain of the standard operators.
 pub const ONNX: &str = "";

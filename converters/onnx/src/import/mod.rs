@@ -46,6 +46,7 @@ use crate::external::ExternalFiles;
 use crate::proto::{FunctionProto, ModelProto};
 
 pub use rules::{ImportRule, all_rules};
+pub(crate) use types::UNNAMED;
 
 /// The state of one reading.
 pub(crate) struct Importer<'p> {
