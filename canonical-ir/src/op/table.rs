@@ -1119,7 +1119,7 @@ op_table! {
     }
 
     attention {
-        /// Scaled dot-product attention as ONNX Attention (opset 23, 24): grouped heads, mask, causal, cache, soft cap.
+        /// Scaled dot-product attention as ONNX Attention (opset 23, 24): grouped heads, mask, causal, cache, soft cap. A mask that is shorter than the keys is filled up with -inf; a row that is masked throughout gives NaN.
         Attention attention composite 1 Pure
         "q, k, v, mask?, past_key?, past_value?, nonpad_kv_seqlen?"
         -> "y, present_key?, present_value?, qk?" {
@@ -1135,10 +1135,10 @@ op_table! {
             softcap: Float = Float(0.0),
             /// The dtype of the softmax; that of q when absent.
             softmax_precision: Option<DType> = None,
-            /// Which scores `qk` holds: 0 raw, 1 masked, 2 capped, 3 after the softmax.
+            /// Which scores `qk` holds: 0 raw, 1 capped, 2 capped and masked, 3 after the softmax.
             qk_mode: i64 = 0,
         }
-        /// Rotary position embedding as ONNX RotaryEmbedding (opset 23).
+        /// Rotary position embedding as ONNX RotaryEmbedding (opset 23). Position ids are [batch, sequence], or one element: the position of the first step.
         RotaryEmbedding rotary_embedding composite 1 MayFail "x, cos, sin, position_ids?" -> "y" {
             /// Whether pairs are neighbours rather than halves.
             interleaved: bool = false,
@@ -1161,18 +1161,18 @@ op_table! {
             /// A hint of how many steps to process together.
             chunk_size: i64 = 64,
         }
-        /// Attention whose scores and probabilities are changed by regions, as ONNX FlexAttention.
+        /// Attention whose scores and probabilities are changed by regions, as ONNX FlexAttention. Each region takes a tensor of rank 4, then all captures, and gives a tensor of the same type.
         FlexAttention flex_attention composite 1 Pure "q, k, v, captures*" -> "y" {
             /// Factor of the scores; 1 / sqrt(head size) when absent.
             scale: Option<Float> = None,
-            /// The dtype of the softmax; that of q when absent.
+            /// The dtype of scores and probabilities; f64 for operands of f64, else f32, when absent.
             softmax_precision: Option<DType> = None,
             /// From scores to scores.
             score_mod: Option<RegionId> = None,
             /// From probabilities to probabilities.
             prob_mod: Option<RegionId> = None,
         }
-        /// Multi-head attention of com.microsoft on separate rank-3 q, k, v.
+        /// Multi-head attention of com.microsoft: q, k and v of rank 3 (k and v also of rank 4, heads first), or packed as [batch, sequence, heads, 3, size], or k and v packed as [batch, sequence, heads, 2, size].
         MultiHeadAttention multi_head_attention composite 1 Pure
         "q, k?, v?, bias?, key_padding_mask?, attention_bias?, past_key?, past_value?"
         -> "y, present_key?, present_value?" {
