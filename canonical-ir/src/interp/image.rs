@@ -28,8 +28,7 @@ impl Corners {
 
     /// Whether the overlap, as a part of the union, is above a threshold.
     fn overlaps(&self, other: &Self, threshold: f32) -> bool {
-        let side =
-            |i: usize| self.high[i].min(other.high[i]) - self.low[i].max(other.low[i]);
+        let side = |i: usize| self.high[i].min(other.high[i]) - self.low[i].max(other.low[i]);
         let (a, b) = (side(0), side(1));
         if a <= 0.0 || b <= 0.0 {
             return false;

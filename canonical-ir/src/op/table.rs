@@ -1894,7 +1894,7 @@ op_table! {
             /// NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT.
             post_transform: String = "NONE".to_owned(),
         }
-        /// Rows divided by their greatest magnitude (MAX), sum of magnitudes (L1) or norm (L2).
+        /// Rows divided by their greatest element (MAX), sum of magnitudes (L1) or norm (L2), as f32; a row whose divisor is 0 stays.
         Normalizer normalizer composite 1 Pure "x" -> "y" {
             /// MAX, L1 or L2.
             norm: String = "MAX".to_owned(),

@@ -117,8 +117,7 @@ fn plan(
     let mut out = Vec::new();
     let policy = op.scales.is_empty() && op.aspect != AspectPolicy::Stretch;
     let kept = if policy { kept_aspect(&inputs, &op.sizes, op.aspect) } else { None };
-    let shared =
-        if policy && kept.is_none() { Some(shared_scale(cx, op, &inputs)?) } else { None };
+    let shared = if policy && kept.is_none() { Some(shared_scale(cx, op, &inputs)?) } else { None };
     for (k, (&axis, input)) in axes.iter().zip(&inputs).enumerate() {
         let (output, scale) = match (scales.get(k), op.sizes.get(k)) {
             (Some(&s), _) => {
@@ -286,9 +285,7 @@ fn in_graph(
     }
     let (x, offsets): (_, &[f64]) = match op.mode {
         ResizeMode::Cubic => (x, &[-1.0, 0.0, 1.0, 2.0]),
-        ResizeMode::Linear | ResizeMode::Nearest => {
-            (super::limit(cx, x, zero, last)?, &[0.0, 1.0])
-        }
+        ResizeMode::Linear | ResizeMode::Nearest => (super::limit(cx, x, zero, last)?, &[0.0, 1.0]),
     };
     let floor = cx.b.floor(x)?;
     let part = cx.b.sub(x, floor)?;
@@ -461,11 +458,8 @@ fn stretched(
     let one = cx.b.scalar(DType::F32, 1.0)?;
     let stretch = cx.b.div(one, scale)?;
     let stretch = cx.b.max(stretch, one)?;
-    let support = if op.mode == ResizeMode::Cubic {
-        cx.b.mul_const(stretch, 2.0)?
-    } else {
-        stretch
-    };
+    let support =
+        if op.mode == ResizeMode::Cubic { cx.b.mul_const(stretch, 2.0)? } else { stretch };
     // Pixels from floor(x - support + 1) on, up to but without floor(x + support + 1).
     let first = cx.b.sub(x, support)?;
     let first = cx.b.add_const(first, 1.0)?;
