@@ -19,4 +19,5 @@ pub mod module;
 pub mod op;
 pub mod tensor;
 pub mod types;
+pub mod verify;
 pub mod visit;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use smallvec::SmallVec;
 
 use crate::dim::{Dim, Range};
@@ -61,7 +62,7 @@ pub struct Function {
     /// The name, unique in the module.
     pub name: String,
     /// Symbolic sizes.
-    pub symbols: Arena<SymbolId, Symbol>,
+    pub symbols: Symbols,
     /// One per parameter of the entry region.
     pub inputs: Vec<Input>,
     /// One per result of the entry region.
@@ -91,6 +92,70 @@ pub struct Symbol {
     pub range: Range,
     /// Where it comes from, when it is not the size of an input axis.
     pub why: Option<String>,
+}
+
+/// The symbols of a function, found by id and by name.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Symbols {
+    arena: Arena<SymbolId, Symbol>,
+    by_name: FxHashMap<String, SymbolId>,
+}
+
+impl Symbols {
+    /// Adds a symbol. Of two with one name the first is found by it.
+    pub fn push(&mut self, symbol: Symbol) -> SymbolId {
+        let name = symbol.name.clone();
+        let id = self.arena.push(symbol);
+        self.by_name.entry(name).or_insert(id);
+        id
+    }
+    /// The symbol of this name.
+    pub fn named(&self, name: &str) -> Option<SymbolId> {
+        self.by_name.get(name).copied()
+    }
+    /// The number of symbols.
+    pub fn len(&self) -> usize {
+        self.arena.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.arena.is_empty()
+    }
+    /// The symbol, if the id is in range.
+    pub fn get(&self, id: SymbolId) -> Option<&Symbol> {
+        self.arena.get(id)
+    }
+    /// All symbols with their ids, in order of id.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (SymbolId, &Symbol)> + ExactSizeIterator {
+        self.arena.iter()
+    }
+    /// All symbols in order of id.
+    pub fn values(&self) -> std::slice::Iter<'_, Symbol> {
+        self.arena.values()
+    }
+    /// Narrows the range of a symbol.
+    pub fn set_range(&mut self, id: SymbolId, range: Range) {
+        if let Some(s) = self.arena.get_mut(id) {
+            s.range = range;
+        }
+    }
+}
+
+impl std::ops::Index<SymbolId> for Symbols {
+    type Output = Symbol;
+    fn index(&self, id: SymbolId) -> &Symbol {
+        &self.arena[id]
+    }
+}
+
+impl FromIterator<Symbol> for Symbols {
+    fn from_iter<I: IntoIterator<Item = Symbol>>(iter: I) -> Self {
+        let mut out = Self::default();
+        for symbol in iter {
+            out.push(symbol);
+        }
+        out
+    }
 }
 
 /// A named input of a function.
@@ -314,6 +379,13 @@ impl Function {
         self.regions[region].params.push(value);
         value
     }
+    /// Puts the parameters of a region in this order, which is a permutation of them.
+    pub fn order_params(&mut self, region: RegionId, order: Vec<ValueId>) {
+        for (index, &value) in order.iter().enumerate() {
+            self.values[value].def = Def::Param { region, index: index as u32 };
+        }
+        self.regions[region].params = order;
+    }
     /// Adds an input.
     pub fn add_input(&mut self, name: &str, ty: Type, role: InputRole) -> ValueId {
         self.inputs.push(Input { name: name.to_owned(), role });
@@ -354,23 +426,18 @@ impl Function {
     }
     /// A fresh symbol whose name starts with `hint`.
     pub fn add_symbol(&mut self, hint: &str, range: Range, why: Option<String>) -> SymbolId {
-        let taken = |name: &str, f: &Self| f.symbols.values().any(|s| s.name == name);
-        let mut name = if hint.is_empty() { "n".to_owned() } else { hint.to_owned() };
-        if hint.is_empty() || taken(&name, self) {
-            // The count of symbols makes a first guess that is nearly always free.
-            let mut i = self.symbols.len();
-            let stem = if hint.is_empty() { "n" } else { hint };
+        let stem = if hint.is_empty() { "n" } else { hint };
+        let mut name = stem.to_owned();
+        let mut i = self.symbols.len();
+        while self.symbols.named(&name).is_some() {
             name = format!("{stem}_{i}");
-            while taken(&name, self) {
-                i += 1;
-                name = format!("{stem}_{i}");
-            }
+            i += 1;
         }
         self.symbols.push(Symbol { name, range, why })
     }
     /// The symbol of this name.
     pub fn symbol_named(&self, name: &str) -> Option<SymbolId> {
-        self.symbols.iter().find(|(_, s)| s.name == name).map(|(id, _)| id)
+        self.symbols.named(name)
     }
     /// The range of a symbol.
     pub fn symbol_range(&self, id: SymbolId) -> Range {

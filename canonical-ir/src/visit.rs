@@ -86,3 +86,11 @@ pub fn walk_region(f: &Function, region: RegionId, visit: &mut dyn FnMut(RegionI
 pub fn walk(f: &Function, visit: &mut dyn FnMut(RegionId, NodeId)) {
     walk_region(f, f.body, visit);
 }
+
+/// The node that makes a value; `None` for a parameter.
+pub fn producer(f: &Function, value: crate::entity::ValueId) -> Option<NodeId> {
+    match f.values.get(value)?.def {
+        crate::module::Def::Result { node, .. } => Some(node),
+        crate::module::Def::Param { .. } => None,
+    }
+}

@@ -1,5 +1,6 @@
 //! Adds nodes to a region, with types inferred.
 
+mod inline;
 mod sugar;
 
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use smallvec::SmallVec;
 
 use crate::array::{Array, ArrayError, Scalar};
 use crate::dim::{Dim, Range};
-use crate::dtype::DType;
+use crate::dtype::{Class, DType};
 use crate::entity::{FuncId, NodeId, OriginId, RegionId, TensorId, ValueId};
 use crate::infer::{InferError, infer};
 use crate::module::{Function, Module, Operands};
@@ -182,10 +183,14 @@ impl<'m> Builder<'m> {
         let tensor = self.add_tensor(Tensor::from_array(array)?);
         self.emit(Constant { tensor }, &[])
     }
-    /// A scalar constant of a dtype, rounded to it.
+    /// A scalar constant of a dtype, rounded to it; the fraction is cut off for an integer dtype.
     pub fn scalar(&mut self, dtype: DType, value: f64) -> Result<ValueId, BuildError> {
-        let array = Array::from_f64s(dtype, Vec::new(), &[value])?;
-        self.constant(&array)
+        let scalar = match dtype.class() {
+            Class::Bool => Scalar::Bool(value != 0.0),
+            Class::Signed | Class::Unsigned => Scalar::Int(value as i128),
+            Class::Float | Class::Complex | Class::String => Scalar::Float(value),
+        };
+        self.constant(&Array::scalar(dtype, &scalar)?)
     }
     /// A scalar integer constant.
     pub fn scalar_int(&mut self, dtype: DType, value: i64) -> Result<ValueId, BuildError> {

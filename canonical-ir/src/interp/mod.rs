@@ -446,7 +446,8 @@ impl Interpreter {
         }
         let mut concrete = op.clone();
         concrete.visit_attrs_mut(&mut Concrete(env));
-        let symbolic = concrete != *op;
+        let carries_regions = !crate::visit::regions_of(op).is_empty();
+        let symbolic = concrete != *op || (carries_regions && !env.is_empty());
         if !symbolic
             && let Some(cached) = self.decomposed.get(&(func, node))
             && let Some((_, f)) = cached.iter().find(|(t, _)| *t == types)
@@ -454,6 +455,16 @@ impl Interpreter {
             return Ok(*f);
         }
         let f = decomposition_function(&mut self.module, func, &concrete, &types, wanted)?;
+        if carries_regions {
+            // The regions were copied with the symbols they mention; these have values here.
+            let mut bindings = crate::infer::control::Bindings::default();
+            let source = &self.module.functions[func];
+            for (id, symbol) in self.module.functions[f].symbols.iter() {
+                let value = source.symbol_named(&symbol.name).and_then(|s| env.get(&s));
+                bindings.extend(value.map(|&v| (id, Dim::Known(v))));
+            }
+            crate::copy::substitute_symbols(&mut self.module.functions[f], &bindings);
+        }
         if !symbolic {
             self.decomposed.entry((func, node)).or_default().push((types, f));
         }

@@ -1713,7 +1713,9 @@ op_table! {
         Opaque opaque reference 1 Io "inputs*" -> "results*" {
             /// The op.
             source: SourceOp,
-            /// Which results are present, when trailing or inner ones are not.
+            /// How many of the last operands are captures of the regions in its attributes.
+            captures: i64 = 0,
+            /// Why the reader gave it no meaning.
             reason: String = String::new(),
         }
     }

@@ -1,1 +1,198 @@
-//! converters/api
+//! The interface between the hub and its converters. A converter crate depends on this and
+//! on the hub, and on nothing else of the project.
+//!
+//! A [`Reader`] turns a file into a [`Module`], a [`Writer`] turns a verified module into
+//! files, an [`Executor`] runs one. A [`Registry`] knows those that are linked in. What
+//! happened on the way is a [`Report`]: diagnostics and the ledger of changes.
+
+pub mod legalize;
+pub mod limits;
+pub mod report;
+pub mod specialize;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use airconv_ir::interp::Datum;
+use airconv_ir::module::Module;
+use airconv_ir::op::OpKind;
+use airconv_ir::verify::Verified;
+
+pub use airconv_ir as ir;
+pub use airconv_ir::diag::{Diagnostic, Severity};
+pub use limits::Limits;
+pub use report::{Ledger, LedgerEntry, LedgerKind, Report};
+
+/// A conversion that did not succeed; the report of the call says why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    /// The input is malformed or over a limit.
+    #[error("the input is malformed")]
+    Malformed,
+    /// Something in it is not supported.
+    #[error("something is not supported")]
+    Unsupported,
+    /// The system failed: a file could not be read or written.
+    #[error("the system failed")]
+    System,
+}
+
+/// Options of reading.
+#[derive(Clone, Debug, Default)]
+pub struct ReadOptions {
+    /// Bounds on untrusted input.
+    pub limits: Limits,
+    /// Whether files are read instead of mapped.
+    pub no_mmap: bool,
+    /// Sizes given to named symbols of inputs.
+    pub dims: BTreeMap<String, i64>,
+    /// Values given to inputs, which become constants.
+    pub binds: BTreeMap<String, Datum>,
+    /// Declared result types of ops without meaning, by `domain::name`: see `--op-types`.
+    pub op_types: BTreeMap<String, Vec<ir::types::Type>>,
+}
+
+/// Options of writing.
+#[derive(Clone, Debug, Default)]
+pub struct WriteOptions {
+    /// The operator set version to write, for formats that have one.
+    pub opset: Option<i64>,
+    /// Names of lossy steps that are allowed.
+    pub allow_lossy: Vec<String>,
+    /// The size in bytes from which tensors go to a file beside, for formats that allow it.
+    pub external_from: Option<u64>,
+}
+
+/// A converter into the hub.
+pub trait Reader {
+    /// The format's short name, as in `--from`.
+    fn format(&self) -> &'static str;
+    /// File extensions without the dot.
+    fn extensions(&self) -> &'static [&'static str];
+    /// Whether the first bytes of a file look like this format.
+    fn sniff(&self, head: &[u8]) -> bool;
+    /// Reads a module, at stage `Imported`.
+    fn read(&self, path: &Path, options: &ReadOptions, report: &mut Report)
+    -> Result<Module, Failed>;
+    /// What is supported, derived from the rules.
+    fn support(&self) -> Vec<SupportRow>;
+}
+
+/// A converter out of the hub.
+pub trait Writer {
+    /// The format's short name, as in `--to`.
+    fn format(&self) -> &'static str;
+    /// File extensions without the dot.
+    fn extensions(&self) -> &'static [&'static str];
+    /// Writes a module. Files appear whole or not at all.
+    fn write(
+        &self,
+        module: &Verified<'_>,
+        path: &Path,
+        options: &WriteOptions,
+        report: &mut Report,
+    ) -> Result<(), Failed>;
+    /// What is supported, derived from the rules.
+    fn support(&self) -> Vec<SupportRow>;
+}
+
+/// Something that runs hub modules.
+pub trait Executor {
+    /// The name, as in `--executor`.
+    fn name(&self) -> &'static str;
+    /// Whether it can be used on this machine, or what to install.
+    fn available(&self) -> Result<(), String>;
+    /// Runs a module on named inputs.
+    fn run(
+        &self,
+        module: &Verified<'_>,
+        inputs: &BTreeMap<String, Datum>,
+        report: &mut Report,
+    ) -> Result<Vec<(String, Datum)>, Failed>;
+}
+
+/// How well an op is supported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// One op for one op.
+    Native,
+    /// By decomposition into others.
+    Decomposed,
+    /// Not at all, with the reason.
+    No(String),
+}
+
+/// A row of a support table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SupportRow {
+    /// The op as the format calls it.
+    pub source: String,
+    /// The hub op, where there is exactly one.
+    pub hub: Option<OpKind>,
+    /// How well.
+    pub support: Support,
+    /// Restrictions and versions.
+    pub notes: String,
+}
+
+/// The converters and executors that are linked in.
+#[derive(Default)]
+pub struct Registry {
+    readers: Vec<Box<dyn Reader>>,
+    writers: Vec<Box<dyn Writer>>,
+    executors: Vec<Box<dyn Executor>>,
+}
+
+impl Registry {
+    /// Adds a reader.
+    pub fn reader(mut self, reader: impl Reader + 'static) -> Self {
+        self.readers.push(Box::new(reader));
+        self
+    }
+    /// Adds a writer.
+    pub fn writer(mut self, writer: impl Writer + 'static) -> Self {
+        self.writers.push(Box::new(writer));
+        self
+    }
+    /// Adds an executor.
+    pub fn executor(mut self, executor: impl Executor + 'static) -> Self {
+        self.executors.push(Box::new(executor));
+        self
+    }
+    /// All readers.
+    pub fn readers(&self) -> impl Iterator<Item = &dyn Reader> {
+        self.readers.iter().map(|r| &**r)
+    }
+    /// All writers.
+    pub fn writers(&self) -> impl Iterator<Item = &dyn Writer> {
+        self.writers.iter().map(|w| &**w)
+    }
+    /// All executors.
+    pub fn executors(&self) -> impl Iterator<Item = &dyn Executor> {
+        self.executors.iter().map(|e| &**e)
+    }
+    /// The executor of a name.
+    pub fn executor_named(&self, name: &str) -> Option<&dyn Executor> {
+        self.executors().find(|e| e.name() == name)
+    }
+    /// The reader for a path: of the named format, else by extension, else by content.
+    pub fn reader_for(&self, path: &Path, format: Option<&str>, head: &[u8]) -> Option<&dyn Reader> {
+        if let Some(format) = format {
+            return self.readers().find(|r| r.format() == format);
+        }
+        let by_content = self.readers().find(|r| r.sniff(head));
+        by_content.or_else(|| self.readers().find(|r| has_extension(path, r.extensions())))
+    }
+    /// The writer for a path: of the named format, else by extension.
+    pub fn writer_for(&self, path: &Path, format: Option<&str>) -> Option<&dyn Writer> {
+        match format {
+            Some(format) => self.writers().find(|w| w.format() == format),
+            None => self.writers().find(|w| has_extension(path, w.extensions())),
+        }
+    }
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
+    let ext = path.extension().and_then(|e| e.to_str());
+    ext.is_some_and(|e| extensions.iter().any(|x| x.eq_ignore_ascii_case(e)))
+}

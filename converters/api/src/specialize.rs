@@ -1,0 +1,1 @@
+//! Fixes sizes and inputs of a module.

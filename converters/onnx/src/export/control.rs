@@ -1,0 +1,5 @@
+//! Writing rules of the control family.
+
+use super::rules::ExportRule;
+
+pub(super) const RULES: &[ExportRule] = &[];

@@ -1,0 +1,5 @@
+//! Reading rules of the ml family.
+
+use super::rules::ImportRule;
+
+pub(super) const RULES: &[ImportRule] = &[];
