@@ -141,7 +141,10 @@ fn axis_taps(
     if op.mode == GridMode::Nearest {
         x = cx.b.round(x)?;
     }
-    x = padded(cx, op, x, (low, high), last, size)?;
+    // The taps of a cubic kernel are brought back one by one, those of others with the point.
+    if op.mode != GridMode::Cubic {
+        x = padded(cx, op, x, (low, high), last, size)?;
+    }
     let (base, offsets): (_, &[f64]) = match op.mode {
         GridMode::Nearest => (x, &[0.0]),
         GridMode::Linear => (cx.b.floor(x)?, &[0.0, 1.0]),
