@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use num_traits::AsPrimitive;
 use rustc_hash::FxHashMap;
 
-use self::scores::Transform;
+use self::scores::{Second, Transform};
 use super::{Datum, EvalCx, EvalError, EvalResult, MapKey, one};
 use crate::array::{Array, Element, RoundMode, Scalar, StrBytes, cast};
 use crate::attr::Float;
@@ -265,15 +265,10 @@ pub fn linear_classifier(cx: &mut EvalCx<'_, '_>, op: &LinearClassifier) -> Eval
             let positive = score > 0.0;
             ids.push(usize::from(positive));
             flags.push(positive);
-            line = match transform {
-                Transform::Logistic if second => {
-                    vec![scores::logistic(-score), scores::logistic(score)]
-                }
-                Transform::Probit => vec![scores::probit(score)],
-                _ => vec![score],
-            };
-            if second && line.len() == 1 {
-                line.insert(0, 1.0 - line.first().copied().unwrap_or(0.0));
+            let pair = if second { Second::Rest } else { Second::None };
+            line = scores::finish(transform, line, pair);
+            if second {
+                line.resize(2, 0.0);
             }
         } else {
             ids.push(scores::first_greatest(&line));

@@ -107,8 +107,8 @@ pub(super) fn finish(transform: Transform, mut scores: Vec<f32>, second: Second)
         return match (transform, second) {
             (Transform::Probit, _) => vec![probit(score)],
             (_, Second::None) => scores,
+            (Transform::Logistic, _) => vec![logistic(-score), logistic(score)],
             (_, Second::Rest) => vec![1.0 - score, score],
-            (Transform::Logistic, Second::Negative) => vec![logistic(-score), logistic(score)],
             (_, Second::Negative) => vec![-score, score],
         };
     }

@@ -489,8 +489,9 @@ where
         ids.push(id);
         out.extend(scores);
     }
-    // A lone class is not in the list: the labels are 0 and 1.
-    let chosen = if classes == 1 && labels.strings.is_empty() {
+    // As ONNX Runtime does it: two classes that both get votes, and a lone one, are called 0 and 1.
+    let unnamed = classes <= 2 && !voter.one_sided && labels.strings.is_empty();
+    let chosen = if unnamed {
         Array::from_vec(vec![x.rows], ids.iter().map(|&i| i as i64).collect())?
     } else {
         labels.pick(&ids)?
@@ -534,22 +535,18 @@ where
             }
             (1, 1) => vec![Some(first.unwrap_or_else(T::zero) + self.base(0))],
             (_, 1) => vec![Some(first.unwrap_or_else(T::zero))],
+            // The base of the first class counts only where the second has no vote.
             (2, _) if second.is_some() => {
                 let s = self.base(1) + first.unwrap_or_else(T::zero);
-                vec![Some(-s), Some(s)]
+                vec![first.map(|_| -s), Some(s)]
             }
-            (2, _) => vec![Some(first.unwrap_or_else(T::zero) + self.base(0)), Some(self.base(1))],
+            (2, _) => vec![first.map(|s| s + self.base(0)), None],
             (n, _) => {
-                let mut s = vec![first];
-                if n == 1 {
-                    s = vec![Some(first.unwrap_or_else(T::zero) + self.base(0))];
-                } else if n == 0 {
+                if n == 0 {
                     default = Second::Negative;
                 }
-                if second.is_some() {
-                    s.push(second);
-                }
-                s
+                let first = first.map(|s| s + self.base(0));
+                if second.is_some() { vec![first, second] } else { vec![first] }
             }
         };
         let weight = match (scores.get(1).copied().flatten(), second.is_some() || self.classes == 1)
