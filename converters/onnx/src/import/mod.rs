@@ -46,6 +46,7 @@ use crate::external::ExternalFiles;
 use crate::proto::{FunctionProto, ModelProto};
 
 pub use rules::{ImportRule, all_rules};
+pub use tensor::tensor_from_proto;
 pub(crate) use types::UNNAMED;
 
 /// The state of one reading.
@@ -90,20 +91,7 @@ pub fn import_model(
             report.error("onnx-function-twice", format!("function {}::{} is defined twice", key.0, key.1));
         }
     }
-    let mut importer = Importer {
-        module,
-        files,
-        options,
-        report,
-        functions,
-        specialised: Vec::new(),
-        active: Vec::new(),
-        function_names: FxHashSet::default(),
-        nodes: 0,
-        expanded: 0,
-        unknown: BTreeMap::new(),
-        onnx: "onnx".into(),
-    };
+    let mut importer = Importer { module, files, functions, ..Importer::bare(options, report) };
     let entry = importer.main_graph(graph, &opsets);
     importer.report_unknown();
     let Importer { mut module, report, .. } = importer;
@@ -159,7 +147,25 @@ fn model_notes(module: &mut Module, model: &ModelProto) {
     }
 }
 
-impl Importer<'_> {
+impl<'p> Importer<'p> {
+    /// An importer of nothing yet.
+    fn bare(options: &'p ReadOptions, report: &'p mut Report) -> Self {
+        Self {
+            module: Module::default(),
+            files: None,
+            options,
+            report,
+            functions: FxHashMap::default(),
+            specialised: Vec::new(),
+            active: Vec::new(),
+            function_names: FxHashSet::default(),
+            nodes: 0,
+            expanded: 0,
+            unknown: BTreeMap::new(),
+            onnx: "onnx".into(),
+        }
+    }
+
     /// Notes an op without rule, to be reported with all others at the end.
     fn note_unknown(&mut self, op: String, place: String) {
         self.unknown.entry(op).or_insert((0, place)).0 += 1;

@@ -178,3 +178,10 @@ fn typed_bytes(proto: &TensorProto, dtype: DType, numel: u64) -> Result<Bytes, S
         DType::F6E2M3 | DType::F6E3M2 | DType::String => Err(format!("ONNX has no {dtype}")),
     }
 }
+
+/// The tensor of a message that stands alone; external data is not followed.
+pub fn tensor_from_proto(proto: &TensorProto) -> Result<Tensor, String> {
+    let options = airconv_api::ReadOptions::default();
+    let mut report = airconv_api::Report::default();
+    Importer::bare(&options, &mut report).tensor(proto)
+}

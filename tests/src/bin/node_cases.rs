@@ -1,0 +1,66 @@
+//! Runs the ONNX node tests through the reader and the interpreter and prints a table.
+//!
+//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N]
+#![expect(clippy::print_stdout, reason = "a program that prints a table")]
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use airconv_api::{ReadOptions, Report, WriteOptions, Writer};
+use airconv_ir::verify::{Stage, verify};
+use airconv_onnx::OnnxWriter;
+use airconv_tests::node_case::{Verdict, all_cases, first_error, interpret, read};
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let folder = PathBuf::from(args.next().unwrap_or_default());
+    let mut pattern = String::new();
+    let (mut out, mut opset) = (None, None);
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--write" => out = args.next().map(PathBuf::from),
+            "--opset" => opset = args.next().and_then(|v| v.parse().ok()),
+            _ => pattern = arg,
+        }
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for case in all_cases(&folder) {
+        let name = case.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
+        if !name.contains(&pattern) {
+            continue;
+        }
+        let (label, why) = match &out {
+            Some(out) => write(&case, out, &name, opset),
+            None => match interpret(&case) {
+                Verdict::Pass => ("pass", String::new()),
+                Verdict::NotRead(e) => ("not read", e),
+                Verdict::NotRun(e) => ("not run", e),
+                Verdict::Wrong(e) => ("WRONG", e),
+            },
+        };
+        *counts.entry(label).or_default() += 1;
+        if !why.is_empty() {
+            println!("{label:9} {name}: {}", why.replace('\n', " "));
+        }
+    }
+    println!("{counts:?}");
+}
+
+/// Reads a case's model and writes it to `out/<case>.onnx`.
+fn write(case: &Path, out: &Path, name: &str, opset: Option<i64>) -> (&'static str, String) {
+    let (module, report) = read(&case.join("model.onnx"), &ReadOptions::default());
+    let Some(module) = module else { return ("not read", first_error(&report)) };
+    let verified = match verify(&module, Stage::Imported) {
+        Ok(v) => v,
+        Err(errors) => {
+            let text = errors.first().map(ToString::to_string).unwrap_or_default();
+            return ("invalid", text);
+        }
+    };
+    let mut report = Report::default();
+    let options = WriteOptions { opset, ..Default::default() };
+    match OnnxWriter.write(&verified, &out.join(format!("{name}.onnx")), &options, &mut report) {
+        Ok(()) => ("written", String::new()),
+        Err(_) => ("refused", first_error(&report)),
+    }
+}

@@ -1,0 +1,199 @@
+//! The node tests of the `onnx` package: a model, inputs and expected outputs per folder.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use airconv_api::{ReadOptions, Reader, Report};
+use airconv_ir::array::Array;
+use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
+use airconv_ir::module::Module;
+use airconv_ir::op::Op;
+use airconv_onnx::OnnxReader;
+use airconv_onnx::decode::{self, Limits};
+use airconv_onnx::import::tensor_from_proto;
+
+use crate::compare::mismatch;
+
+/// The tolerances that onnx's own runner takes.
+pub const RTOL: f64 = 1e-3;
+/// See [`RTOL`].
+pub const ATOL: f64 = 1e-7;
+
+/// What came of a case.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// The outputs are as expected.
+    Pass,
+    /// The reader refused the model.
+    NotRead(String),
+    /// The interpreter refused or failed by name.
+    NotRun(String),
+    /// The outputs are wrong.
+    Wrong(String),
+}
+
+/// Reads a model with its report.
+pub fn read(path: &Path, options: &ReadOptions) -> (Option<Module>, Report) {
+    let mut report = Report::default();
+    let module = OnnxReader.read(path, options, &mut report).ok();
+    (module, report)
+}
+
+/// The first error of a report.
+pub fn first_error(report: &Report) -> String {
+    report
+        .diagnostics
+        .iter()
+        .find(|d| d.severity == airconv_api::Severity::Error)
+        .map_or_else(|| "no error".to_owned(), ToString::to_string)
+}
+
+/// Whether opaque nodes are left.
+pub fn has_opaque(module: &Module) -> bool {
+    module.functions.values().any(|f| {
+        f.regions.values().flat_map(|r| &r.nodes).any(|&n| matches!(f.nodes[n].op, Op::Opaque(_)))
+    })
+}
+
+/// The data sets of a case.
+pub fn data_sets(case: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = std::fs::read_dir(case)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.is_dir())
+        .collect();
+    out.sort();
+    out
+}
+
+/// The values of the files `<stem>_0.pb`, `<stem>_1.pb` ... An empty file is an absent value.
+pub fn load(folder: &Path, stem: &str) -> Result<Vec<Option<Datum>>, String> {
+    let mut out = Vec::new();
+    loop {
+        let path = folder.join(format!("{stem}_{}.pb", out.len()));
+        if !path.exists() {
+            return Ok(out);
+        }
+        let bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
+        out.push(if bytes.is_empty() { None } else { Some(datum(bytes.into())?) });
+    }
+}
+
+/// A tensor, sequence or optional: the message does not say which it is.
+fn datum(bytes: bytes::Bytes) -> Result<Datum, String> {
+    let limits = Limits::default();
+    if let Ok(t) = decode::decode_tensor(bytes.clone(), &limits)
+        && let Ok(tensor) = tensor_from_proto(&t)
+    {
+        return tensor.to_array().map(Datum::from).map_err(|e| e.to_string());
+    }
+    if let Ok(s) = decode::decode_sequence(bytes.clone(), &limits)
+        && (!s.tensor_values.is_empty() || s.elem_type.unwrap_or(0) == 1)
+    {
+        let items = s.tensor_values.iter().map(|t| {
+            let tensor = tensor_from_proto(t)?;
+            tensor.to_array().map(Datum::from).map_err(|e| e.to_string())
+        });
+        return items.collect::<Result<Vec<_>, _>>().map(Datum::Sequence);
+    }
+    let o = decode::decode_optional(bytes, &limits).map_err(|e| e.to_string())?;
+    if let Some(t) = o.tensor_value.as_deref() {
+        let array = tensor_from_proto(t)?.to_array().map_err(|e| e.to_string())?;
+        return Ok(Datum::Optional(Some(Box::new(array.into()))));
+    }
+    if let Some(s) = o.sequence_value.as_deref() {
+        let items = s.tensor_values.iter().map(|t| {
+            let tensor = tensor_from_proto(t)?;
+            tensor.to_array().map(Datum::from).map_err(|e| e.to_string())
+        });
+        let items = items.collect::<Result<Vec<_>, _>>()?;
+        return Ok(Datum::Optional(Some(Box::new(Datum::Sequence(items)))));
+    }
+    Ok(Datum::Optional(None))
+}
+
+/// The names of the inputs of a module's entry.
+fn input_names(module: &Module) -> Vec<String> {
+    module.main().inputs.iter().map(|i| i.name.clone()).collect()
+}
+
+/// Reads a case's model, with integer inputs bound to their values where a node waits for
+/// them, and runs it in the interpreter on every data set.
+pub fn interpret(case: &Path) -> Verdict {
+    let path = case.join("model.onnx");
+    let (module, report) = read(&path, &ReadOptions::default());
+    let Some(module) = module else { return Verdict::NotRead(first_error(&report)) };
+    let names = input_names(&module);
+    for set in data_sets(case) {
+        match run_set(&path, &module, &names, &set) {
+            Verdict::Pass => {}
+            other => return other,
+        }
+    }
+    Verdict::Pass
+}
+
+fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdict {
+    let (inputs, wanted) = match (load(set, "input"), load(set, "output")) {
+        (Ok(i), Ok(o)) => (i, o),
+        (Err(e), _) | (_, Err(e)) => return Verdict::NotRun(format!("test data: {e}")),
+    };
+    let given: BTreeMap<String, Datum> = names
+        .iter()
+        .zip(inputs)
+        .filter_map(|(n, v)| v.map(|v| (n.clone(), v)))
+        .collect();
+    let mut specialised = None;
+    if has_opaque(module) {
+        let binds = given.iter().filter(|(_, v)| bindable(v)).map(|(n, v)| (n.clone(), v.clone()));
+        let options = ReadOptions { binds: binds.collect(), ..Default::default() };
+        let (bound, report) = read(path, &options);
+        match bound {
+            Some(bound) => specialised = Some(bound),
+            None => return Verdict::NotRead(first_error(&report)),
+        }
+    }
+    let module = specialised.as_ref().unwrap_or(module);
+    let mut interpreter = Interpreter::new(module.clone(), EvalLimits::default());
+    let outputs = match interpreter.run(&given) {
+        Ok(outputs) => outputs,
+        Err(e) => return Verdict::NotRun(describe(&e)),
+    };
+    for ((name, got), want) in outputs.iter().zip(&wanted) {
+        let Some(want) = want else { continue };
+        if let Some(why) = mismatch(got, want, RTOL, ATOL) {
+            return Verdict::Wrong(format!("`{name}`: {why}"));
+        }
+    }
+    Verdict::Pass
+}
+
+fn describe(e: &EvalError) -> String {
+    e.to_string()
+}
+
+/// Whether an input may be what a rule waits for: a small tensor.
+fn bindable(v: &Datum) -> bool {
+    v.as_array().is_some_and(|a: &Array| a.rank() <= 1 && a.numel() <= 64)
+}
+
+/// All cases of a folder, in order of name.
+pub fn all_cases(folder: &Path) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|e| e.path())
+        .filter(|p| p.join("model.onnx").exists())
+        .collect();
+    out.sort();
+    out
+}
+
+/// A shared array as a value.
+pub fn shared(array: Array) -> Datum {
+    Datum::Tensor(Arc::new(array))
+}
