@@ -2101,7 +2101,7 @@ op_table! {
             /// Decay of the rate.
             decay_factor: Float = Float(0.0),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
         }
@@ -2112,7 +2112,7 @@ op_table! {
             /// Decay of the second moment.
             beta: Float = Float(0.999f32 as f64),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
             /// Weight of the L2 penalty after the step.
