@@ -1474,7 +1474,7 @@ op_table! {
             /// Whether -1 and 1 are the centres of the corner pixels.
             align_corners: bool = false,
         }
-        /// Averages or maxima of bilinear samples in the bins of regions.
+        /// Averages or maxima of bilinear samples in the bins of regions [x1, y1, x2, y2]. A maximum is one of the weighted neighbours of all samples.
         RoiAlign roi_align composite 1 MayFail "x, rois, batch_indices" -> "y" {
             /// How samples combine.
             mode: RoiMode = RoiMode::Avg,
@@ -1489,14 +1489,14 @@ op_table! {
             /// Whether pixels are shifted by half.
             half_pixel: bool = true,
         }
-        /// Greatest elements in the bins of regions [batch, x1, y1, x2, y2].
+        /// Greatest elements in the bins of regions [batch, x1, y1, x2, y2]; 0 in an empty bin.
         MaxRoiPool max_roi_pool composite 1 MayFail "x, rois" -> "y" {
             /// Bins per column and row.
             pooled_shape: Vec<i64>,
             /// From region coordinates to x.
             spatial_scale: Float = Float(1.0),
         }
-        /// Boxes kept by greedy suppression: i64[n, 3] of batch, class, box.
+        /// Boxes kept by greedy suppression, from the highest score down and of equal scores from the lower position up: i64[n, 3] of batch, class, box. Absent operands are 0, no output and no threshold, and no score threshold.
         NonMaxSuppression non_max_suppression core 1 Pure
         "boxes, scores, max_output?, iou_threshold?, score_threshold?" -> "selected" {
             /// Whether boxes are centre, size instead of two corners.
@@ -1896,7 +1896,7 @@ op_table! {
             /// NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT.
             post_transform: String = "NONE".to_owned(),
         }
-        /// Rows divided by their greatest magnitude (MAX), sum of magnitudes (L1) or norm (L2).
+        /// Rows divided by their greatest element (MAX), sum of magnitudes (L1) or norm (L2), as f32; a row whose divisor is 0 stays.
         Normalizer normalizer composite 1 Pure "x" -> "y" {
             /// MAX, L1 or L2.
             norm: String = "MAX".to_owned(),
@@ -1996,7 +1996,7 @@ op_table! {
             /// Weight per leaf.
             leaf_weights: TensorId,
         }
-        /// Trees as ai.onnx.ml TreeEnsembleClassifier (version 1, 3).
+        /// Trees as ai.onnx.ml TreeEnsembleClassifier (version 1, 3), with ONNX Runtime's rules for one and two classes: where all votes go to one of two classes, the other one's score follows from it; otherwise integer labels are 1 above zero and 0 below.
         TreeEnsembleClassifier tree_ensemble_classifier core 1 Pure "x" -> "labels, scores" {
             /// Start of the scores.
             base_values: Vec<Float> = Vec::new(),
@@ -2101,7 +2101,7 @@ op_table! {
             /// Decay of the rate.
             decay_factor: Float = Float(0.0),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
         }
@@ -2112,7 +2112,7 @@ op_table! {
             /// Decay of the second moment.
             beta: Float = Float(0.999f32 as f64),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
             /// Weight of the L2 penalty after the step.
