@@ -930,7 +930,7 @@ op_table! {
         /// Local response normalisation over channels.
         Lrn lrn composite 1 Pure "x" -> "y" {
             /// Scale.
-            alpha: Float = Float(1e-4),
+            alpha: Float = Float(1e-4f32 as f64),
             /// Exponent.
             beta: Float = Float(0.75),
             /// Added constant.
