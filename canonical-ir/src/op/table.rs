@@ -1119,7 +1119,7 @@ op_table! {
     }
 
     attention {
-        /// Scaled dot-product attention as ONNX Attention (opset 23, 24): grouped heads, mask, causal, cache, soft cap.
+        /// Scaled dot-product attention as ONNX Attention (opset 23, 24): grouped heads, mask, causal, cache, soft cap. A mask that is shorter than the keys is filled up with -inf; a row that is masked throughout gives NaN.
         Attention attention composite 1 Pure
         "q, k, v, mask?, past_key?, past_value?, nonpad_kv_seqlen?"
         -> "y, present_key?, present_value?, qk?" {
@@ -1135,10 +1135,10 @@ op_table! {
             softcap: Float = Float(0.0),
             /// The dtype of the softmax; that of q when absent.
             softmax_precision: Option<DType> = None,
-            /// Which scores `qk` holds: 0 raw, 1 masked, 2 capped, 3 after the softmax.
+            /// Which scores `qk` holds: 0 raw, 1 capped, 2 capped and masked, 3 after the softmax.
             qk_mode: i64 = 0,
         }
-        /// Rotary position embedding as ONNX RotaryEmbedding (opset 23).
+        /// Rotary position embedding as ONNX RotaryEmbedding (opset 23). Position ids are [batch, sequence], or one element: the position of the first step.
         RotaryEmbedding rotary_embedding composite 1 MayFail "x, cos, sin, position_ids?" -> "y" {
             /// Whether pairs are neighbours rather than halves.
             interleaved: bool = false,
@@ -1161,18 +1161,18 @@ op_table! {
             /// A hint of how many steps to process together.
             chunk_size: i64 = 64,
         }
-        /// Attention whose scores and probabilities are changed by regions, as ONNX FlexAttention.
+        /// Attention whose scores and probabilities are changed by regions, as ONNX FlexAttention. Each region takes a tensor of rank 4, then all captures, and gives a tensor of the same type.
         FlexAttention flex_attention composite 1 Pure "q, k, v, captures*" -> "y" {
             /// Factor of the scores; 1 / sqrt(head size) when absent.
             scale: Option<Float> = None,
-            /// The dtype of the softmax; that of q when absent.
+            /// The dtype of scores and probabilities; f64 for operands of f64, else f32, when absent.
             softmax_precision: Option<DType> = None,
             /// From scores to scores.
             score_mod: Option<RegionId> = None,
             /// From probabilities to probabilities.
             prob_mod: Option<RegionId> = None,
         }
-        /// Multi-head attention of com.microsoft on separate rank-3 q, k, v.
+        /// Multi-head attention of com.microsoft: q, k and v of rank 3 (k and v also of rank 4, heads first), or packed as [batch, sequence, heads, 3, size], or k and v packed as [batch, sequence, heads, 2, size].
         MultiHeadAttention multi_head_attention composite 1 Pure
         "q, k?, v?, bias?, key_padding_mask?, attention_bias?, past_key?, past_value?"
         -> "y, present_key?, present_value?" {
@@ -1474,7 +1474,7 @@ op_table! {
             /// Whether -1 and 1 are the centres of the corner pixels.
             align_corners: bool = false,
         }
-        /// Averages or maxima of bilinear samples in the bins of regions.
+        /// Averages or maxima of bilinear samples in the bins of regions [x1, y1, x2, y2]. A maximum is one of the weighted neighbours of all samples.
         RoiAlign roi_align composite 1 MayFail "x, rois, batch_indices" -> "y" {
             /// How samples combine.
             mode: RoiMode = RoiMode::Avg,
@@ -1489,14 +1489,14 @@ op_table! {
             /// Whether pixels are shifted by half.
             half_pixel: bool = true,
         }
-        /// Greatest elements in the bins of regions [batch, x1, y1, x2, y2].
+        /// Greatest elements in the bins of regions [batch, x1, y1, x2, y2]; 0 in an empty bin.
         MaxRoiPool max_roi_pool composite 1 MayFail "x, rois" -> "y" {
             /// Bins per column and row.
             pooled_shape: Vec<i64>,
             /// From region coordinates to x.
             spatial_scale: Float = Float(1.0),
         }
-        /// Boxes kept by greedy suppression: i64[n, 3] of batch, class, box.
+        /// Boxes kept by greedy suppression, from the highest score down and of equal scores from the lower position up: i64[n, 3] of batch, class, box. Absent operands are 0, no output and no threshold, and no score threshold.
         NonMaxSuppression non_max_suppression core 1 Pure
         "boxes, scores, max_output?, iou_threshold?, score_threshold?" -> "selected" {
             /// Whether boxes are centre, size instead of two corners.
@@ -1896,7 +1896,7 @@ op_table! {
             /// NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT.
             post_transform: String = "NONE".to_owned(),
         }
-        /// Rows divided by their greatest magnitude (MAX), sum of magnitudes (L1) or norm (L2).
+        /// Rows divided by their greatest element (MAX), sum of magnitudes (L1) or norm (L2), as f32; a row whose divisor is 0 stays.
         Normalizer normalizer composite 1 Pure "x" -> "y" {
             /// MAX, L1 or L2.
             norm: String = "MAX".to_owned(),
@@ -1996,7 +1996,7 @@ op_table! {
             /// Weight per leaf.
             leaf_weights: TensorId,
         }
-        /// Trees as ai.onnx.ml TreeEnsembleClassifier (version 1, 3).
+        /// Trees as ai.onnx.ml TreeEnsembleClassifier (version 1, 3), with ONNX Runtime's rules for one and two classes: where all votes go to one of two classes, the other one's score follows from it; otherwise integer labels are 1 above zero and 0 below.
         TreeEnsembleClassifier tree_ensemble_classifier core 1 Pure "x" -> "labels, scores" {
             /// Start of the scores.
             base_values: Vec<Float> = Vec::new(),
@@ -2101,7 +2101,7 @@ op_table! {
             /// Decay of the rate.
             decay_factor: Float = Float(0.0),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
         }
@@ -2112,7 +2112,7 @@ op_table! {
             /// Decay of the second moment.
             beta: Float = Float(0.999f32 as f64),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
             /// Weight of the L2 penalty after the step.
