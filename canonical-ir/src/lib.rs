@@ -21,3 +21,4 @@ pub mod tensor;
 pub mod types;
 pub mod verify;
 pub mod visit;
+pub mod wire;

@@ -185,7 +185,7 @@ fn quotient<T: PrimInt>(x: T, y: T, rounding: IntRounding) -> (T, T) {
 
 /// Fails when an integer array holds a zero.
 fn no_zero(a: &Array, name: &str) -> Result<(), EvalError> {
-    let zero = dispatch_int!(&a.data, |v| v.iter().any(|x| *x == 0), else false);
+    let zero = dispatch_int!(&a.data, |v| v.contains(&0), else false);
     if zero { EvalError::failed(format!("`{name}` of integers by zero")) } else { Ok(()) }
 }
 
