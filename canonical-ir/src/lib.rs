@@ -22,3 +22,4 @@ pub mod text;
 pub mod types;
 pub mod verify;
 pub mod visit;
+pub mod wire;

@@ -86,7 +86,10 @@ mod elementwise {
         let div = Div { rounding: IntRounding::Trunc };
         assert_eq!(values(&run(div, &[a, minus])), [-7, -8]);
         let big = ints(DType::U8, &[2], &[200, 3]);
-        assert_eq!(values(&run(Sub {}, &[big.clone(), ints(DType::U8, &[2], &[201, 4])])), [255; 2]);
+        assert_eq!(
+            values(&run(Sub {}, &[big.clone(), ints(DType::U8, &[2], &[201, 4])])),
+            [255; 2]
+        );
     }
 
     #[test]
@@ -348,5 +351,336 @@ mod shape {
         let y = out[0].1.as_array().unwrap();
         assert_eq!(y.shape, [3, 4]);
         near(y, &[0., 1., 2., 3., 0., 0., 6., 7., 0., 0., 0., 3.], 0.0);
+    }
+}
+
+mod facts {
+    use super::*;
+    use airconv_ir::entity::ValueId;
+    use airconv_ir::infer::facts::Facts;
+
+    /// Builds on x f32[n, 4, n + 2], visits all nodes and gives what is known of one value.
+    fn known_of(f: impl FnOnce(&mut Builder<'_>, ValueId, &Dim) -> ValueId) -> Option<String> {
+        let mut m = empty();
+        let entry = m.entry;
+        let n = Dim::from(m.functions[entry].add_symbol("n", DimRange::NONNEG, None));
+        let ty = Type::tensor(DType::F32, [n.clone(), Dim::Known(4), &n + 2]);
+        let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };
+        let x = m.functions[entry].add_input("x", ty, role);
+        let region = m.functions[entry].body;
+        let v = f(&mut Builder::new(&mut m, entry, region, OriginId(0)), x, &n);
+        let f = &m.functions[entry];
+        let mut facts = Facts::new();
+        for &node in &f.body().nodes {
+            facts.visit(&m, f, node);
+        }
+        let text = |d: &Dim| if d.is_any() { "?".to_owned() } else { f.dim_text(d) };
+        Some(facts.get(v)?.iter().map(text).collect::<Vec<_>>().join(", "))
+    }
+
+    fn shape(b: &mut Builder<'_>, x: ValueId) -> ValueId {
+        b.emit(ShapeOf { start: 0, end: None }, &[x]).unwrap()
+    }
+
+    fn typed(b: &mut Builder<'_>, op: impl Into<Op>, xs: &[ValueId], dims: Vec<Dim>) -> ValueId {
+        let xs: Vec<_> = xs.iter().map(|&v| Some(v)).collect();
+        let node = b.typed_node(op.into(), &xs, vec![Type::tensor(DType::I64, dims)], &[true]);
+        b.f().nodes[node].result(0).unwrap()
+    }
+
+    fn pick(b: &mut Builder<'_>, v: ValueId, i: i64) -> ValueId {
+        let i = b.scalar_int(DType::I64, i).unwrap();
+        typed(b, Gather { axis: 0 }, &[v, i], Vec::new())
+    }
+
+    #[test]
+    fn shape_gather_mul_concat() {
+        let got = known_of(|b, x, _| {
+            let s = shape(b, x);
+            let (first, last) = (pick(b, s, 0), pick(b, s, -1));
+            let two = b.scalar_int(DType::I64, 2).unwrap();
+            let product = b.mul(first, two).unwrap();
+            let half = b.div(last, two).unwrap();
+            let axes = |b: &mut Builder<'_>, v| b.emit(Unsqueeze { axes: vec![0] }, &[v]).unwrap();
+            let minus = b.ints(&[-1]).unwrap();
+            let parts = [axes(b, product), axes(b, half), minus];
+            b.concat(&parts, 0).unwrap()
+        });
+        assert_eq!(got.unwrap(), "2*n, floordiv(n, 2) + 1, -1");
+    }
+
+    #[test]
+    fn expand_replaces_minus_one_by_one() {
+        // where(shape == -1, ones, shape)
+        let got = known_of(|b, x, _| {
+            let size = b.emit(ShapeOf { start: 0, end: Some(1) }, &[x]).unwrap();
+            let rest = b.ints(&[-1, 7]).unwrap();
+            let wanted = b.concat(&[size, rest], 0).unwrap();
+            let s = shape(b, wanted);
+            let one = b.scalar_int(DType::I64, 1).unwrap();
+            let ones = b.emit(Broadcast { dims: known(&[3]), implicit: false }, &[one]).unwrap();
+            let minus = b.scalar_int(DType::I64, -1).unwrap();
+            let is = b.equal(wanted, minus).unwrap();
+            let _ = s;
+            b.select(is, ones, wanted).unwrap()
+        });
+        assert_eq!(got.unwrap(), "n, 1, 7");
+    }
+
+    #[test]
+    fn unknown_elements_do_not_hide_the_known_ones() {
+        let got = known_of(|b, x, _| {
+            let rank0 = b.reduce(ReduceKind::Sum, x, &[0, 1, 2], false).unwrap();
+            let data = b.cast(rank0, DType::I64).unwrap();
+            let data = b.unsqueeze(data, &[0]).unwrap();
+            let s = shape(b, x);
+            let all = b.concat(&[data, s], 0).unwrap();
+            let reversed = Slice {
+                axes: vec![0],
+                starts: known(&[-1]),
+                ends: known(&[i64::MIN]),
+                steps: vec![-1],
+            };
+            b.emit(reversed, &[all]).unwrap()
+        });
+        assert_eq!(got.unwrap(), "n + 2, 4, n, ?");
+    }
+
+    #[test]
+    fn stated_sizes_and_products() {
+        let got = known_of(|b, x, n| {
+            let total = b.reduce(ReduceKind::Max, x, &[0, 1, 2], false).unwrap();
+            let v = b.cast(total, DType::I32).unwrap();
+            b.node(DimsOf { dims: vec![n * 3] }, &[Some(v)]).unwrap();
+            let s = shape(b, x);
+            let p = b.reduce(ReduceKind::Prod, s, &[0], false).unwrap();
+            let v = b.cast(v, DType::I64).unwrap();
+            b.sub(p, v).unwrap()
+        });
+        assert_eq!(got.unwrap(), "4*n*n + 5*n");
+    }
+
+    #[test]
+    fn pads_turned_around() {
+        // As exported: a flat list of pads by axis from the last one becomes starts and ends.
+        let got = known_of(|b, x, _| {
+            let size = b.emit(ShapeOf { start: 0, end: Some(1) }, &[x]).unwrap();
+            let rest = b.ints(&[1, 2, 3]).unwrap();
+            let flat = b.concat(&[size, rest], 0).unwrap();
+            let pairs = b.reshape(flat, &known(&[2, 2])).unwrap();
+            let reversed = Slice {
+                axes: vec![0],
+                starts: known(&[-1]),
+                ends: known(&[-i64::MAX]),
+                steps: vec![-1],
+            };
+            let pairs = b.emit(reversed, &[pairs]).unwrap();
+            let turned = b.transpose(pairs, &[1, 0]).unwrap();
+            b.reshape(turned, &known(&[4])).unwrap()
+        });
+        assert_eq!(got.unwrap(), "2, n, 3, 1");
+    }
+
+    #[test]
+    fn truncating_division_needs_signs() {
+        let div = |by| {
+            known_of(|b, x, n| {
+                let m = b.dim_scalar(&(n - 1)).unwrap();
+                let by = b.scalar_int(DType::I64, by).unwrap();
+                let _ = x;
+                b.div(m, by).unwrap()
+            })
+        };
+        // n - 1 may be -1, which truncates to 0 and floors to -1.
+        assert_eq!(div(2), None);
+    }
+
+    #[test]
+    fn scatter_and_split() {
+        let got = known_of(|b, x, _| {
+            let s = shape(b, x);
+            let at = Array::from_i64s(DType::I64, vec![2, 1], &[2, 0]).unwrap();
+            let at = b.constant(&at).unwrap();
+            let new = b.ints(&[9, 8]).unwrap();
+            let op = ScatterNd { reduction: ScatterReduction::None };
+            let v = typed(b, op, &[s, at, new], known(&[3]));
+            let op = Split { axis: 0, sizes: known(&[1, 2]) };
+            b.emit_all(op, &[Some(v)]).unwrap()[1]
+        });
+        assert_eq!(got.unwrap(), "4, 9");
+    }
+}
+
+mod reduce {
+    use super::*;
+
+    fn reduce(kind: ReduceKind, axes: &[i64], keepdims: bool) -> Reduce {
+        Reduce { kind, axes: axes.to_vec(), keepdims }
+    }
+
+    #[test]
+    fn axes_in_any_place() {
+        let x = iota(&[2, 3, 2]);
+        let y = run(reduce(ReduceKind::Sum, &[1], false), &[x.clone()]);
+        assert_eq!(y.shape, [2, 2]);
+        near(&y, &[6., 9., 24., 27.], 0.0);
+        let y = run(reduce(ReduceKind::Max, &[2, 0], true), &[x.clone()]);
+        assert_eq!(y.shape, [1, 3, 1]);
+        near(&y, &[7., 9., 11.], 0.0);
+        assert_eq!(run(reduce(ReduceKind::Prod, &[], false), &[x.clone()]), x);
+    }
+
+    #[test]
+    fn nothing_reduces_to_the_neutral_element() {
+        let none = |dtype| Array::zeros(dtype, vec![0, 2]).unwrap();
+        let r = |kind, dtype| run(reduce(kind, &[0], false), &[none(dtype)]);
+        near(&r(ReduceKind::Max, DType::F16), &[f64::NEG_INFINITY; 2], 0.0);
+        near(&r(ReduceKind::Min, DType::F8E4M3FN), &[448.0; 2], 0.0);
+        assert_eq!(values(&r(ReduceKind::Max, DType::I4)), [-8, -8]);
+        assert_eq!(values(&r(ReduceKind::Prod, DType::U8)), [1, 1]);
+        assert_eq!(r(ReduceKind::And, DType::Bool), bools(&[true, true]));
+        let arg = ArgReduce { kind: ArgKind::Max, axis: 0, keepdims: false, select_last: false };
+        assert!(try_op(arg, &[none(DType::F32)]).is_err());
+    }
+
+    #[test]
+    fn sums_are_exact_where_the_dtype_allows() {
+        let n = 100_000;
+        let x = f32s(&[n], &vec![0.1; n]);
+        near(&run(reduce(ReduceKind::Sum, &[0], false), &[x.clone()]), &[10000.0], 1e-6);
+        let half = Array::from_f64s(DType::F16, vec![4096], &[1.0; 4096]).unwrap();
+        let mean = ReduceMean { axes: vec![0], keepdims: false };
+        near(&run(mean, &[half]), &[1.0], 0.0);
+        let bytes = ints(DType::U8, &[3], &[200, 100, 7]);
+        assert_eq!(values(&run(reduce(ReduceKind::Sum, &[0], false), &[bytes])), [51]);
+    }
+
+    #[test]
+    fn positions_of_extremes() {
+        let x = f32s(&[2, 4], &[1., 3., 3., 0., 2., f32::NAN, 5., f32::NAN]);
+        let arg = |kind, select_last| {
+            let op = ArgReduce { kind, axis: 1, keepdims: true, select_last };
+            values(&run(op, &[x.clone()]))
+        };
+        assert_eq!(arg(ArgKind::Max, false), [1, 1]);
+        assert_eq!(arg(ArgKind::Max, true), [2, 3]);
+        assert_eq!(arg(ArgKind::Min, false), [3, 1]);
+    }
+
+    #[test]
+    fn running_combinations() {
+        let x = ints(DType::I64, &[2, 3], &[1, 2, 3, 4, 5, 6]);
+        let scan = |kind, axis, exclusive, reverse| {
+            let x = x.clone();
+            values(&run(ScanReduce { kind, axis, exclusive, reverse }, &[x]))
+        };
+        assert_eq!(scan(ReduceKind::Sum, 1, false, false), [1, 3, 6, 4, 9, 15]);
+        assert_eq!(scan(ReduceKind::Sum, 1, true, true), [5, 3, 0, 11, 6, 0]);
+        assert_eq!(scan(ReduceKind::Sum, 0, false, true), [5, 7, 9, 4, 5, 6]);
+        assert_eq!(scan(ReduceKind::Prod, 1, true, false), [1, 1, 2, 1, 4, 20]);
+        let x = f32s(&[4], &[1.0, f32::NAN, 5.0, 2.0]);
+        let op = ScanReduce { kind: ReduceKind::Max, axis: 0, exclusive: false, reverse: true };
+        near(&run(op, &[x]), &[f64::NAN, f64::NAN, 5.0, 2.0], 0.0);
+    }
+
+    #[test]
+    fn composites() {
+        let x = f32s(&[2, 2], &[1000.0, 1000.0, f32::NEG_INFINITY, f32::NEG_INFINITY]);
+        let (axes, keepdims) = (vec![1], false);
+        let lse = ReduceLogSumExp { axes: axes.clone(), keepdims };
+        near(&run(lse, &[x]), &[1000.6931471805599, f64::NEG_INFINITY], 1e-7);
+        let x = ints(DType::I32, &[2, 2], &[3, 4, -5, -12]);
+        let l2 = ReduceL2 { axes: axes.clone(), keepdims };
+        assert_eq!(values(&run(l2, &[x.clone()])), [5, 13]);
+        let mean = ReduceMean { axes: axes.clone(), keepdims };
+        assert_eq!(values(&run(mean, &[x.clone()])), [3, -8]);
+        let l1 = ReduceL1 { axes: axes.clone(), keepdims };
+        assert_eq!(values(&run(l1, &[x.clone()])), [7, 17]);
+        let squares = ReduceSumSquare { axes, keepdims };
+        assert_eq!(values(&run(squares, &[x])), [25, 169]);
+    }
+}
+
+mod activation {
+    use super::*;
+    use airconv_ir::attr::Float;
+
+    #[test]
+    fn relative_precision_is_kept() {
+        let x = f32s(&[5], &[-20.0, -1e-4, 0.0, 3.0, 100.0]);
+        let xs = [x];
+        let softplus = [
+            2.061153620314381e-09,
+            0.6930971818112084,
+            0.6931471805599453,
+            3.048587351573742,
+            100.,
+        ];
+        near(&run(Softplus {}, &xs), &softplus, 3e-7);
+        let mish = [-4.122307240628762e-8, -5.9996798468438774e-5, 0.0, 2.986535004967957, 100.0];
+        near(&run(Mish {}, &xs), &mish, 1e-6);
+        let elu = [-0.9999999979388464, -9.999499764070263e-5, 0.0, 3.0, 100.0];
+        near(&run(Elu { alpha: Float(1.0) }, &xs), &elu, 3e-7);
+        let swish = [-4.122307236380407e-8, -4.999749873702215e-5, 0.0, 2.8577223804672998, 100.0];
+        near(&run(Swish { alpha: Float(1.0) }, &xs), &swish, 3e-7);
+    }
+
+    #[test]
+    fn celu_and_selu() {
+        let x = f32s(&[3], &[-2.0, 0.0, 2.0]);
+        let celu = run(Celu { alpha: Float(2.0) }, &[x.clone()]);
+        near(&celu, &[-1.2642411176571153, 0.0, 2.0], 3e-7);
+        let selu = Selu { alpha: Float(1.67326319), gamma: Float(1.05070102) };
+        near(&run(selu, &[x]), &[-1.5201665, 0.0, 2.10140204], 1e-6);
+    }
+
+    #[test]
+    fn gelus() {
+        let x = f32s(&[4], &[-1.0, 0.0, 0.5, 3.0]);
+        let exact = [-0.15865525393145707, 0.0, 0.34573123063700656, 2.99595030590511];
+        let op = Gelu { approximate: GeluKind::Exact };
+        near(&run(op, &[x.clone()]), &exact, 1e-6);
+        let tanh = [-0.15880800939172324, 0.0, 0.34571400982514394, 2.996362607918227];
+        let op = Gelu { approximate: GeluKind::Tanh };
+        near(&run(op, &[x.clone()]), &tanh, 1e-6);
+        let shifted = f32s(&[1, 4], &[-2.0, -1.0, -0.5, 2.0]);
+        let bias = f32s(&[4], &[1.0; 4]);
+        near(&run(BiasGelu {}, &[shifted.clone(), bias.clone()]), &exact, 1e-6);
+        near(&run(FastGelu {}, &[shifted, bias]), &tanh, 1e-6);
+    }
+
+    #[test]
+    fn piecewise_linear_ones() {
+        let x = f32s(&[5], &[-3.5, -0.5, 0.0, 0.5, 3.5]);
+        let xs = [x.clone()];
+        near(&run(LeakyRelu { alpha: Float(0.5) }, &xs), &[-1.75, -0.25, 0., 0.5, 3.5], 0.0);
+        let op = HardSigmoid { alpha: Float(0.25), beta: Float(0.5) };
+        near(&run(op, &xs), &[0.0, 0.375, 0.5, 0.625, 1.0], 0.0);
+        let want = [0.0, -0.20833333, 0.0, 0.29166667, 3.5];
+        near(&run(HardSwish {}, &xs), &want, 1e-6);
+        let op = Shrink { bias: Float(1.5), lambd: Float(0.5) };
+        near(&run(op.clone(), &xs), &[-2.0, 0.0, 0.0, 0.0, 2.0], 0.0);
+        assert_eq!(values(&run(op, &[ints(DType::I8, &[3], &[-2, 0, 2])])), [0, 0, 0]);
+        near(&run(ThresholdedRelu { alpha: Float(0.5) }, &xs), &[0., 0., 0., 0., 3.5], 0.0);
+        near(&run(Softsign {}, &[f32s(&[2], &[-1.0, 3.0])]), &[-0.5, 0.75], 0.0);
+        let slope = f32s(&[2, 1], &[2.0, 3.0]);
+        let x = f32s(&[1, 2, 2], &[-1.0, 1.0, -1.0, 1.0]);
+        near(&run(Prelu {}, &[x, slope]), &[-2.0, 1.0, -3.0, 1.0], 0.0);
+        assert_eq!(values(&run(Relu {}, &[ints(DType::I8, &[2], &[-2, 2])])), [0, 2]);
+    }
+
+    #[test]
+    fn slopes_do_not_widen_x() {
+        let x = f32s(&[2], &[1.0, 2.0]);
+        assert!(try_op(Prelu {}, &[x.clone(), f32s(&[1, 2], &[1.0, 1.0])]).is_err());
+        assert!(try_op(Prelu {}, &[x, f32s(&[3], &[1.0; 3])]).is_err());
+    }
+
+    #[test]
+    fn narrow_floats_round_once() {
+        let x = Array::from_f64s(DType::BF16, vec![2], &[-1.5, 2.0]).unwrap();
+        let y = run(Sigmoid {}, &[x]);
+        assert_eq!(y.dtype, DType::BF16);
+        near(&y, &[0.1826171875, 0.87890625], 0.0);
     }
 }

@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use num_complex::Complex;
+pub use num_complex::Complex64;
 use num_traits::AsPrimitive;
 use thiserror::Error;
 

@@ -64,11 +64,7 @@ pub fn split(cx: &mut DecomposeCx<'_, '_>, op: &Split) -> DecomposeResult {
     for (i, size) in op.sizes.iter().enumerate() {
         let end = &start + size;
         let wanted = cx.wants(i);
-        parts.push(if wanted {
-            Some(cx.b.slice_axis(x, axis, start, end.clone())?)
-        } else {
-            None
-        });
+        parts.push(if wanted { Some(cx.b.slice_axis(x, axis, start, end.clone())?) } else { None });
         start = end;
     }
     Ok(parts)
@@ -181,8 +177,7 @@ pub fn trilu(cx: &mut DecomposeCx<'_, '_>, op: &Trilu) -> DecomposeResult {
     };
     let place = diagonal(cx, rows, columns)?;
     let k = cx.b.dim_scalar(&op.k)?;
-    let keep =
-        if op.upper { cx.b.less_or_equal(k, place)? } else { cx.b.less_or_equal(place, k)? };
+    let keep = if op.upper { cx.b.less_or_equal(k, place)? } else { cx.b.less_or_equal(place, k)? };
     let keep = cx.b.broadcast_to(keep, &shape)?;
     let zero = cx.b.constant(&crate::array::Array::zeros(dtype, Vec::new())?)?;
     one(cx.b.select(keep, x, zero)?)

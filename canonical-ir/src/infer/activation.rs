@@ -1,76 +1,86 @@
-//! infer rules of the activation family.
+//! Inference rules of the activation family: the result has the type of x.
 
-use super::{InferCx, InferResult, one};
+use super::{InferCx, InferError, InferResult, one};
+use crate::dim::Dim;
 use crate::op::*;
 
-pub fn relu(cx: &InferCx<'_>, op: &Relu) -> InferResult {
-    cx.fail("stub", "no rule")
+/// The type of x, which has to be a float.
+fn float(cx: &InferCx<'_>) -> InferResult {
+    let ty = cx.tensor(0)?;
+    let label = format!("{}-c1", cx.name());
+    cx.require(ty.dtype.is_float(), &label, || format!("wants a float dtype, not {}", ty.dtype))?;
+    one(ty.clone())
 }
 
-pub fn leaky_relu(cx: &InferCx<'_>, op: &LeakyRelu) -> InferResult {
-    cx.fail("stub", "no rule")
+/// The type of x, which has to be a float or an integer.
+fn real(cx: &InferCx<'_>) -> InferResult {
+    let ty = cx.tensor(0)?;
+    let label = format!("{}-c1", cx.name());
+    cx.require(ty.dtype.is_float() || ty.dtype.is_integer(), &label, || {
+        format!("wants an integer or float dtype, not {}", ty.dtype)
+    })?;
+    one(ty.clone())
 }
 
-pub fn prelu(cx: &InferCx<'_>, op: &Prelu) -> InferResult {
-    cx.fail("stub", "no rule")
+macro_rules! rules {
+    ($($name:ident $Op:ident $rule:ident;)*) => {$(
+        #[doc = concat!("`", stringify!($name), "`.")]
+        pub fn $name(cx: &InferCx<'_>, _: &$Op) -> InferResult {
+            $rule(cx)
+        }
+    )*};
 }
 
-pub fn elu(cx: &InferCx<'_>, op: &Elu) -> InferResult {
-    cx.fail("stub", "no rule")
+rules! {
+    relu Relu real;
+    leaky_relu LeakyRelu float;
+    elu Elu float;
+    celu Celu float;
+    selu Selu float;
+    sigmoid Sigmoid float;
+    hard_sigmoid HardSigmoid float;
+    hard_swish HardSwish float;
+    softplus Softplus float;
+    softsign Softsign float;
+    thresholded_relu ThresholdedRelu float;
+    mish Mish float;
+    gelu Gelu float;
+    swish Swish float;
+    shrink Shrink real;
 }
 
-pub fn celu(cx: &InferCx<'_>, op: &Celu) -> InferResult {
-    cx.fail("stub", "no rule")
+/// Checks that an operand broadcasts to x without making it larger.
+fn fits_x(cx: &InferCx<'_>, slot: usize) -> Result<(), InferError> {
+    let (x, other) = (cx.tensor(0)?, cx.tensor(slot)?);
+    let label = format!("{}-c2", cx.name());
+    cx.same_dtype(0, slot)?;
+    let Some(new) = x.rank().checked_sub(other.rank()) else {
+        return cx.fail(&label, format!("rank {} is above that of x", other.rank()));
+    };
+    for (a, b) in other.shape.iter().zip(x.shape.iter().skip(new)) {
+        if *a != Dim::Known(1) {
+            cx.merge_dim(a, b)?;
+        }
+    }
+    Ok(())
 }
 
-pub fn selu(cx: &InferCx<'_>, op: &Selu) -> InferResult {
-    cx.fail("stub", "no rule")
+/// `prelu`.
+pub fn prelu(cx: &InferCx<'_>, _: &Prelu) -> InferResult {
+    fits_x(cx, 1)?;
+    real(cx)
 }
 
-pub fn sigmoid(cx: &InferCx<'_>, op: &Sigmoid) -> InferResult {
-    cx.fail("stub", "no rule")
+/// `bias_gelu`.
+pub fn bias_gelu(cx: &InferCx<'_>, _: &BiasGelu) -> InferResult {
+    fits_x(cx, 1)?;
+    float(cx)
 }
 
-pub fn hard_sigmoid(cx: &InferCx<'_>, op: &HardSigmoid) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn hard_swish(cx: &InferCx<'_>, op: &HardSwish) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn softplus(cx: &InferCx<'_>, op: &Softplus) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn softsign(cx: &InferCx<'_>, op: &Softsign) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn thresholded_relu(cx: &InferCx<'_>, op: &ThresholdedRelu) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn mish(cx: &InferCx<'_>, op: &Mish) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn gelu(cx: &InferCx<'_>, op: &Gelu) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn swish(cx: &InferCx<'_>, op: &Swish) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn shrink(cx: &InferCx<'_>, op: &Shrink) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn bias_gelu(cx: &InferCx<'_>, op: &BiasGelu) -> InferResult {
-    cx.fail("stub", "no rule")
-}
-
-pub fn fast_gelu(cx: &InferCx<'_>, op: &FastGelu) -> InferResult {
-    cx.fail("stub", "no rule")
+/// `fast_gelu`.
+pub fn fast_gelu(cx: &InferCx<'_>, _: &FastGelu) -> InferResult {
+    if cx.opt(1).is_some() {
+        fits_x(cx, 1)?;
+    }
+    float(cx)
 }

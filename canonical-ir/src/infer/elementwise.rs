@@ -9,10 +9,8 @@ use crate::types::{TensorType, Type};
 /// A set of dtypes, with what to call it in a message.
 type Class = (fn(DType) -> bool, &'static str);
 
-const NUMERIC: Class = (
-    |d| d.is_integer() || d.is_float() || d.is_complex(),
-    "an integer, float or complex dtype",
-);
+const NUMERIC: Class =
+    (|d| d.is_integer() || d.is_float() || d.is_complex(), "an integer, float or complex dtype");
 const REAL: Class = (|d| d.is_integer() || d.is_float(), "an integer or float dtype");
 const FLOAT: Class = (|d| d.is_float(), "a float dtype");
 const INEXACT: Class = (|d| d.is_float() || d.is_complex(), "a float or complex dtype");

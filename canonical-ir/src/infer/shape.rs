@@ -151,9 +151,11 @@ pub fn slice(cx: &InferCx<'_>, op: &Slice) -> InferResult {
     let ty = cx.tensor(0)?;
     let axes = cx.axes(&op.axes, ty.rank())?;
     let n = axes.len();
-    cx.require(op.starts.len() == n && op.ends.len() == n && op.steps.len() == n, "slice-c1", || {
-        "starts, ends and steps are not as many as axes".to_owned()
-    })?;
+    cx.require(
+        op.starts.len() == n && op.ends.len() == n && op.steps.len() == n,
+        "slice-c1",
+        || "starts, ends and steps are not as many as axes".to_owned(),
+    )?;
     cx.require(!op.steps.contains(&0), "slice-c2", || "a step is zero".to_owned())?;
     let mut shape = ty.shape.clone();
     let bounds = op.starts.iter().zip(&op.ends).zip(&op.steps);
@@ -220,7 +222,9 @@ pub fn iota(cx: &InferCx<'_>, op: &Iota) -> InferResult {
 /// `full`.
 pub fn full(cx: &InferCx<'_>, op: &Full) -> InferResult {
     let tensor = cx.module_tensor(op.value)?;
-    cx.require(tensor.numel() == Some(1), "full-c1", || "the value has not one element".to_owned())?;
+    cx.require(tensor.numel() == Some(1), "full-c1", || {
+        "the value has not one element".to_owned()
+    })?;
     nonneg(cx, &op.dims, "full-c2")?;
     one(TensorType::new(tensor.dtype, op.dims.iter().cloned()))
 }

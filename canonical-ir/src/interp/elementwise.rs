@@ -6,7 +6,8 @@ use num_traits::{AsPrimitive, PrimInt, WrappingAdd, WrappingMul, WrappingNeg, Wr
 
 use super::{EvalCx, EvalError, EvalResult, one};
 use crate::array::{
-    Array, Data, Element, FloatElement, IntElement, RealElement, RoundMode, Rounder, cast as convert,
+    Array, Data, Element, FloatElement, IntElement, RealElement, RoundMode, Rounder,
+    cast as convert,
 };
 use crate::dtype::DType;
 use crate::op::*;
@@ -126,24 +127,51 @@ macro_rules! zipped {
 /// `add`.
 pub fn add(cx: &mut EvalCx<'_, '_>, _: &Add) -> EvalResult {
     let (a, b) = pair(cx)?;
-    let data = zipped!(a, b, "add", ints |x, y| WrappingAdd::wrapping_add(&x, &y),
-        floats |x, y| x + y, complex |x, y| x + y);
+    let data = zipped!(
+        a,
+        b,
+        "add",
+        ints | x,
+        y | WrappingAdd::wrapping_add(&x, &y),
+        floats | x,
+        y | x + y,
+        complex | x,
+        y | x + y
+    );
     one(Array::narrowed(a.dtype, a.shape.clone(), data)?)
 }
 
 /// `sub`.
 pub fn sub(cx: &mut EvalCx<'_, '_>, _: &Sub) -> EvalResult {
     let (a, b) = pair(cx)?;
-    let data = zipped!(a, b, "sub", ints |x, y| WrappingSub::wrapping_sub(&x, &y),
-        floats |x, y| x - y, complex |x, y| x - y);
+    let data = zipped!(
+        a,
+        b,
+        "sub",
+        ints | x,
+        y | WrappingSub::wrapping_sub(&x, &y),
+        floats | x,
+        y | x - y,
+        complex | x,
+        y | x - y
+    );
     one(Array::narrowed(a.dtype, a.shape.clone(), data)?)
 }
 
 /// `mul`.
 pub fn mul(cx: &mut EvalCx<'_, '_>, _: &Mul) -> EvalResult {
     let (a, b) = pair(cx)?;
-    let data = zipped!(a, b, "mul", ints |x, y| WrappingMul::wrapping_mul(&x, &y),
-        floats |x, y| x * y, complex |x, y| x * y);
+    let data = zipped!(
+        a,
+        b,
+        "mul",
+        ints | x,
+        y | WrappingMul::wrapping_mul(&x, &y),
+        floats | x,
+        y | x * y,
+        complex | x,
+        y | x * y
+    );
     one(Array::narrowed(a.dtype, a.shape.clone(), data)?)
 }
 
@@ -157,7 +185,7 @@ fn quotient<T: PrimInt>(x: T, y: T, rounding: IntRounding) -> (T, T) {
 
 /// Fails when an integer array holds a zero.
 fn no_zero(a: &Array, name: &str) -> Result<(), EvalError> {
-    let zero = dispatch_int!(&a.data, |v| v.iter().any(|x| *x == 0), else false);
+    let zero = dispatch_int!(&a.data, |v| v.contains(&0), else false);
     if zero { EvalError::failed(format!("`{name}` of integers by zero")) } else { Ok(()) }
 }
 
@@ -165,8 +193,17 @@ fn no_zero(a: &Array, name: &str) -> Result<(), EvalError> {
 pub fn div(cx: &mut EvalCx<'_, '_>, op: &Div) -> EvalResult {
     let (a, b) = pair(cx)?;
     no_zero(b, "div")?;
-    let data = zipped!(a, b, "div", ints |x, y| quotient(x, y, op.rounding).0,
-        floats |x, y| x / y, complex |x, y| x / y);
+    let data = zipped!(
+        a,
+        b,
+        "div",
+        ints | x,
+        y | quotient(x, y, op.rounding).0,
+        floats | x,
+        y | x / y,
+        complex | x,
+        y | x / y
+    );
     one(Array::narrowed(a.dtype, a.shape.clone(), data)?)
 }
 
@@ -185,8 +222,15 @@ fn float_rem<T: FloatElement>(x: T, y: T, rounding: IntRounding) -> T {
 pub fn rem(cx: &mut EvalCx<'_, '_>, op: &Rem) -> EvalResult {
     let (a, b) = pair(cx)?;
     no_zero(b, "rem")?;
-    let data = zipped!(a, b, "rem", ints |x, y| quotient(x, y, op.rounding).1,
-        floats |x, y| float_rem(x, y, op.rounding));
+    let data = zipped!(
+        a,
+        b,
+        "rem",
+        ints | x,
+        y | quotient(x, y, op.rounding).1,
+        floats | x,
+        y | float_rem(x, y, op.rounding)
+    );
     one(Array::narrowed(a.dtype, a.shape.clone(), data)?)
 }
 
@@ -293,16 +337,30 @@ fn extreme<T: RealElement>(x: T, y: T, nan: NanRule, first: fn(&T, &T) -> bool) 
 /// `max`.
 pub fn max(cx: &mut EvalCx<'_, '_>, op: &Max) -> EvalResult {
     let (a, b) = pair(cx)?;
-    let data = zipped!(a, b, "max", ints |x, y| x.max(y),
-        floats |x, y| extreme(x, y, op.nan, PartialOrd::gt));
+    let data = zipped!(
+        a,
+        b,
+        "max",
+        ints | x,
+        y | x.max(y),
+        floats | x,
+        y | extreme(x, y, op.nan, PartialOrd::gt)
+    );
     one(Array::new(a.dtype, a.shape.clone(), data)?)
 }
 
 /// `min`.
 pub fn min(cx: &mut EvalCx<'_, '_>, op: &Min) -> EvalResult {
     let (a, b) = pair(cx)?;
-    let data = zipped!(a, b, "min", ints |x, y| x.min(y),
-        floats |x, y| extreme(x, y, op.nan, PartialOrd::lt));
+    let data = zipped!(
+        a,
+        b,
+        "min",
+        ints | x,
+        y | x.min(y),
+        floats | x,
+        y | extreme(x, y, op.nan, PartialOrd::lt)
+    );
     one(Array::new(a.dtype, a.shape.clone(), data)?)
 }
 
@@ -345,7 +403,13 @@ pub fn abs(cx: &mut EvalCx<'_, '_>, _: &Abs) -> EvalResult {
             Data::F32(v.iter().map(|z| f64::from(z.re).hypot(z.im.into()) as f32).collect())
         }
         Data::C128(v) => Data::F64(v.iter().map(|z| z.re.hypot(z.im)).collect()),
-        _ => mapped!(a, "abs", signed |x| x.wrapping_abs(), unsigned |x| *x, floats |x| x.abs()),
+        _ => mapped!(
+            a,
+            "abs",
+            signed | x | x.wrapping_abs(),
+            unsigned | x | *x,
+            floats | x | x.abs()
+        ),
     };
     let dtype = a.dtype.complex_part().unwrap_or(a.dtype);
     one(Array::narrowed(dtype, a.shape.clone(), data)?)
@@ -354,8 +418,21 @@ pub fn abs(cx: &mut EvalCx<'_, '_>, _: &Abs) -> EvalResult {
 /// `sign`.
 pub fn sign(cx: &mut EvalCx<'_, '_>, _: &Sign) -> EvalResult {
     let a = cx.array(0)?;
-    let data = mapped!(a, "sign", signed |x| x.signum(), unsigned |x| (*x).min(1),
-        floats |&x| if x > 0.0 { 1.0 } else if x < 0.0 { -1.0 } else { x + 0.0 });
+    let data = mapped!(
+        a,
+        "sign",
+        signed | x | x.signum(),
+        unsigned | x | (*x).min(1),
+        floats
+            | &x
+            | if x > 0.0 {
+                1.0
+            } else if x < 0.0 {
+                -1.0
+            } else {
+                x + 0.0
+            }
+    );
     one(Array::narrowed(a.dtype, a.shape.clone(), data)?)
 }
 

@@ -57,7 +57,7 @@ pub fn transpose(cx: &mut EvalCx<'_, '_>, op: &Transpose) -> EvalResult {
 }
 
 /// First index and number of elements that a slice takes of an axis.
-fn slice_bounds(size: usize, start: i64, end: i64, step: i64) -> (usize, usize) {
+pub(crate) fn slice_bounds(size: usize, start: i64, end: i64, step: i64) -> (usize, usize) {
     let size = size as i128;
     let front = |at: i64| if at < 0 { i128::from(at) + size } else { i128::from(at) };
     let (low, high) = if step > 0 { (0, size) } else { (-1, size - 1) };

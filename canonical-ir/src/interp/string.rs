@@ -235,7 +235,9 @@ impl<K: std::hash::Hash + Eq + Clone> Grams<K> {
                         Some(&next) => at = next,
                         None => break,
                     }
-                    if i + 1 >= shortest && let Some(id) = self.nodes[at].0 {
+                    if i + 1 >= shortest
+                        && let Some(id) = self.nodes[at].0
+                    {
                         found(id);
                     }
                 }

@@ -4,14 +4,20 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use airconv_schema::program as w;
 use proptest::prelude::*;
 
 use super::*;
 use crate::attr::{Attr, Float, SourceOp};
-use crate::dim::Dim;
+use crate::dim::{Dim, Range};
 use crate::dtype::DType;
-use crate::module::{Operands, Results};
-use crate::types::TensorType;
+use crate::entity::{Arena, SymbolId, TensorId};
+use crate::module::{
+    ArgKindRole, Function, Input, InputRole, Operands, Origin, Output, OutputRole, Results, Symbol,
+    Value,
+};
+use crate::op::{Op, OpKind};
+use crate::types::{TensorType, Type};
 
 /// Random modules: every reference is within its table, nothing else makes sense.
 struct Gen {
@@ -433,7 +439,11 @@ fn every_error() {
     fails("C-301: value 0", &|p| p.functions[0].values[0].def = Some(w::Def::Param((9, 0))));
     fails("C-301: value 1", &|p| p.functions[0].values[1].def = Some(w::Def::Result((9, 0))));
     fails("C-301: input `x`", &|p| p.functions[0].inputs[0].role = w::InputRole::Param(Some(9)));
-    fails("C-301: a type", &|p| p.functions[0].symbols.clear());
+    fails("C-301: node 0", &|p| p.functions[0].symbols.clear());
+    fails("C-301: a type", &|p| {
+        p.functions[0].symbols.clear();
+        p.functions[0].nodes[0].attrs.0.insert("dims".into(), w::Attr::Dims(vec![]));
+    });
     fails("C-301: a note", &|p| p.notes[0].about = w::About::Node((0, 9)));
     fails("C-301: a note", &|p| p.notes[0].about = w::About::Func(9));
     fails("C-301: tensor 0", &|p| p.tensors[0].storage = w::Storage::Blob(1));

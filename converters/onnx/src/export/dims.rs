@@ -3,7 +3,7 @@
 //! All known: a constant. Stated by a `dims_of` node: the value it looked at. Else computed
 //! from the shapes of values at hand.
 
-use airconv_api::ir::array::Array;
+use airconv_api::ir::array::{Array, Scalar};
 use airconv_api::ir::dim::{Atom, Dim, Term};
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::entity::{SymbolId, ValueId};
@@ -248,8 +248,12 @@ impl Exporter<'_> {
 
     /// The name of a scalar constant of a dtype.
     pub(super) fn scalar_constant(&mut self, dtype: DType, value: f64) -> Result<String, Refuse> {
-        let tensor =
-            Array::from_f64s(dtype, Vec::new(), &[value]).and_then(|a| Tensor::from_array(&a));
+        let value = if dtype.is_integer() {
+            Scalar::Int(value as i128)
+        } else {
+            Scalar::Float(value)
+        };
+        let tensor = Array::scalar(dtype, &value).and_then(|a| Tensor::from_array(&a));
         self.constant(&tensor.map_err(|e| Refuse(e.to_string()))?, "const")
     }
 }

@@ -276,7 +276,15 @@ impl<'a, 'p> NodeCx<'a, 'p> {
             return Ok(ints.into_iter().map(Dim::Known).collect());
         }
         let dims = match self.facts(input) {
-            Some(dims) => dims,
+            Some(mut dims) => {
+                let why = format!("element of {what}");
+                for dim in dims.iter_mut().filter(|d| d.is_any()) {
+                    let range = Range { min: None, max: None };
+                    let symbol = self.b().f_mut().add_symbol("d", range, Some(why.clone()));
+                    *dim = Dim::from(symbol);
+                }
+                dims
+            }
             None => {
                 let ty = self.tensor_ty(value)?;
                 let count = match ty.shape.as_slice() {
@@ -299,6 +307,11 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         let node = self.b().node(DimsOf { dims: dims.clone() }, &[Some(value)])?;
         self.fs.visit(&self.imp.module, node);
         Ok(dims)
+    }
+    /// A size as the ranges of its symbols allow to write it.
+    pub fn simplified(&self, dim: Dim) -> Dim {
+        let f = &self.imp.module.functions[self.fs.func];
+        dim.simplify(&|s| f.symbol_range(s))
     }
     /// The one element of an integer scalar input as a size.
     pub fn dim_input(&mut self, input: usize, what: &str) -> Result<Dim, Stop> {
@@ -440,6 +453,15 @@ impl NodeCx<'_, '_> {
         use crate::proto::attribute_proto::AttributeType;
         let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
         Ok(a.and_then(|a| a.g.as_deref()).map_or(0, |g| g.input.len()))
+    }
+    /// Whether a subgraph attribute declares the rank of one of its inputs.
+    pub fn declares_rank(&self, name: &str, input: usize) -> Result<bool, Stop> {
+        use crate::proto::attribute_proto::AttributeType;
+        use crate::proto::type_proto::Value;
+        let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
+        let info = a.and_then(|a| a.g.as_deref()).and_then(|g| g.input.get(input));
+        let ty = info.and_then(|i| i.r#type.as_ref()).and_then(|t| t.value.as_ref());
+        Ok(matches!(ty, Some(Value::TensorType(t)) if t.shape.is_some()))
     }
     /// The captures of several bodies as one list that all of them take in its order.
     pub fn unite_captures(&mut self, bodies: &[super::graph::Body]) -> Vec<ValueId> {
