@@ -18,6 +18,7 @@ pub mod interp;
 pub mod module;
 pub mod op;
 pub mod tensor;
+pub mod text;
 pub mod types;
 pub mod verify;
 pub mod visit;

@@ -86,7 +86,11 @@ pub fn loop_(cx: &mut EvalCx<'_, '_>, op: &Loop) -> EvalResult {
             if let (true, Datum::Optional(held)) = (wrapped, &*value) {
                 match held.as_deref().cloned() {
                     Some(held) => *value = held,
-                    None => return EvalError::failed("an optional that holds no element is carried out"),
+                    None => {
+                        return EvalError::failed(
+                            "an optional that holds no element is carried out",
+                        );
+                    }
                 }
             }
         }
