@@ -46,7 +46,7 @@ pub(super) fn encode(dtype: DType, at: usize, list: &[Number<'_>]) -> Parsed<Vec
     match array.and_then(|a| Ok((a.to_bytes()?, a))) {
         // An integer that the bytes do not hold is out of range.
         Ok((bytes, a))
-            if is_float || Array::from_bytes(dtype, a.shape.clone(), &bytes) == Ok(a) =>
+            if is_float || Array::from_bytes(dtype, a.shape.clone(), &bytes).as_ref() == Ok(&a) =>
         {
             Ok(bytes)
         }
