@@ -19,7 +19,7 @@ use std::path::Path;
 use airconv_schema as schema;
 use bytes::Bytes;
 
-pub use airconv_schema::{Limits, ReadOptions, Version, WriteOptions, Written};
+pub use airconv_schema::{Limits, ReadOptions, Version, WriteOptions, Written, is_ir};
 pub use decode::from_wire;
 pub use encode::to_wire;
 
@@ -122,6 +122,16 @@ pub enum IrError {
     /// The program in the file is no module, or the module has no such form.
     #[error(transparent)]
     Wire(#[from] WireError),
+}
+
+impl IrError {
+    /// Whether the system failed, rather than the file being wrong.
+    pub fn is_system(&self) -> bool {
+        matches!(
+            self,
+            Self::Read(schema::ReadError::Io { .. }) | Self::Write(schema::WriteError::Io { .. })
+        )
+    }
 }
 
 /// Reads a module from a file. Tensors are slices of the mapped file.

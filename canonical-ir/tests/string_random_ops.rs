@@ -81,6 +81,7 @@ fn patterns_match_whole_strings() {
     assert!(!matches("a|ab", "abc") && matches("a|ab", "ab"));
     assert!(!matches("a$", "a\n"));
     assert!(matches(".", "\u{e9}") && matches("", ""));
+    assert!(!matches(r"\w", "\u{e9}") && matches(r"[\w\x{e9}]", "\u{e9}"));
     let bad = try_run(RegexFullMatch { pattern: "(".to_owned() }, &[strs(&[], &[""])]);
     assert!(matches!(bad.unwrap_err(), EvalError::Unsupported(_)));
 }

@@ -61,10 +61,8 @@ impl Builder<'_> {
         args: &[ValueId],
         symbols: &mut Symbols,
     ) -> Result<Vec<ValueId>, BuildError> {
-        let broken = |message: String| InferError::Invalid {
-            label: "region-range".to_owned(),
-            message,
-        };
+        let broken =
+            |message: String| InferError::Invalid { label: "region-range".to_owned(), message };
         let Some(source) = self.f().regions.get(region).cloned() else {
             return Err(broken(format!("there is no region {region}")).into());
         };

@@ -11,6 +11,14 @@ use crate::op::*;
 use crate::types::Type;
 
 type Built<T> = Result<T, BuildError>;
+/// Builds a step: the next states for its number, the states and the captures.
+type Step<'s> = dyn FnMut(
+        &mut Builder<'_>,
+        ValueId,
+        &[ValueId],
+        &[ValueId],
+    ) -> Result<Vec<ValueId>, NoDecomposition>
+    + 's;
 
 /// An activation function with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,12 +198,7 @@ impl Layer {
         reverse: bool,
         states: &[ValueId],
         captures: &[ValueId],
-        step: &mut dyn FnMut(
-            &mut Builder<'_>,
-            ValueId,
-            &[ValueId],
-            &[ValueId],
-        ) -> Result<Vec<ValueId>, NoDecomposition>,
+        step: &mut Step<'_>,
     ) -> Result<(Vec<ValueId>, Option<ValueId>), NoDecomposition> {
         let count = b.dim_scalar(&self.steps)?;
         let mut all = captures.to_vec();

@@ -299,9 +299,11 @@ fn carried(
     let mut out = Vec::with_capacity(given.len());
     for (i, ((param, result), init)) in params.iter().zip(results).zip(given).enumerate() {
         let optional = !matches!(result, Type::Optional(_) | Type::Unknown);
-        cx.require(fits(param, result) || (optional && fits(element(param), result)), label, || {
-            format!("carried value {i} comes out of the body in another type than it goes in")
-        })?;
+        cx.require(
+            fits(param, result) || (optional && fits(element(param), result)),
+            label,
+            || format!("carried value {i} comes out of the body in another type than it goes in"),
+        )?;
         let init = if optional { element(init) } else { init };
         match unify(init, &without(&replaced(result, bindings), local)) {
             Some(ty) => out.push(ty),

@@ -412,9 +412,7 @@ pub fn qlinear_global_average_pool(cx: &InferCx<'_>, op: &QlinearGlobalAveragePo
 pub fn qlinear_average_pool(cx: &InferCx<'_>, op: &QlinearAveragePool) -> InferResult {
     let mut ty = qlinear_unary(cx)?.clone();
     let rank = ty.rank();
-    cx.require(rank >= 3, "qlinear_average_pool-c1", || {
-        format!("x has rank {rank}, less than 3")
-    })?;
+    cx.require(rank >= 3, "qlinear_average_pool-c1", || format!("x has rank {rank}, less than 3"))?;
     let first = if op.channels_last { 1 } else { 2 };
     let spatial = first..first + rank - 2;
     let windows = Windows {
@@ -439,7 +437,7 @@ pub fn qlinear_concat(cx: &InferCx<'_>, op: &QlinearConcat) -> InferResult {
     cx.scalar(1)?;
     let dtype = byte(cx, 1)?;
     let n = cx.operand_count().saturating_sub(2);
-    cx.require(n > 0 && n % 3 == 0, "qlinear_concat-c1", || {
+    cx.require(n > 0 && n.is_multiple_of(3), "qlinear_concat-c1", || {
         "wants a tensor, a scale and a zero point per input".to_owned()
     })?;
     let mut out = cx.tensor(2)?.clone();
@@ -458,11 +456,8 @@ pub fn qlinear_concat(cx: &InferCx<'_>, op: &QlinearConcat) -> InferResult {
             continue;
         }
         for (i, d) in ty.shape.iter().enumerate() {
-            out.shape[i] = if i == axis {
-                &out.shape[i] + d
-            } else {
-                cx.merge_dim(&out.shape[i], d)?
-            };
+            out.shape[i] =
+                if i == axis { &out.shape[i] + d } else { cx.merge_dim(&out.shape[i], d)? };
         }
     }
     one(TensorType::new(dtype, out.shape))
@@ -502,13 +497,15 @@ pub fn matmul_nbits(cx: &InferCx<'_>, op: &MatmulNbits) -> InferResult {
     cx.require_dtype(a.dtype, wide_float(a.dtype), "a float of 16 bits or more")?;
     cx.require_dtype(b.dtype, b.dtype == DType::U8, "u8")?;
     cx.same_dtype(0, 2)?;
-    let sane = op.k > 0 && op.n > 0 && op.block_size > 0 && (1..=8).contains(&op.bits);
+    let size = 1..=i64::from(i32::MAX);
+    let sane =
+        [op.k, op.n, op.block_size].iter().all(|v| size.contains(v)) && (1..=8).contains(&op.bits);
     cx.require(sane, "matmul_nbits-c1", || {
         format!("k {}, n {}, block {}, bits {}", op.k, op.n, op.block_size, op.bits)
     })?;
     let blocks = (op.k - 1) / op.block_size + 1;
-    let bytes = op.block_size.checked_mul(op.bits).map_or(i64::MAX, |b| b.div_euclid(8));
-    cx.require(bytes < i64::MAX && op.block_size * op.bits % 8 == 0, "matmul_nbits-c1", || {
+    let bytes = op.block_size * op.bits / 8;
+    cx.require(op.block_size * op.bits % 8 == 0, "matmul_nbits-c1", || {
         format!("a block of {} elements of {} bits does not fill bytes", op.block_size, op.bits)
     })?;
     cx.require(b.rank() == 3, "matmul_nbits-c2", || format!("b has rank {}", b.rank()))?;

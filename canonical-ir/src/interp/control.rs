@@ -86,7 +86,11 @@ pub fn loop_(cx: &mut EvalCx<'_, '_>, op: &Loop) -> EvalResult {
             if let (true, Datum::Optional(held)) = (wrapped, &*value) {
                 match held.as_deref().cloned() {
                     Some(held) => *value = held,
-                    None => return EvalError::failed("an optional that holds no element is carried out"),
+                    None => {
+                        return EvalError::failed(
+                            "an optional that holds no element is carried out",
+                        );
+                    }
                 }
             }
         }
@@ -186,7 +190,7 @@ pub fn opaque(_cx: &mut EvalCx<'_, '_>, op: &Opaque) -> EvalResult {
     let source = &op.source;
     let domain = if source.domain.is_empty() { "" } else { "::" };
     Err(EvalError::Unsupported(format!(
-        "{} op `{}{domain}{}`",
-        source.format, source.domain, source.name
+        "{} op `{}{domain}{}` ({})",
+        source.format, source.domain, source.name, op.reason
     )))
 }

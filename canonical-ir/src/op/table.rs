@@ -930,7 +930,7 @@ op_table! {
         /// Local response normalisation over channels.
         Lrn lrn composite 1 Pure "x" -> "y" {
             /// Scale.
-            alpha: Float = Float(1e-4),
+            alpha: Float = Float(1e-4f32 as f64),
             /// Exponent.
             beta: Float = Float(0.75),
             /// Added constant.
@@ -1782,7 +1782,7 @@ op_table! {
             /// Locale name; has no bearing on the result here.
             locale: String = String::new(),
         }
-        /// Whether whole strings match an RE2 pattern. Strings are taken as UTF-8; other bytes match nothing that stands for a character.
+        /// Whether whole strings match an RE2 pattern. Strings are taken as UTF-8; other bytes match nothing that stands for a character. `\d`, `\s`, `\w` and `\b` know ASCII only.
         RegexFullMatch regex_full_match core 1 Pure "x" -> "y" {
             /// The pattern.
             pattern: String,
@@ -1805,7 +1805,7 @@ op_table! {
             pool_int64s: Vec<i64> = Vec::new(),
             /// String pool.
             pool_strings: Vec<String> = Vec::new(),
-            /// Weight of each output position; 1 when empty.
+            /// Weight of each n-gram of the pool; 1 when empty.
             weights: Vec<Float> = Vec::new(),
         }
     }

@@ -21,7 +21,7 @@ impl Reader for IrReader {
         &["ir"]
     }
     fn sniff(&self, head: &[u8]) -> bool {
-        wire::is_ir_file(head)
+        wire::is_ir(head)
     }
     fn read(&self, path: &Path, options: &ReadOptions, report: &mut Report) -> Result<Module, Failed> {
         let read = wire::ReadOptions { no_mmap: options.no_mmap, ..Default::default() };

@@ -67,7 +67,7 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Member>, NpzError> {
     let mut out = BTreeMap::new();
     for i in 0..archive.len() {
         let file = archive.by_index(i)?;
-        let name = file.name().to_owned();
+        let name = file.name()?.into_owned();
         let mut bytes = Vec::new();
         file.take(LARGEST).read_to_end(&mut bytes)?;
         let key = name.strip_suffix(".npy").unwrap_or(&name).to_owned();

@@ -45,13 +45,7 @@ fn along(b: &mut Builder<'_>, x: ValueId, axis: usize, rank: usize) -> Built<Val
 
 /// Lets a scale or zero point broadcast to a shape: a scalar as it is, a vector along the
 /// axis, and of blocks each element as often as a block has elements.
-fn spread(
-    b: &mut Builder<'_>,
-    x: ValueId,
-    shape: &[Dim],
-    axis: i64,
-    block: i64,
-) -> Built<ValueId> {
+fn spread(b: &mut Builder<'_>, x: ValueId, shape: &[Dim], axis: i64, block: i64) -> Built<ValueId> {
     let axis = usize::try_from(axis).unwrap_or(0).min(shape.len().saturating_sub(1));
     if block == 0 {
         return along(b, x, axis, shape.len());

@@ -29,11 +29,7 @@ fn integer_product(
     w: ValueId,
     w_zero: Option<ValueId>,
 ) -> Built<ValueId> {
-    let a_zero = if b.tensor_ty(a)?.rank() > 1 {
-        per_row(b, a_zero)?
-    } else {
-        a_zero
-    };
+    let a_zero = if b.tensor_ty(a)?.rank() > 1 { per_row(b, a_zero)? } else { a_zero };
     let w_zero = per_column(b, w_zero)?;
     let a = centred(b, a, a_zero)?;
     let w = centred(b, w, w_zero)?;

@@ -157,8 +157,7 @@ fn one_hot(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
 fn reverse_sequence(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let Op::ReverseSequence(r) = op else { return other_op(op) };
     let inputs = [cx.x(0)?, index(cx, 1, LONG)?];
-    let attrs =
-        vec![attr::int("batch_axis", r.batch_axis), attr::int("time_axis", r.time_axis)];
+    let attrs = vec![attr::int("batch_axis", r.batch_axis), attr::int("time_axis", r.time_axis)];
     cx.emit("ReverseSequence", &inputs, attrs)
 }
 

@@ -56,7 +56,8 @@ fn optional_get_element(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     if cx.opset() < 14 && !matches!(cx.ty(0), Some(Type::Tensor(_) | Type::Unranked(_))) {
         return Refuse::because("the identity of a sequence needs opset 14");
     }
-    let name = if plain && cx.opset() < OPTIONAL_OR_NOT { "Identity" } else { "OptionalGetElement" };
+    let name =
+        if plain && cx.opset() < OPTIONAL_OR_NOT { "Identity" } else { "OptionalGetElement" };
     cx.emit(name, &[x], Vec::new())
 }
 

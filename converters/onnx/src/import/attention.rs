@@ -46,8 +46,10 @@ fn rotary_ms(cx: &mut NodeCx<'_, '_>) -> Outcome {
     if let (0, [_, _, hidden]) = (op.num_heads, x.shape.as_slice()) {
         let half = cx.input_ty(2)?.shape.get(1).and_then(Dim::as_known);
         match (hidden.as_known(), half) {
-            (Some(hidden), Some(half)) if half > 0 => op.num_heads = hidden / (2 * half),
-            _ => return Err(Stop::Defer("the size of a head is only known at run time".to_owned())),
+            (Some(hidden), Some(half)) if half > 0 => op.num_heads = hidden / half / 2,
+            _ => {
+                return Err(Stop::Defer("the size of a head is only known at run time".to_owned()));
+            }
         }
     }
     let operands = [cx.opt(0), cx.opt(2), cx.opt(3), cx.opt(1)];

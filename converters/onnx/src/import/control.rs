@@ -100,8 +100,10 @@ fn keeps_ranks(cx: &NodeCx<'_, '_>, body: RegionId, carried: &[Type]) -> bool {
 fn scan(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let scanned = cx.need_int("num_scan_inputs")?;
     let values = cx.inputs_from(0)?;
-    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s)) else {
-        return cx.invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
+    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s))
+    else {
+        return cx
+            .invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
     };
     let scanned = values.len() - states;
     let input_axes = axes_of(cx, "scan_input_axes", &values[states..])?;
@@ -143,8 +145,10 @@ fn scan_batched(cx: &mut NodeCx<'_, '_>) -> Outcome {
         return Err(Stop::Unsupported("sequences of several lengths in one batch".to_owned()));
     }
     let values = cx.inputs_from(1)?;
-    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s)) else {
-        return cx.invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
+    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s))
+    else {
+        return cx
+            .invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
     };
     let input_reverse = padded(cx.ints("directions")?, values.len() - states);
     let (mut items, mut params) = (Vec::new(), Vec::new());

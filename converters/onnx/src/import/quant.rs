@@ -3,8 +3,8 @@
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::op::{
-    AutoPad, ConvInteger, DequantizeLinear, MatmulNbits, OpKind, QlinearAveragePool,
-    QlinearConcat, QlinearConv, QlinearSoftmax, QuantizeLinear,
+    AutoPad, ConvInteger, DequantizeLinear, MatmulNbits, OpKind, QlinearAveragePool, QlinearConcat,
+    QlinearConv, QlinearSoftmax, QuantizeLinear,
 };
 
 use super::attention::only;
