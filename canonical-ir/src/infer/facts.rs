@@ -651,9 +651,10 @@ pub fn reshape_dims(shape: &[Dim], asked: &[Dim], allow_zero: bool) -> Result<Ve
     let mut inferred = None;
     for (i, d) in asked.iter().enumerate() {
         dims.push(match d.as_known() {
-            Some(0) if !allow_zero => {
-                shape.get(i).cloned().ok_or_else(|| format!("there is no size to keep at axis {i}"))?
-            }
+            Some(0) if !allow_zero => shape
+                .get(i)
+                .cloned()
+                .ok_or_else(|| format!("there is no size to keep at axis {i}"))?,
             Some(-1) => {
                 if inferred.replace(i).is_some() {
                     return Err("more than one size is -1".to_owned());
