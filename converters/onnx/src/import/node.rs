@@ -337,7 +337,11 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         if self.tensor_ty(value)?.shape.as_slice() == shape {
             return Ok(value);
         }
-        Ok(self.b().emit(Broadcast { dims: shape.to_vec(), implicit: true }, &[value])?)
+        let op = Broadcast { dims: shape.to_vec(), implicit: true };
+        let node = self.b().node(op, &[Some(value)])?;
+        self.fs.visit(&self.imp.module, node);
+        let wide = self.imp.module.functions[self.fs.func].nodes[node].result(0);
+        wide.ok_or_else(|| Stop::Invalid("a broadcast has no result".to_owned()))
     }
     /// Adds the node's hub node. Results correspond to outputs by position.
     pub fn emit(&mut self, op: impl Into<Op>, operands: &[Option<ValueId>]) -> Outcome {
