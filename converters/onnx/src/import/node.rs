@@ -308,6 +308,12 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         self.fs.visit(&self.imp.module, node);
         Ok(dims)
     }
+    /// Whether an input is given at run time and nothing is known of its elements.
+    pub fn is_given(&self, input: usize) -> bool {
+        let f = &self.imp.module.functions[self.fs.func];
+        let Some(value) = self.opt(input).map(|v| self.root(v)) else { return false };
+        matches!(f.values[value].def, Def::Param { .. }) && self.facts(input).is_none()
+    }
     /// A size as the ranges of its symbols allow to write it.
     pub fn simplified(&self, dim: Dim) -> Dim {
         let f = &self.imp.module.functions[self.fs.func];
@@ -340,8 +346,8 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         let op = Broadcast { dims: shape.to_vec(), implicit: true };
         let node = self.b().node(op, &[Some(value)])?;
         self.fs.visit(&self.imp.module, node);
-        let wide = self.imp.module.functions[self.fs.func].nodes[node].result(0);
-        wide.ok_or_else(|| Stop::Invalid("a broadcast has no result".to_owned()))
+        let result = self.imp.module.functions[self.fs.func].nodes[node].result(0);
+        result.ok_or_else(|| Stop::Invalid("a broadcast has no result".to_owned()))
     }
     /// Adds the node's hub node. Results correspond to outputs by position.
     pub fn emit(&mut self, op: impl Into<Op>, operands: &[Option<ValueId>]) -> Outcome {
