@@ -12,7 +12,7 @@ mod decode;
 mod encode;
 mod parts;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::Path;
 

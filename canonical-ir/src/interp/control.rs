@@ -190,7 +190,7 @@ pub fn opaque(_cx: &mut EvalCx<'_, '_>, op: &Opaque) -> EvalResult {
     let source = &op.source;
     let domain = if source.domain.is_empty() { "" } else { "::" };
     Err(EvalError::Unsupported(format!(
-        "{} op `{}{domain}{}`",
-        source.format, source.domain, source.name
+        "{} op `{}{domain}{}` ({})",
+        source.format, source.domain, source.name, op.reason
     )))
 }

@@ -270,7 +270,8 @@ pub fn write(module: &Module, options: &PrintOptions, out: &mut dyn io::Write) -
     print::to_writer(module, options, out)
 }
 
-/// The text of a node on one line, without its origin; regions are named only.
+/// The text of a node on one line, for messages: with the types of operands, without the
+/// origin; regions are named only.
 pub fn print_node(module: &Module, func: FuncId, node: NodeId) -> String {
     print::node_to_string(module, func, node)
 }

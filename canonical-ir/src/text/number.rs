@@ -18,10 +18,10 @@ pub(super) fn encode(dtype: DType, at: usize, list: &[Number<'_>]) -> Parsed<Vec
         list.iter().map(one).collect()
     }
     let wrong = || format!("elements of {dtype} cannot be written as numbers");
-    let Ok(zeros) = Data::zeros(dtype, 0) else {
+    let Ok(zeros) = Array::zeros(dtype, vec![0]) else {
         return fail(ErrorKind::Structure, at, wrong());
     };
-    let data = match zeros {
+    let data = match zeros.data {
         Data::Bool(_) => Data::Bool(all(dtype, list)?),
         Data::I8(_) => Data::I8(all(dtype, list)?),
         Data::I16(_) => Data::I16(all(dtype, list)?),

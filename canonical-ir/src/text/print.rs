@@ -8,7 +8,6 @@ use super::number::{decode, float, hex, quote};
 use super::{PrintOptions, VERSION};
 use crate::attr::Attr;
 use crate::dim::{Dim, Range};
-use crate::dtype::DType;
 use crate::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, SymbolId, TensorId, ValueId};
 use crate::module::{
     ArgKindRole, Def, Entity, Function, InputRole, Module, Node, Origin, OutputRole,
@@ -527,7 +526,7 @@ impl Printer<'_> {
         if !node.operands.is_empty() {
             self.text("(")?;
             self.list(&node.operands, |p, o| match o {
-                Some(value) => write!(p.out, "{value}"),
+                Some(value) => p.operand(st, *value),
                 None => p.text("_"),
             })?;
             self.text(")")?;
@@ -537,6 +536,18 @@ impl Printer<'_> {
             write!(self.out, " {}", node.origin)?;
         }
         self.comment(&node.op)
+    }
+
+    /// An operand; with its type where the text is one line by itself.
+    fn operand(&mut self, st: &State<'_>, id: ValueId) -> fmt::Result {
+        write!(self.out, "{id}")?;
+        match st.f.values.get(id).filter(|_| st.one_line) {
+            Some(value) => {
+                self.text(": ")?;
+                write_type(&mut self.out, st.f, &value.ty)
+            }
+            None => Ok(()),
+        }
     }
 
     /// The elements of a small constant.

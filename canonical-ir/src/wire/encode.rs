@@ -149,10 +149,11 @@ fn function_to_wire(
                 types.len() as u32 - 1
             }
         };
-        let def = (derived != Some(value.def)).then(|| match value.def {
-            Def::Param { region, index } => w::Def::Param((region.0, index)),
-            Def::Result { node, index } => w::Def::Result((node.0, index)),
-        });
+        let def = match value.def {
+            def if derived == Some(def) => None,
+            Def::Param { region, index } => Some(w::Def::Param((region.0, index))),
+            Def::Result { node, index } => Some(w::Def::Result((node.0, index))),
+        };
         values.push(w::Value { ty, name: value.name.as_ref().map(|n| strings.id(n)), def });
     }
     let mut nodes = Vec::with_capacity(f.nodes.len());

@@ -20,7 +20,7 @@ use crate::op::{Op, OpKind};
 use crate::types::{TensorType, Type};
 
 /// Random modules: every reference is within its table, nothing else makes sense.
-struct Gen {
+pub(crate) struct Gen {
     state: u64,
     symbols: u32,
     regions: u32,
@@ -29,20 +29,20 @@ struct Gen {
 }
 
 impl Gen {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut g = Self { state, symbols: 0, regions: 0, functions: 0, tensors: 0 };
         g.functions = 1 + g.below(3);
         g.tensors = 1 + g.below(6);
         g
     }
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
-    fn below(&mut self, n: u32) -> u32 {
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
         ((self.next() >> 33) % u64::from(n.max(1))) as u32
     }
     fn flip(&mut self) -> bool {
@@ -51,7 +51,7 @@ impl Gen {
     fn many<T>(&mut self, most: u32, mut f: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(most + 1)).map(|_| f(self)).collect()
     }
-    fn int(&mut self) -> i64 {
+    pub(crate) fn int(&mut self) -> i64 {
         match self.below(4) {
             0 => self.next() as i64,
             1 => i64::from(self.below(300)) - 150,
@@ -66,7 +66,7 @@ impl Gen {
             _ => f64::from(self.below(100)) / 8.0,
         })
     }
-    fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let chars = ['a', 'B', '_', '/', '0', 'ü', '\n', '"', '世'];
         self.many(6, |g| chars[g.below(9) as usize]).into_iter().collect()
     }
@@ -277,7 +277,7 @@ impl Gen {
         };
         Tensor { dtype, dims, storage }
     }
-    fn module(&mut self, ops: &mut dyn Iterator<Item = OpKind>) -> Module {
+    pub(crate) fn module(&mut self, ops: &mut dyn Iterator<Item = OpKind>) -> Module {
         let origins = 1 + self.below(4);
         let mut module = Module {
             functions: (0..self.functions).map(|_| self.function(ops, origins)).collect(),
@@ -317,7 +317,7 @@ impl Gen {
     }
 }
 
-fn any_ops(seed: u64) -> impl Iterator<Item = OpKind> {
+pub(crate) fn any_ops(seed: u64) -> impl Iterator<Item = OpKind> {
     let mut g = Gen::new(seed);
     std::iter::repeat_with(move || OpKind::ALL[g.below(OpKind::ALL.len() as u32) as usize])
 }
