@@ -1433,7 +1433,7 @@ op_table! {
     }
 
     image {
-        /// Resampling as ONNX Resize.
+        /// Resampling as ONNX Resize. Coordinates are computed in f32; a size from a scale is rounded down. Integers of plain linear interpolation are truncated, others rounded.
         Resize resize composite 1 MayFail "x, roi?" -> "y" {
             /// The axes that change, not negative; all when empty.
             axes: Vec<i64> = Vec::new(),
@@ -1467,7 +1467,7 @@ op_table! {
             /// Whether -1 and 1 are the centres of the corner pixels.
             align_corners: bool = false,
         }
-        /// Sampling grid of an affine map for an image of the given size.
+        /// Sampling grid of an affine map theta[N, rank, rank + 1] for an image of the given size; a lone pixel between aligned corners is at 0.
         AffineGrid affine_grid composite 1 Pure "theta" -> "grid" {
             /// N, C and the spatial sizes.
             dims: Vec<Dim>,
@@ -1523,7 +1523,7 @@ op_table! {
             /// Whether only the first half is kept.
             onesided: bool = false,
         }
-        /// ONNX STFT: transforms of windows of signal[batch, length, 1 or 2].
+        /// ONNX STFT: transforms of windows of signal[batch, length, 1 or 2] or signal[batch, length]. A window shorter than a frame is zero after its end.
         Stft stft composite 1 Pure "signal, window?" -> "y" {
             /// Distance of frames.
             frame_step: Dim,
@@ -1861,7 +1861,7 @@ op_table! {
             /// Marker for integers.
             replaced_value_int64: i64 = 0,
         }
-        /// A map of elements by a table of keys and values.
+        /// A map of elements by a table of keys and values; NaN finds NaN, and of equal keys the last counts.
         LabelEncoder label_encoder core 1 Pure "x" -> "y" {
             /// Keys, rank 1, of the dtype of x.
             keys: TensorId,
