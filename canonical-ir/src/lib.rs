@@ -17,6 +17,7 @@ pub mod infer;
 pub mod interp;
 pub mod module;
 pub mod op;
+pub mod pass;
 pub mod tensor;
 pub mod types;
 pub mod verify;
