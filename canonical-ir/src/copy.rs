@@ -5,7 +5,7 @@ use rustc_hash::FxHashMap;
 use crate::attr::AttrVisitor;
 use crate::dim::Dim;
 use crate::entity::{RegionId, SymbolId, ValueId};
-use crate::infer::control::{Bindings, bind_type, replaced};
+use crate::infer::control::{Bindings, replaced};
 use crate::module::{Def, Function, Node, Value};
 use crate::op::Op;
 
@@ -86,83 +86,6 @@ impl AttrVisitor for Copier<'_> {
     }
     fn region(&mut self, region: &mut RegionId) {
         *region = self.copy(*region);
-    }
-}
-
-/// Copies the nodes of a region to the end of another of the same function, with `args` for
-/// its parameters, and gives the values of its results. A symbol that is a size of a
-/// parameter becomes the size of the argument there. `None` when the region or an argument
-/// is missing.
-pub fn inline_region(
-    f: &mut Function,
-    region: RegionId,
-    args: &[ValueId],
-    into: RegionId,
-) -> Option<Vec<ValueId>> {
-    let source = f.regions.get(region)?.clone();
-    if source.params.len() != args.len() {
-        return None;
-    }
-    let mut bindings = Bindings::default();
-    for (&param, &arg) in source.params.iter().zip(args) {
-        bind_type(&f.values.get(param)?.ty, &f.values.get(arg)?.ty, &mut bindings);
-    }
-    let mut inliner = Inliner { f, bindings, map: FxHashMap::default() };
-    inliner.map.extend(source.params.iter().copied().zip(args.iter().copied()));
-    inliner.nodes(&source.nodes, into);
-    source.results.iter().map(|v| inliner.map.get(v).copied()).collect()
-}
-
-/// Copies nodes within a function.
-struct Inliner<'a> {
-    f: &'a mut Function,
-    bindings: Bindings,
-    map: FxHashMap<ValueId, ValueId>,
-}
-
-impl Inliner<'_> {
-    fn nodes(&mut self, nodes: &[crate::entity::NodeId], into: RegionId) {
-        for &id in nodes {
-            let Some(node) = self.f.nodes.get(id).cloned() else { continue };
-            let mut op = node.op;
-            op.visit_attrs_mut(self);
-            let operands =
-                node.operands.iter().map(|o| o.and_then(|v| self.map.get(&v).copied())).collect();
-            let types: Vec<_> = node
-                .results
-                .iter()
-                .map(|r| r.map(|r| replaced(&self.f.values[r].ty, &self.bindings)))
-                .collect();
-            let new = self.f.add_node(into, op, operands, types, node.origin);
-            for (slot, old) in node.results.iter().enumerate() {
-                if let (Some(old), Some(value)) = (*old, self.f.nodes[new].result(slot)) {
-                    self.f.values[value].name = self.f.values[old].name.clone();
-                    self.map.insert(old, value);
-                }
-            }
-        }
-    }
-}
-
-impl AttrVisitor for Inliner<'_> {
-    fn dim(&mut self, dim: &mut Dim) {
-        *dim = dim.substitute(&mut |s| self.bindings.get(&s).cloned());
-    }
-    fn region(&mut self, region: &mut RegionId) {
-        let Some(source) = self.f.regions.get(*region).cloned() else { return };
-        let new = self.f.regions.push(Default::default());
-        let outer = std::mem::take(&mut self.map);
-        for &param in &source.params {
-            let Some(value) = self.f.values.get(param).cloned() else { continue };
-            let ty = replaced(&value.ty, &self.bindings);
-            let copy = self.f.add_param(new, ty, value.name);
-            self.map.insert(param, copy);
-        }
-        self.nodes(&source.nodes, new);
-        self.f.regions[new].results =
-            source.results.iter().filter_map(|v| self.map.get(v).copied()).collect();
-        self.map = outer;
-        *region = new;
     }
 }
 

@@ -19,6 +19,8 @@ pub mod module;
 pub mod op;
 pub mod pass;
 pub mod tensor;
+pub mod text;
 pub mod types;
 pub mod verify;
 pub mod visit;
+pub mod wire;

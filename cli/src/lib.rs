@@ -1,1 +1,69 @@
-//! cli
+//! The command line of airconv as a library: [`run`] takes a registry of converters and
+//! executors, so that a program with more of them is five lines long.
+
+mod args;
+mod command;
+mod output;
+mod session;
+
+use std::process::ExitCode;
+
+use airconv_api::Registry;
+use clap::Parser;
+
+/// What a run of the program ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// A comparison or check said no.
+    No = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The input is malformed or over a limit.
+    Malformed = 3,
+    /// Something in it is not supported.
+    Unsupported = 4,
+    /// An executor, plug-in or the system failed.
+    System = 5,
+}
+
+impl From<airconv_api::Failed> for Exit {
+    fn from(failed: airconv_api::Failed) -> Self {
+        match failed {
+            airconv_api::Failed::Malformed => Self::Malformed,
+            airconv_api::Failed::Unsupported => Self::Unsupported,
+            airconv_api::Failed::System => Self::System,
+        }
+    }
+}
+
+/// The registry of everything that the project brings.
+pub fn registry() -> Registry {
+    Registry::default()
+        .reader(airconv_api::hub::IrReader)
+        .reader(airconv_onnx::OnnxReader)
+        .writer(airconv_api::hub::IrWriter)
+        .writer(airconv_onnx::OnnxWriter)
+        .executor(airconv_api::interpreter::InterpreterExecutor)
+        .executor(airconv_onnx::OrtExecutor)
+}
+
+/// Runs a command line. The first argument is the program's name.
+pub fn run(registry: &Registry, arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
+    match args::Cli::try_parse_from(arguments) {
+        Ok(cli) => command::dispatch(registry, cli),
+        Err(e) => {
+            // The help and the version are results, errors are not.
+            let usage = e.use_stderr();
+            let _ = e.print();
+            if usage { Exit::Usage } else { Exit::Done }
+        }
+    }
+}
+
+/// The program.
+pub fn main() -> ExitCode {
+    ExitCode::from(run(&registry(), std::env::args_os()) as u8)
+}

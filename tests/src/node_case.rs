@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use airconv_api::{ReadOptions, Reader, Report};
 use airconv_ir::array::Array;
+use airconv_ir::entity::ValueId;
 use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::op::Op;
+use airconv_ir::types::Type;
 use airconv_onnx::OnnxReader;
 use airconv_onnx::decode::{self, Limits};
 use airconv_onnx::import::tensor_from_proto;
+use airconv_onnx::proto::{SequenceProto, TensorProto};
 
 use crate::compare::mismatch;
 
@@ -70,7 +73,7 @@ pub fn data_sets(case: &Path) -> Vec<PathBuf> {
 }
 
 /// The values of the files `<stem>_0.pb`, `<stem>_1.pb` ... An empty file is an absent value.
-pub fn load(folder: &Path, stem: &str) -> Result<Vec<Option<Datum>>, String> {
+pub fn load(folder: &Path, stem: &str, types: &[Type]) -> Result<Vec<Option<Datum>>, String> {
     let mut out = Vec::new();
     loop {
         let path = folder.join(format!("{stem}_{}.pb", out.len()));
@@ -78,41 +81,42 @@ pub fn load(folder: &Path, stem: &str) -> Result<Vec<Option<Datum>>, String> {
             return Ok(out);
         }
         let bytes = std::fs::read(&path).map_err(|e| e.to_string())?;
-        out.push(if bytes.is_empty() { None } else { Some(datum(bytes.into())?) });
+        let ty = types.get(out.len()).unwrap_or(&Type::Unknown);
+        out.push(if bytes.is_empty() { None } else { Some(datum(bytes.into(), ty)?) });
     }
 }
 
-/// A tensor, sequence or optional: the message does not say which it is.
-fn datum(bytes: bytes::Bytes) -> Result<Datum, String> {
+/// A message of the type that the model declares.
+fn datum(bytes: bytes::Bytes, ty: &Type) -> Result<Datum, String> {
     let limits = Limits::default();
-    if let Ok(t) = decode::decode_tensor(bytes.clone(), &limits)
-        && let Ok(tensor) = tensor_from_proto(&t)
-    {
-        return tensor.to_array().map(Datum::from).map_err(|e| e.to_string());
+    let tensor = |t: &TensorProto| {
+        tensor_from_proto(t)?.to_array().map(Datum::from).map_err(|e| e.to_string())
+    };
+    let sequence = |s: &SequenceProto| {
+        s.tensor_values.iter().map(tensor).collect::<Result<Vec<_>, _>>().map(Datum::Sequence)
+    };
+    match ty {
+        Type::Sequence(_) => {
+            sequence(&decode::decode_sequence(bytes, &limits).map_err(|e| e.to_string())?)
+        }
+        Type::Optional(_) => {
+            let o = decode::decode_optional(bytes, &limits).map_err(|e| e.to_string())?;
+            let inner = match (o.tensor_value.as_deref(), o.sequence_value.as_deref()) {
+                (Some(t), _) => Some(Box::new(tensor(t)?)),
+                (None, Some(s)) => Some(Box::new(sequence(s)?)),
+                (None, None) => None,
+            };
+            Ok(Datum::Optional(inner))
+        }
+        _ => tensor(&decode::decode_tensor(bytes, &limits).map_err(|e| e.to_string())?),
     }
-    if let Ok(s) = decode::decode_sequence(bytes.clone(), &limits)
-        && (!s.tensor_values.is_empty() || s.elem_type.unwrap_or(0) == 1)
-    {
-        let items = s.tensor_values.iter().map(|t| {
-            let tensor = tensor_from_proto(t)?;
-            tensor.to_array().map(Datum::from).map_err(|e| e.to_string())
-        });
-        return items.collect::<Result<Vec<_>, _>>().map(Datum::Sequence);
-    }
-    let o = decode::decode_optional(bytes, &limits).map_err(|e| e.to_string())?;
-    if let Some(t) = o.tensor_value.as_deref() {
-        let array = tensor_from_proto(t)?.to_array().map_err(|e| e.to_string())?;
-        return Ok(Datum::Optional(Some(Box::new(array.into()))));
-    }
-    if let Some(s) = o.sequence_value.as_deref() {
-        let items = s.tensor_values.iter().map(|t| {
-            let tensor = tensor_from_proto(t)?;
-            tensor.to_array().map(Datum::from).map_err(|e| e.to_string())
-        });
-        let items = items.collect::<Result<Vec<_>, _>>()?;
-        return Ok(Datum::Optional(Some(Box::new(Datum::Sequence(items)))));
-    }
-    Ok(Datum::Optional(None))
+}
+
+/// The types of the inputs and outputs of a module's entry.
+fn signature(module: &Module) -> (Vec<Type>, Vec<Type>) {
+    let f = module.main();
+    let types = |values: &[ValueId]| values.iter().map(|&v| f.ty(v).clone()).collect();
+    (types(&f.body().params), types(&f.body().results))
 }
 
 /// The names of the inputs of a module's entry.
@@ -137,7 +141,8 @@ pub fn interpret(case: &Path) -> Verdict {
 }
 
 fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdict {
-    let (inputs, wanted) = match (load(set, "input"), load(set, "output")) {
+    let (ins, outs) = signature(module);
+    let (inputs, wanted) = match (load(set, "input", &ins), load(set, "output", &outs)) {
         (Ok(i), Ok(o)) => (i, o),
         (Err(e), _) | (_, Err(e)) => return Verdict::NotRun(format!("test data: {e}")),
     };
@@ -147,7 +152,12 @@ fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdic
         .filter_map(|(n, v)| v.map(|v| (n.clone(), v)))
         .collect();
     let mut specialised = None;
-    if has_opaque(module) {
+    let mut first = None;
+    if !has_opaque(module) {
+        first = Some(Interpreter::new(module.clone(), EvalLimits::default()).run(&given));
+    }
+    // What waits for the values of inputs gets them.
+    if !matches!(first, Some(Ok(_))) {
         let binds = given.iter().filter(|(_, v)| bindable(v)).map(|(n, v)| (n.clone(), v.clone()));
         let options = ReadOptions { binds: binds.collect(), ..Default::default() };
         let (bound, report) = read(path, &options);
@@ -156,9 +166,12 @@ fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdic
             None => return Verdict::NotRead(first_error(&report)),
         }
     }
-    let module = specialised.as_ref().unwrap_or(module);
-    let mut interpreter = Interpreter::new(module.clone(), EvalLimits::default());
-    let outputs = match interpreter.run(&given) {
+    let outcome = match (first, specialised) {
+        (_, Some(bound)) => Interpreter::new(bound, EvalLimits::default()).run(&given),
+        (Some(outcome), None) => outcome,
+        (None, None) => return Verdict::NotRun("it was not run".to_owned()),
+    };
+    let outputs = match outcome {
         Ok(outputs) => outputs,
         Err(e) => return Verdict::NotRun(describe(&e)),
     };

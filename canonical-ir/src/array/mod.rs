@@ -23,6 +23,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use num_complex::Complex;
+pub use num_complex::Complex64;
 use num_traits::AsPrimitive;
 use thiserror::Error;
 
@@ -266,7 +267,7 @@ impl Data {
     }
 
     /// `numel` times zero, false or the empty string, in the variant for `dtype`.
-    fn zeros(dtype: DType, numel: usize) -> Result<Data, ArrayError> {
+    pub(crate) fn zeros(dtype: DType, numel: usize) -> Result<Data, ArrayError> {
         Ok(match native(dtype) {
             DType::Bool => Data::Bool(filled(false, numel)?),
             DType::I8 => Data::I8(filled(0, numel)?),

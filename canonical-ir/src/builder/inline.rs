@@ -7,7 +7,7 @@ use super::{BuildError, Builder};
 use crate::attr::AttrVisitor;
 use crate::dim::Dim;
 use crate::entity::{RegionId, SymbolId, ValueId};
-use crate::infer::InferError;
+use crate::infer::{InferError, infer};
 use crate::module::Operands;
 use crate::op::Op;
 use crate::types::Type;
@@ -61,10 +61,8 @@ impl Builder<'_> {
         args: &[ValueId],
         symbols: &mut Symbols,
     ) -> Result<Vec<ValueId>, BuildError> {
-        let broken = |message: String| InferError::Invalid {
-            label: "region-range".to_owned(),
-            message,
-        };
+        let broken =
+            |message: String| InferError::Invalid { label: "region-range".to_owned(), message };
         let Some(source) = self.f().regions.get(region).cloned() else {
             return Err(broken(format!("there is no region {region}")).into());
         };
@@ -101,10 +99,33 @@ impl Builder<'_> {
             let operands: Operands =
                 node.operands.iter().map(|o| o.and_then(|v| map.get(&v).copied())).collect();
             let present: SmallVec<[bool; 4]> = node.results.iter().map(Option::is_some).collect();
+            let declared: SmallVec<[Type; 4]> = node
+                .results
+                .iter()
+                .map(|r| match r {
+                    Some(r) => self
+                        .ty(*r)
+                        .map_dims(&mut |d| d.substitute(&mut |s| symbols.get(&s).cloned())),
+                    None => Type::Unknown,
+                })
+                .collect();
+            let types = match infer(self.module, self.f(), &op, &operands) {
+                // What inference leaves open the source may have declared.
+                Ok(mut types) => {
+                    for (ty, declared) in types.iter_mut().zip(&declared) {
+                        if matches!(ty, Type::Unranked(_) | Type::Unknown) && declared.refines(ty) {
+                            *ty = declared.clone();
+                        }
+                    }
+                    types
+                }
+                Err(InferError::Unknown(_)) => declared.into_vec(),
+                Err(e) => return Err(e.into()),
+            };
             let origin = std::mem::replace(&mut self.origin, node.origin);
-            let new = self.node_with(op, &operands, &present);
+            let new = self.typed_node(op, &operands, types, &present);
             self.origin = origin;
-            let results = self.f().nodes[new?].results.clone();
+            let results = self.f().nodes[new].results.clone();
             for (old, new) in node.results.iter().zip(&results) {
                 if let (Some(old), Some(new)) = (old, new) {
                     bind(symbols, self.ty(*old), self.ty(*new));

@@ -1,11 +1,10 @@
 //! Decompositions of the control family.
 
 use super::{DecomposeCx, DecomposeResult, NoDecomposition};
-use crate::copy::inline_region;
 use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::entity::{RegionId, ValueId};
-use crate::infer::{infer, InferError};
+use crate::infer::{InferError, infer};
 use crate::module::Operands;
 use crate::op::*;
 use crate::types::{TensorType, Type};
@@ -34,17 +33,6 @@ fn loop_body(
     }
     let rest = values.split_off(2);
     Ok((region, values[0], values[1], rest))
-}
-
-fn inlined(
-    cx: &mut DecomposeCx<'_, '_>,
-    region: RegionId,
-    args: &[ValueId],
-) -> Result<Vec<ValueId>, NoDecomposition> {
-    let into = cx.b.region;
-    inline_region(cx.b.f_mut(), region, args, into).ok_or_else(|| {
-        NoDecomposition::Unsupported("the body does not fit the operands".to_owned())
-    })
 }
 
 /// Emits a loop over a known number of rounds, and gives its results.
@@ -157,7 +145,7 @@ fn scan_body(
         };
         *arg = cx.b.emit(Gather { axis }, &[*arg, position])?;
     }
-    inlined(cx, op.body, &args)
+    Ok(cx.b.inline_region(op.body, &args)?)
 }
 
 /// A loop over the length of the first sequence; the results are sequences that grow.
@@ -180,7 +168,8 @@ pub fn sequence_map(cx: &mut DecomposeCx<'_, '_>, op: &SequenceMap) -> Decompose
         let Some(dtype) = dtype else {
             return cx.unsupported("an element of a result is not a tensor");
         };
-        let node = cx.b.typed_node(SequenceEmpty { dtype }.into(), &[], vec![kind.clone()], &[true]);
+        let node =
+            cx.b.typed_node(SequenceEmpty { dtype }.into(), &[], vec![kind.clone()], &[true]);
         let Some(value) = cx.b.f().nodes[node].result(0) else {
             return cx.unsupported("a sequence without a value");
         };
@@ -237,7 +226,7 @@ fn map_body(
             None => return cx.unsupported("an element without a value"),
         }
     }
-    let made = inlined(cx, op.body, &args)?;
+    let made = cx.b.inline_region(op.body, &args)?;
     if made.len() != outputs {
         return Err(crate::builder::BuildError::from(InferError::Invalid {
             label: "sequence_map-c4".to_owned(),

@@ -1,24 +1,70 @@
-//! decompose rules of the image family.
+//! Decompositions of the image family.
 
-use super::{DecomposeCx, DecomposeResult, one};
-use crate::op::*;
+mod filter;
+mod grid;
+mod resize;
+mod roi;
 
-pub fn resize(cx: &mut DecomposeCx<'_, '_>, op: &Resize) -> DecomposeResult {
-    cx.unsupported("stub")
+pub use grid::{affine_grid, grid_sample};
+pub use resize::resize;
+pub use roi::{max_roi_pool, roi_align};
+
+use super::DecomposeCx;
+use crate::builder::BuildError;
+use crate::dim::{Dim, Shape};
+use crate::dtype::DType;
+use crate::entity::ValueId;
+
+type R = Result<ValueId, BuildError>;
+
+/// The dtype in which elements are averaged: f32, or f64 where that would lose digits.
+fn work_dtype(dtype: DType) -> DType {
+    match dtype {
+        DType::F64 => DType::F64,
+        d if d.is_integer() && d.bits() > 16 => DType::F64,
+        _ => DType::F32,
+    }
 }
 
-pub fn grid_sample(cx: &mut DecomposeCx<'_, '_>, op: &GridSample) -> DecomposeResult {
-    cx.unsupported("stub")
+/// A size as a scalar of a dtype.
+fn size_value(cx: &mut DecomposeCx<'_, '_>, dim: &Dim, dtype: DType) -> R {
+    if let (Some(n), true) = (dim.as_known(), dtype.is_float()) {
+        return cx.b.scalar(dtype, n as f64);
+    }
+    let value = cx.b.dim_scalar(dim)?;
+    cx.b.cast(value, dtype)
 }
 
-pub fn affine_grid(cx: &mut DecomposeCx<'_, '_>, op: &AffineGrid) -> DecomposeResult {
-    cx.unsupported("stub")
+/// x limited to [low, high], where NaN becomes low.
+fn limit(cx: &mut DecomposeCx<'_, '_>, x: ValueId, low: ValueId, high: ValueId) -> R {
+    let above = cx.b.less(low, x)?;
+    let x = cx.b.select(above, x, low)?;
+    cx.b.min(x, high)
 }
 
-pub fn roi_align(cx: &mut DecomposeCx<'_, '_>, op: &RoiAlign) -> DecomposeResult {
-    cx.unsupported("stub")
+/// The integers from floats that hold integers, limited to [0, size - 1].
+fn pixel(cx: &mut DecomposeCx<'_, '_>, x: ValueId, size: &Dim) -> R {
+    let dtype = cx.b.tensor_ty(x)?.dtype;
+    let last = size_value(cx, &(size - 1), dtype)?;
+    let zero = cx.b.scalar(dtype, 0.0)?;
+    let x = limit(cx, x, zero, last)?;
+    cx.b.cast(x, DType::I64)
 }
 
-pub fn max_roi_pool(cx: &mut DecomposeCx<'_, '_>, op: &MaxRoiPool) -> DecomposeResult {
-    cx.unsupported("stub")
+/// The shape without the last `n` axes.
+fn leading(shape: &[Dim], n: usize) -> Shape {
+    shape.iter().take(shape.len().saturating_sub(n)).cloned().collect()
+}
+
+/// Names the size that a scalar i64 value holds.
+fn bind_size(cx: &mut DecomposeCx<'_, '_>, value: ValueId, hint: &str) -> Result<Dim, BuildError> {
+    let dim = cx.b.fresh_dim(hint, Some(format!("size found by {hint}")));
+    cx.b.node(crate::op::DimsOf { dims: vec![dim.clone()] }, &[Some(value)])?;
+    Ok(dim)
+}
+
+/// A zero (empty, false) of any dtype.
+fn zero_of(cx: &mut DecomposeCx<'_, '_>, dtype: DType) -> R {
+    let zero = crate::array::Array::zeros(dtype, Vec::new())?;
+    cx.b.constant(&zero)
 }

@@ -118,8 +118,7 @@ pub fn multinomial(cx: &mut DecomposeCx<'_, '_>, op: &Multinomial) -> DecomposeR
     let top = cx.b.reduce(ReduceKind::Max, x, &[1], true)?;
     let shifted = cx.b.sub(x, top)?;
     let weights = cx.b.exp(shifted)?;
-    let scan =
-        ScanReduce { kind: ReduceKind::Sum, axis: 1, exclusive: false, reverse: false };
+    let scan = ScanReduce { kind: ReduceKind::Sum, axis: 1, exclusive: false, reverse: false };
     let passed = cx.b.emit(scan, &[weights])?;
     let total = cx.b.slice_axis(passed, 1, classes - 1, classes.clone())?;
     let dims = [batch.clone(), Dim::Known(op.sample_size)];

@@ -11,6 +11,14 @@ use crate::op::*;
 use crate::types::Type;
 
 type Built<T> = Result<T, BuildError>;
+/// Builds a step: the next states for its number, the states and the captures.
+type Step<'s> = dyn FnMut(
+        &mut Builder<'_>,
+        ValueId,
+        &[ValueId],
+        &[ValueId],
+    ) -> Result<Vec<ValueId>, NoDecomposition>
+    + 's;
 
 /// An activation function with its parameters.
 #[derive(Clone, Debug, PartialEq)]
@@ -190,12 +198,7 @@ impl Layer {
         reverse: bool,
         states: &[ValueId],
         captures: &[ValueId],
-        step: &mut dyn FnMut(
-            &mut Builder<'_>,
-            ValueId,
-            &[ValueId],
-            &[ValueId],
-        ) -> Result<Vec<ValueId>, NoDecomposition>,
+        step: &mut Step<'_>,
     ) -> Result<(Vec<ValueId>, Option<ValueId>), NoDecomposition> {
         let count = b.dim_scalar(&self.steps)?;
         let mut all = captures.to_vec();
@@ -539,6 +542,13 @@ fn quantized_product(
     Ok(b.mul(sum, scale)?)
 }
 
+/// The sequences of [steps, batch, features] in reverse order, each within its length.
+fn turn(b: &mut Builder<'_>, x: ValueId, lengths: Option<ValueId>) -> Built<ValueId> {
+    let Some(lengths) = lengths else { return Ok(x) };
+    let lengths = b.squeeze(lengths, &[1])?;
+    b.emit(ReverseSequence { batch_axis: 1, time_axis: 0 }, &[x, lengths])
+}
+
 /// LSTM with quantised weights: the input is quantised once, the state at each step.
 pub fn dynamic_quantize_lstm(
     cx: &mut DecomposeCx<'_, '_>,
@@ -571,6 +581,10 @@ pub fn dynamic_quantize_lstm(
         let r = centred(b, r, r_zero)?;
         let bias = l.of(b, bias, d)?;
         let p = l.of(b, p, d)?;
+        // Each sequence is turned within its length, so that the states of one step belong
+        // together as they do in ONNX Runtime.
+        let turned = if reverse { l.lengths } else { None };
+        let x = turn(b, x, turned)?;
         let xw = quantized_product(b, x, w, w_scale)?;
         let mut captures = vec![xw, r, r_scale];
         let has_bias = bias.is_some();
@@ -578,6 +592,7 @@ pub fn dynamic_quantize_lstm(
             captures.push(b.add(wb, rb)?);
         }
         captures.extend(p);
+        captures.extend(l.lengths);
         let h = l.initial(b, initial_h, d)?;
         let c = l.initial(b, initial_c, d)?;
         let cell = Cell {
@@ -587,18 +602,33 @@ pub fn dynamic_quantize_lstm(
             hidden: op.hidden_size,
             peepholes: p.is_some(),
         };
-        let (last, y) = l.run(b, reverse, &[h, c], &captures, &mut |b, t, states, captures| {
+        let back = reverse && turned.is_none();
+        let (last, y) = l.run(b, back, &[h, c], &captures, &mut |b, t, states, captures| {
             let (&[h, c], &[xw, r, r_scale, ref rest @ ..]) = (states, captures) else {
                 return lacking();
             };
+            let mut rest = rest.iter().copied();
+            let bias = if has_bias { rest.next() } else { None };
+            let p = if cell.peepholes { rest.next() } else { None };
+            let seen = match rest.next() {
+                Some(lengths) => {
+                    // Sequences that are over no longer count in the range of the state.
+                    let live = b.less_or_equal(t, lengths)?;
+                    let zero = b.scalar(DType::F32, 0.0)?;
+                    b.select(live, h, zero)?
+                }
+                None => h,
+            };
             let x = at(b, xw, t)?;
-            let hr = quantized_product(b, h, r, r_scale)?;
+            let hr = quantized_product(b, seen, r, r_scale)?;
             let gates = b.add(x, hr)?;
-            let gates = plus(b, gates, rest.first().copied().filter(|_| has_bias))?;
-            cell.next(b, gates, c, rest.last().copied().filter(|_| cell.peepholes))
+            let gates = plus(b, gates, bias)?;
+            cell.next(b, gates, c, p)
         })?;
         states.push(last);
-        ys.extend(y);
+        if let Some(y) = y {
+            ys.push(turn(b, y, turned)?);
+        }
     }
     lstm_results(b, &l, &ys, &states, wants)
 }

@@ -21,9 +21,8 @@ fn operands(cx: &mut DecomposeCx<'_, '_>, groups: usize) -> Result<Step, NoDecom
     let count = scalar(cx, count)?;
     let all = cx.from(2);
     let n = all.len() / groups;
-    let tensors = (0..n)
-        .map(|i| (0..groups).filter_map(|g| all.get(g * n + i).copied()).collect())
-        .collect();
+    let tensors =
+        (0..n).map(|i| (0..groups).filter_map(|g| all.get(g * n + i).copied()).collect()).collect();
     Ok(Step { rate, count, tensors })
 }
 

@@ -209,7 +209,13 @@ pub fn rotary_embedding(cx: &InferCx<'_>, op: &RotaryEmbedding) -> InferResult {
         }
         None => {
             rank(cx, cos, &[3], 1, "rotary_embedding-c4")?;
-            broadcasts(cx, &table[..2], &[batch.clone(), seq.clone()], false, "rotary_embedding-c4")?;
+            broadcasts(
+                cx,
+                &table[..2],
+                &[batch.clone(), seq.clone()],
+                false,
+                "rotary_embedding-c4",
+            )?;
         }
     }
     if let Some(last) = table.last() {
@@ -237,14 +243,10 @@ pub fn linear_attention(cx: &InferCx<'_>, op: &LinearAttention) -> InferResult {
     let batch = merge_all(cx, &[&hq.batch, &hk.batch, &hv.batch])?;
     let steps = merge_all(cx, &[&hq.seq, &hk.seq, &hv.seq])?;
     let dk = cx.merge_dim(&hq.head, &hk.head)?;
-    let gated = matches!(
-        op.update_rule,
-        LinearAttentionRule::Gated | LinearAttentionRule::GatedDelta
-    );
-    let delta = matches!(
-        op.update_rule,
-        LinearAttentionRule::Delta | LinearAttentionRule::GatedDelta
-    );
+    let gated =
+        matches!(op.update_rule, LinearAttentionRule::Gated | LinearAttentionRule::GatedDelta);
+    let delta =
+        matches!(op.update_rule, LinearAttentionRule::Delta | LinearAttentionRule::GatedDelta);
     let (decay, beta) = (cx.opt_tensor(4)?, cx.opt_tensor(5)?);
     cx.require(decay.is_some() == gated, "linear_attention-c3", || {
         format!("rule {} and operand `decay` do not fit", op.update_rule.as_str())
@@ -262,9 +264,7 @@ pub fn linear_attention(cx: &InferCx<'_>, op: &LinearAttention) -> InferResult {
     }
     if let Some(n) = decay.and_then(|d| d.shape[2].as_known()) {
         let wide = dk.as_known().is_none_or(|d| n == d.saturating_mul(nkv));
-        cx.require(n == nkv || wide, "linear_attention-c5", || {
-            format!("decay has {n} columns")
-        })?;
+        cx.require(n == nkv || wide, "linear_attention-c5", || format!("decay has {n} columns"))?;
     }
     if let Some(n) = beta.and_then(|d| d.shape[2].as_known()) {
         cx.require(n == nkv || n == 1, "linear_attention-c5", || format!("beta has {n} columns"))?;
@@ -299,10 +299,8 @@ pub fn flex_attention(cx: &InferCx<'_>, op: &FlexAttention) -> InferResult {
     cx.merge_dim(&q.shape[3], &k.shape[3])?;
     let dtype = flex_precision(op, q.dtype);
     float(cx, &TensorType::scalar(dtype))?;
-    let scores = TensorType::new(
-        dtype,
-        [batch.clone(), q.shape[1].clone(), q.shape[2].clone(), seq],
-    );
+    let scores =
+        TensorType::new(dtype, [batch.clone(), q.shape[1].clone(), q.shape[2].clone(), seq]);
     for region in [op.score_mod, op.prob_mod].into_iter().flatten() {
         modifier(cx, region, &scores)?;
     }
@@ -399,8 +397,7 @@ pub fn multi_head_attention(cx: &InferCx<'_>, op: &MultiHeadAttention) -> InferR
         }
         (None, None) => {}
         _ => {
-            return cx
-                .fail("multi_head_attention-c5", "past_key and past_value come together");
+            return cx.fail("multi_head_attention-c5", "past_key and past_value come together");
         }
     }
     if let Some(a) = cx.opt_tensor(5)? {
@@ -442,9 +439,11 @@ pub fn packed_attention(cx: &InferCx<'_>, op: &PackedAttention) -> InferResult {
     };
     cx.merge_dim(&hq, &hk)?;
     for h in [&hq, &hv] {
-        cx.require(h.as_known().is_none_or(|h| h > 0 && h % n == 0), "packed_attention-c3", || {
-            format!("{n} heads do not divide {h:?}")
-        })?;
+        cx.require(
+            h.as_known().is_none_or(|h| h > 0 && h % n == 0),
+            "packed_attention-c3",
+            || format!("{n} heads do not divide {h:?}"),
+        )?;
     }
     let columns = &(&hq + &hk) + &hv;
     cx.merge_dim(&columns, &w.shape[1])?;
@@ -491,11 +490,9 @@ pub fn embed_layer_normalization(cx: &InferCx<'_>, op: &EmbedLayerNormalization)
             hidden = cx.merge_dim(&hidden, &table.shape[1])?;
         }
     }
-    cx.require(
-        cx.opt(1).is_some() == cx.opt(4).is_some(),
-        "embed_layer_normalization-c3",
-        || "segment_ids and the segment table come together".to_owned(),
-    )?;
+    cx.require(cx.opt(1).is_some() == cx.opt(4).is_some(), "embed_layer_normalization-c3", || {
+        "segment_ids and the segment table come together".to_owned()
+    })?;
     for slot in [5, 6] {
         let ty = cx.tensor(slot)?;
         rank(cx, ty, &[1], slot, "embed_layer_normalization-c4")?;

@@ -261,9 +261,18 @@ pub fn if_(cx: &InferCx<'_>, op: &If) -> InferResult {
     Ok(out)
 }
 
+/// What an optional holds; any other type itself.
+fn element(ty: &Type) -> &Type {
+    match ty {
+        Type::Optional(element) => element,
+        other => other,
+    }
+}
+
 /// The types of values that are carried around a region: `given` before it, `params` and
 /// `results` of the region. Sizes that the region keeps stay, those that it changes are open.
-/// Also gives what the region's symbols stand for in every round.
+/// Also gives what the region's symbols stand for in every round. A value may start as an
+/// optional of what the region gives.
 fn carried(
     cx: &InferCx<'_>,
     given: &[&Type],
@@ -289,9 +298,13 @@ fn carried(
     }
     let mut out = Vec::with_capacity(given.len());
     for (i, ((param, result), init)) in params.iter().zip(results).zip(given).enumerate() {
-        cx.require(fits(param, result), label, || {
-            format!("carried value {i} comes out of the body in another type than it goes in")
-        })?;
+        let optional = !matches!(result, Type::Optional(_) | Type::Unknown);
+        cx.require(
+            fits(param, result) || (optional && fits(element(param), result)),
+            label,
+            || format!("carried value {i} comes out of the body in another type than it goes in"),
+        )?;
+        let init = if optional { element(init) } else { init };
         match unify(init, &without(&replaced(result, bindings), local)) {
             Some(ty) => out.push(ty),
             None => return cx.fail(label, format!("carried value {i} changes its dtype")),
@@ -328,8 +341,7 @@ pub fn loop_(cx: &InferCx<'_>, op: &Loop) -> InferResult {
     if let Some(ty) = cx.opt(0) {
         let holds = match ty {
             Type::Tensor(t) => {
-                t.dtype.is_integer()
-                    && t.shape.iter().all(|d| d.as_known().is_none_or(|n| n == 1))
+                t.dtype.is_integer() && t.shape.iter().all(|d| d.as_known().is_none_or(|n| n == 1))
             }
             Type::Unranked(d) => d.is_integer(),
             Type::Unknown => true,

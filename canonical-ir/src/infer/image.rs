@@ -17,7 +17,8 @@ const MAX_DENOMINATOR: i64 = 64;
 pub(crate) fn scaled_size(input: &Dim, scale: f32) -> Option<Dim> {
     if let Some(n) = input.as_known() {
         let size = (n as f32 * scale).floor();
-        return (size.is_finite() && (0.0..9e15).contains(&size)).then_some(Dim::Known(size as i64));
+        return (size.is_finite() && (0.0..9e15).contains(&size))
+            .then_some(Dim::Known(size as i64));
     }
     if input.is_any() || !scale.is_finite() || scale <= 0.0 {
         return None;
@@ -73,9 +74,11 @@ pub fn resize(cx: &InferCx<'_>, op: &Resize) -> InferResult {
     let rank = x.rank();
     cx.axes(&op.axes, rank)?;
     let axes = resized_axes(op, rank);
-    cx.require(op.scales.is_empty() != op.sizes.is_empty() || axes.is_empty(), "resize-c1", || {
-        "either scales or sizes are given".to_owned()
-    })?;
+    cx.require(
+        op.scales.is_empty() != op.sizes.is_empty() || axes.is_empty(),
+        "resize-c1",
+        || "either scales or sizes are given".to_owned(),
+    )?;
     let given = op.scales.len().max(op.sizes.len());
     cx.require(given == axes.len(), "resize-c2", || {
         format!("{given} scales or sizes for {} axes", axes.len())
@@ -83,11 +86,9 @@ pub fn resize(cx: &InferCx<'_>, op: &Resize) -> InferResult {
     cx.require(op.scales.iter().all(|s| s.0 > 0.0 && s.0.is_finite()), "resize-c3", || {
         "a scale is not positive".to_owned()
     })?;
-    cx.require(
-        op.mode == ResizeMode::Nearest || averages(x.dtype),
-        "resize-c4",
-        || format!("{} elements can only be resized in mode nearest", x.dtype),
-    )?;
+    cx.require(op.mode == ResizeMode::Nearest || averages(x.dtype), "resize-c4", || {
+        format!("{} elements can only be resized in mode nearest", x.dtype)
+    })?;
     cx.require(!op.antialias || op.mode != ResizeMode::Nearest, "resize-c5", || {
         "mode nearest has no filter".to_owned()
     })?;
@@ -96,9 +97,11 @@ pub fn resize(cx: &InferCx<'_>, op: &Resize) -> InferResult {
         Some(roi) => {
             cx.require_dtype(roi.dtype, roi.dtype.is_float(), "a float roi")?;
             let fits = roi.rank() == 1
-                && roi.shape.first().and_then(Dim::as_known).is_none_or(|n| {
-                    n == 2 * axes.len() as i64 || (n == 0 && !crop)
-                });
+                && roi
+                    .shape
+                    .first()
+                    .and_then(Dim::as_known)
+                    .is_none_or(|n| n == 2 * axes.len() as i64 || (n == 0 && !crop));
             cx.require(fits, "resize-c6", || {
                 "the roi is not a vector of two numbers per axis".to_owned()
             })?;
@@ -130,11 +133,9 @@ pub fn grid_sample(cx: &InferCx<'_>, op: &GridSample) -> InferResult {
         format!("x of rank {} and grid of rank {} do not go together", x.rank(), grid.rank())
     })?;
     cx.require_dtype(grid.dtype, grid.dtype.is_float(), "a float grid")?;
-    cx.require(
-        op.mode == GridMode::Nearest || averages(x.dtype),
-        "grid_sample-c2",
-        || format!("{} elements can only be sampled in mode nearest", x.dtype),
-    )?;
+    cx.require(op.mode == GridMode::Nearest || averages(x.dtype), "grid_sample-c2", || {
+        format!("{} elements can only be sampled in mode nearest", x.dtype)
+    })?;
     let spatial = x.rank() - 2;
     let last = grid.shape.last().cloned().unwrap_or(Dim::Any);
     cx.merge_dim(&last, &Dim::Known(spatial as i64))?;

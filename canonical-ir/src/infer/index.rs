@@ -7,11 +7,7 @@ use crate::op::*;
 use crate::types::{TensorType, Type};
 
 /// Checks that an operand is a tensor of integers.
-fn integers<'a>(
-    cx: &InferCx<'a>,
-    slot: usize,
-    label: &str,
-) -> Result<&'a TensorType, InferError> {
+fn integers<'a>(cx: &InferCx<'a>, slot: usize, label: &str) -> Result<&'a TensorType, InferError> {
     let t = cx.tensor(slot)?;
     cx.require(t.dtype.is_integer(), label, || {
         format!("operand `{}` has to hold integers, not {}", cx.slot_name(slot), t.dtype)
@@ -207,11 +203,9 @@ pub fn scatter_elements(cx: &InferCx<'_>, op: &ScatterElements) -> InferResult {
 pub fn compress(cx: &InferCx<'_>, op: &Compress) -> InferResult {
     let x = cx.tensor(0)?;
     let condition = cx.tensor(1)?;
-    cx.require(
-        condition.dtype == DType::Bool && condition.rank() == 1,
-        "compress-c1",
-        || "the condition is not a bool vector".to_owned(),
-    )?;
+    cx.require(condition.dtype == DType::Bool && condition.rank() == 1, "compress-c1", || {
+        "the condition is not a bool vector".to_owned()
+    })?;
     let mut shape = Shape::from_iter([Dim::Any]);
     if let Some(axis) = op.axis {
         let axis = cx.axis(axis, x.rank())?;
@@ -225,11 +219,9 @@ pub fn compress(cx: &InferCx<'_>, op: &Compress) -> InferResult {
 pub fn one_hot(cx: &InferCx<'_>, op: &OneHot) -> InferResult {
     let indices = cx.tensor(0)?;
     let values = cx.tensor(1)?;
-    cx.require(
-        indices.dtype.is_integer() || indices.dtype.is_float(),
-        "one_hot-c1",
-        || format!("indices are {}", indices.dtype),
-    )?;
+    cx.require(indices.dtype.is_integer() || indices.dtype.is_float(), "one_hot-c1", || {
+        format!("indices are {}", indices.dtype)
+    })?;
     cx.require(values.rank() == 1, "one_hot-c2", || {
         "operand `values` is not a vector of two elements".to_owned()
     })?;
@@ -248,8 +240,7 @@ pub fn reverse_sequence(cx: &InferCx<'_>, op: &ReverseSequence) -> InferResult {
     let x = cx.tensor(0)?;
     let lengths = integers(cx, 1, "reverse_sequence-c1")?;
     cx.require(
-        x.rank() >= 2
-            && matches!((op.batch_axis, op.time_axis), (0, 1) | (1, 0)),
+        x.rank() >= 2 && matches!((op.batch_axis, op.time_axis), (0, 1) | (1, 0)),
         "reverse_sequence-c2",
         || "the batch and the time axis have to be 0 and 1 in some order".to_owned(),
     )?;

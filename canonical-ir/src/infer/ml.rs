@@ -174,8 +174,11 @@ fn per_feature(cx: &InferCx<'_>, count: usize, x: &TensorType) -> Result<(), Inf
 pub fn imputer(cx: &InferCx<'_>, op: &Imputer) -> InferResult {
     let x = cx.tensor(0)?;
     cx.require_dtype(x.dtype, number(x.dtype), "numbers")?;
-    let count =
-        if x.dtype.is_float() { op.imputed_value_floats.len() } else { op.imputed_value_int64s.len() };
+    let count = if x.dtype.is_float() {
+        op.imputed_value_floats.len()
+    } else {
+        op.imputed_value_int64s.len()
+    };
     cx.require(count > 0, "imputer-c1", || {
         format!("there are no replacements for {} elements", x.dtype)
     })?;
@@ -307,9 +310,7 @@ fn kernel(cx: &InferCx<'_>, kind: &str, params: &[Float]) -> Result<(), InferErr
 
 /// The number of support vectors of a classifier, 0 for a linear one.
 pub(crate) fn support_count(vectors_per_class: &[i64]) -> Option<usize> {
-    vectors_per_class
-        .iter()
-        .try_fold(0usize, |n, &v| n.checked_add(usize::try_from(v).ok()?))
+    vectors_per_class.iter().try_fold(0usize, |n, &v| n.checked_add(usize::try_from(v).ok()?))
 }
 
 /// Support vector classes.
@@ -366,9 +367,7 @@ fn support_features(
         Some(f) => f.checked_mul(vectors) == Some(numbers),
         None => numbers % vectors.max(1) == 0,
     };
-    cx.require(fits, "svm-c10", || {
-        format!("{numbers} numbers are not {vectors} support vectors")
-    })
+    cx.require(fits, "svm-c10", || format!("{numbers} numbers are not {vectors} support vectors"))
 }
 
 /// Support vector regression.

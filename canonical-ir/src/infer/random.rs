@@ -70,9 +70,7 @@ pub fn multinomial(cx: &InferCx<'_>, op: &Multinomial) -> InferResult {
     cx.require(matches!(op.dtype, DType::I32 | DType::I64), "multinomial-c3", || {
         format!("classes are i32 or i64, not {}", op.dtype)
     })?;
-    cx.require(op.sample_size >= 0, "multinomial-c4", || {
-        format!("{} samples", op.sample_size)
-    })?;
+    cx.require(op.sample_size >= 0, "multinomial-c4", || format!("{} samples", op.sample_size))?;
     one(TensorType::new(op.dtype, [x.shape[0].clone(), Dim::Known(op.sample_size)]))
 }
 

@@ -63,7 +63,8 @@ fn layer(cx: &InferCx<'_>, l: &Layer<'_>) -> InferResult {
     let wide = matches!(x.dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64);
     cx.require_dtype(x.dtype, wide, "a float of 16 bits or more")?;
     cx.require(x.rank() == 3, &label(1), || format!("x has rank {}, not 3", x.rank()))?;
-    cx.require(l.hidden > 0, &label(2), || format!("hidden_size is {}", l.hidden))?;
+    let size = 1..=i64::from(i32::MAX);
+    cx.require(size.contains(&l.hidden), &label(2), || format!("hidden_size is {}", l.hidden))?;
     let d = directions(l.direction);
     let count = l.per_direction * d as usize;
     cx.require(l.activations.len() == count, &label(3), || {
@@ -116,11 +117,7 @@ fn layer(cx: &InferCx<'_>, l: &Layer<'_>) -> InferResult {
             cx.same_dtype(0, slot)?;
         }
     }
-    let y = if l.batch_first {
-        [batch, steps, dirs, hidden]
-    } else {
-        [steps, dirs, batch, hidden]
-    };
+    let y = if l.batch_first { [batch, steps, dirs, hidden] } else { [steps, dirs, batch, hidden] };
     let state = Type::from(TensorType::new(x.dtype, state));
     let mut out = vec![Type::tensor(x.dtype, y), state.clone()];
     if l.initial_c.is_some() {

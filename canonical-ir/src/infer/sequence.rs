@@ -86,9 +86,11 @@ pub fn split_to_sequence(cx: &InferCx<'_>, op: &SplitToSequence) -> InferResult 
     let axis = cx.axis(op.axis, x.rank())?;
     match cx.opt_tensor(1)? {
         Some(split) => {
-            cx.require(split.dtype.is_integer() && split.rank() <= 1, "split_to_sequence-c1", || {
-                "the sizes are not an integer or a vector of integers".to_owned()
-            })?;
+            cx.require(
+                split.dtype.is_integer() && split.rank() <= 1,
+                "split_to_sequence-c1",
+                || "the sizes are not an integer or a vector of integers".to_owned(),
+            )?;
             x.shape[axis] = Dim::Any;
         }
         None if op.keepdims => x.shape[axis] = Dim::Known(1),

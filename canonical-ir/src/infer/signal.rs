@@ -80,8 +80,7 @@ pub fn stft(cx: &InferCx<'_>, op: &Stft) -> InferResult {
     cx.require(frames.as_known().is_none_or(|n| n >= 0), "stft-c5", || {
         "the signal is shorter than a frame".to_owned()
     })?;
-    let bins =
-        if op.onesided { half_spectrum(&op.frame_length) } else { op.frame_length.clone() };
+    let bins = if op.onesided { half_spectrum(&op.frame_length) } else { op.frame_length.clone() };
     let batch = x.shape.first().cloned().unwrap_or(Dim::Any);
     one(Type::tensor(x.dtype, [batch, frames, bins, Dim::Known(2)]))
 }

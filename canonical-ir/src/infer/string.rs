@@ -59,7 +59,7 @@ pub fn regex_full_match(cx: &InferCx<'_>, _op: &RegexFullMatch) -> InferResult {
 pub fn tfidf_vectorizer(cx: &InferCx<'_>, op: &TfidfVectorizer) -> InferResult {
     let x = cx.tensor(0)?;
     let strings = !op.pool_strings.is_empty();
-    cx.require(strings != !op.pool_int64s.is_empty(), "tfidf_vectorizer-c1", || {
+    cx.require(strings == op.pool_int64s.is_empty(), "tfidf_vectorizer-c1", || {
         "one of the pools has to be given, and not both".to_owned()
     })?;
     let fits = if strings { x.dtype == DType::String } else { x.dtype.is_integer() };

@@ -80,6 +80,20 @@ pub fn loop_(cx: &mut EvalCx<'_, '_>, op: &Loop) -> EvalResult {
         iteration += 1;
     }
     if iteration == 0 {
+        for (slot, value) in state.iter_mut().enumerate() {
+            // What starts as an optional of the result has to hold it when nothing else comes.
+            let wrapped = !matches!(cx.result_types.get(slot), Some(Some(Type::Optional(_))));
+            if let (true, Datum::Optional(held)) = (wrapped, &*value) {
+                match held.as_deref().cloned() {
+                    Some(held) => *value = held,
+                    None => {
+                        return EvalError::failed(
+                            "an optional that holds no element is carried out",
+                        );
+                    }
+                }
+            }
+        }
         let func = &cx.interp.module.functions[cx.func];
         let results = func.regions.get(op.body).map_or(0, |r| r.results.len());
         stacks.resize(results.saturating_sub(count + 1), Vec::new());
@@ -145,7 +159,9 @@ fn empty_stack(
         }
     };
     let mut shape = vec![0usize];
-    shape.extend(dims.iter().map(|d: &Dim| cx.dim(d).map_or(0, |n| usize::try_from(n).unwrap_or(0))));
+    shape.extend(
+        dims.iter().map(|d: &Dim| cx.dim(d).map_or(0, |n| usize::try_from(n).unwrap_or(0))),
+    );
     checked_numel(&shape)?;
     Ok(Array::zeros(dtype, shape)?.into())
 }
@@ -174,7 +190,7 @@ pub fn opaque(_cx: &mut EvalCx<'_, '_>, op: &Opaque) -> EvalResult {
     let source = &op.source;
     let domain = if source.domain.is_empty() { "" } else { "::" };
     Err(EvalError::Unsupported(format!(
-        "{} op `{}{domain}{}`",
-        source.format, source.domain, source.name
+        "{} op `{}{domain}{}` ({})",
+        source.format, source.domain, source.name, op.reason
     )))
 }

@@ -107,7 +107,7 @@ pub fn scatter_nd(cx: &mut EvalCx<'_, '_>, op: &ScatterNd) -> EvalResult {
     let source = &updates.data;
     use ScatterReduction as R;
     let done = match op.reduction {
-        R::None => dispatch_all!(&mut data, |v| place.apply(v, source, |a, b| *a = b.clone())),
+        R::None => dispatch_all!(&mut data, |v| place.apply(v, source, |a, b| a.clone_from(b))),
         R::Add => combine(&mut data, source, &place, Combine::Add),
         R::Mul => combine(&mut data, source, &place, Combine::Mul),
         R::Max => combine(&mut data, source, &place, Combine::Max),

@@ -45,12 +45,10 @@ pub fn sequence_insert(cx: &mut EvalCx<'_, '_>, _op: &SequenceInsert) -> EvalRes
     let n = items.len();
     let at = match cx.opt_scalar(2)? {
         None => n,
-        Some(Scalar::Int(i)) => {
-            match usize::try_from(if i < 0 { i + n as i128 } else { i }) {
-                Ok(at) if at <= n => at,
-                _ => return EvalError::failed(format!("position {i} is out of range for {n}")),
-            }
-        }
+        Some(Scalar::Int(i)) => match usize::try_from(if i < 0 { i + n as i128 } else { i }) {
+            Ok(at) if at <= n => at,
+            _ => return EvalError::failed(format!("position {i} is out of range for {n}")),
+        },
         Some(_) => return EvalError::failed("a position is not an integer"),
     };
     items.insert(at, x);

@@ -37,11 +37,8 @@ fn transform(
         return values;
     }
     let mut planner = FftPlanner::new();
-    let plan = if inverse {
-        planner.plan_fft_inverse(length)
-    } else {
-        planner.plan_fft_forward(length)
-    };
+    let plan =
+        if inverse { planner.plan_fft_inverse(length) } else { planner.plan_fft_forward(length) };
     let factor = if inverse { 1.0 / length as f64 } else { 1.0 };
     let mut line = vec![Complex::default(); length];
     let mut scratch = vec![Complex::default(); plan.get_inplace_scratch_len()];

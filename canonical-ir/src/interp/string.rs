@@ -156,13 +156,91 @@ pub fn string_normalizer(cx: &mut EvalCx<'_, '_>, op: &StringNormalizer) -> Eval
 /// The most memory that a compiled pattern may take.
 const PATTERN_BYTES: usize = 16 << 20;
 
+/// The pattern with the same meaning in the syntax of the `regex` crate. In RE2 the classes
+/// `\d`, `\s`, `\w` and the word boundaries know ASCII only, `\Q` quotes up to `\E`, and within
+/// brackets `[`, `&` and `~` stand for themselves.
+fn from_re2(pattern: &str) -> String {
+    let mut out = String::with_capacity(pattern.len() + 8);
+    let mut rest = pattern;
+    let mut in_class = false;
+    while let Some(c) = rest.chars().next() {
+        let after = &rest[c.len_utf8()..];
+        rest = after;
+        if c == '\\' {
+            let Some(escaped) = after.chars().next() else {
+                out.push(c);
+                break;
+            };
+            rest = &after[escaped.len_utf8()..];
+            match escaped {
+                'd' => out.push_str("[0-9]"),
+                'D' => out.push_str("[^0-9]"),
+                's' => out.push_str(r"[\t\n\f\r\x20]"),
+                'S' => out.push_str(r"[^\t\n\f\r\x20]"),
+                'w' => out.push_str("[0-9A-Za-z_]"),
+                'W' => out.push_str("[^0-9A-Za-z_]"),
+                'b' | 'B' if !in_class => {
+                    out.push_str("(?-u:\\");
+                    out.push(escaped);
+                    out.push(')');
+                }
+                'Q' if !in_class => {
+                    let (quoted, next) = rest.split_once("\\E").unwrap_or((rest, ""));
+                    out.push_str(&regex::escape(quoted));
+                    rest = next;
+                }
+                _ => {
+                    out.push(c);
+                    out.push(escaped);
+                }
+            }
+            continue;
+        }
+        match c {
+            '[' if !in_class => {
+                in_class = true;
+                out.push(c);
+                if let Some(after) = rest.strip_prefix('^') {
+                    out.push('^');
+                    rest = after;
+                }
+                // A bracket that closes nothing yet stands for itself.
+                if let Some(after) = rest.strip_prefix(']') {
+                    out.push_str("\\]");
+                    rest = after;
+                }
+            }
+            '[' => match rest.strip_prefix(':').and_then(|r| r.split_once(":]")) {
+                Some((name, after)) => {
+                    out.push_str("[:");
+                    out.push_str(name);
+                    out.push_str(":]");
+                    rest = after;
+                }
+                None => out.push_str("\\["),
+            },
+            '&' | '~' if in_class => {
+                out.push('\\');
+                out.push(c);
+            }
+            ']' => {
+                in_class = false;
+                out.push(c);
+            }
+            _ => out.push(c),
+        }
+    }
+    out
+}
+
 /// Whether whole strings match a pattern.
 pub fn regex_full_match(cx: &mut EvalCx<'_, '_>, op: &RegexFullMatch) -> EvalResult {
     let (x, texts) = strings(cx, 0)?;
-    let anchored = format!(r"\A(?:{})\z", op.pattern);
+    let anchored = format!(r"\A(?:{})\z", from_re2(&op.pattern));
     let pattern = regex::bytes::RegexBuilder::new(&anchored)
         .size_limit(PATTERN_BYTES)
         .dfa_size_limit(PATTERN_BYTES)
+        .octal(true)
         .build()
         .map_err(|e| EvalError::Unsupported(format!("pattern `{}`: {e}", op.pattern)))?;
     let found = texts.iter().map(|t| pattern.is_match(t)).collect();
@@ -235,7 +313,9 @@ impl<K: std::hash::Hash + Eq + Clone> Grams<K> {
                         Some(&next) => at = next,
                         None => break,
                     }
-                    if i + 1 >= shortest && let Some(id) = self.nodes[at].0 {
+                    if i + 1 >= shortest
+                        && let Some(id) = self.nodes[at].0
+                    {
                         found(id);
                     }
                 }
@@ -296,8 +376,14 @@ pub fn tfidf_vectorizer(cx: &mut EvalCx<'_, '_>, op: &TfidfVectorizer) -> EvalRe
     } else {
         return Err(EvalError::Unsupported(format!("tfidf_vectorizer of {}", x.dtype)));
     }
-    // Weights are by output position.
-    let weight = |i: usize| op.weights.get(i % width).map_or(1.0, |w| w.0 as f32);
+    // Each position counts one n-gram of the pool, and has its weight.
+    let mut weights = vec![1f32; width];
+    for (&place, weight) in op.ngram_indexes.iter().zip(&op.weights) {
+        if let Some(w) = usize::try_from(place).ok().and_then(|p| weights.get_mut(p)) {
+            *w = weight.0 as f32;
+        }
+    }
+    let weight = |i: usize| weights.get(i % width).copied().unwrap_or(1.0);
     for (i, n) in counts.iter_mut().enumerate() {
         *n = match op.mode {
             TfIdfMode::Tf => *n,
@@ -307,4 +393,17 @@ pub fn tfidf_vectorizer(cx: &mut EvalCx<'_, '_>, op: &TfidfVectorizer) -> EvalRe
         };
     }
     one(Array::new(DType::F32, shape, Data::F32(counts))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_re2;
+
+    #[test]
+    fn patterns_keep_their_meaning() {
+        assert_eq!(from_re2(r"\d+[^\W]"), "[0-9]+[^[^0-9A-Za-z_]]");
+        assert_eq!(from_re2(r"[][&~]x]"), r"[\]\[\&\~]x]");
+        assert_eq!(from_re2(r"[[:alpha:]\]]\Qa.b\E."), r"[[:alpha:]\]]a\.b.");
+        assert_eq!(from_re2(r"\bx\\"), r"(?-u:\b)x\\");
+    }
 }

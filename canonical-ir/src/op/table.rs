@@ -573,7 +573,7 @@ op_table! {
             /// Leading axes that x and indices share.
             batch_dims: i64 = 0,
         }
-        /// A copy of x with slices replaced or combined at index tuples. Negative indices count from the end; out of range fails.
+        /// A copy of x with slices replaced or combined at index tuples, one after the other. Negative indices count from the end; out of range fails. Integers wrap; NaN wins in min and max; bools are joined by or (add, max) and by and (mul, min).
         ScatterNd scatter_nd core 1 MayFail "x, indices, updates" -> "y" {
             /// How an update combines with what is there.
             reduction: ScatterReduction = ScatterReduction::None,
@@ -589,9 +589,9 @@ op_table! {
             /// Whether the result must be in order.
             sorted: bool = true,
         }
-        /// The index tuples of elements that are not zero, one column each, row-major: i64[rank, n].
+        /// The index tuples of elements that are not zero (false, the empty string), one column each, row-major: i64[rank, n]. NaN is not zero.
         Nonzero nonzero core 1 Pure "x" -> "indices" {}
-        /// The distinct elements (or slices along an axis), with first positions, the position of each element among them, and counts.
+        /// The distinct elements (or slices along an axis, compared in row-major order), with first positions, the position of each element among them, and counts. NaN equals itself and comes last, -0 equals 0; of equal ones the first stands for all.
         Unique unique core 1 Pure "x" -> "y, indices?, inverse?, counts?" {
             /// The axis; all elements when absent.
             axis: Option<i64> = None,
@@ -621,23 +621,23 @@ op_table! {
             /// The axis, not negative; flattened when absent.
             axis: Option<i64> = None,
         }
-        /// One-hot vectors along a new axis. `values` holds the off and the on value.
+        /// One-hot vectors along a new axis. `values` holds the off and the on value. Negative indices count from the end; an index out of range gives a vector that is off everywhere.
         OneHot one_hot composite 1 Pure "indices, values" -> "y" {
             /// Length of the new axis.
             depth: Dim,
             /// Its position in the result, not negative.
             axis: i64,
         }
-        /// Reverses the first n elements along the time axis, n given per batch.
+        /// Reverses the first n elements along the time axis, n given per batch; more than there are fails.
         ReverseSequence reverse_sequence composite 1 MayFail "x, lengths" -> "y" {
             /// Batch axis, 0 or 1.
             batch_axis: i64 = 1,
             /// Time axis, 0 or 1.
             time_axis: i64 = 0,
         }
-        /// Writes updates into a cache at one position per batch along an axis.
+        /// Writes updates into a cache along an axis, starting at one position per batch (0 by default).
         TensorScatter tensor_scatter composite 1 MayFail "cache, update, indices?" -> "present" {
-            /// The axis, not negative.
+            /// The axis, greater than 0: axis 0 is the batch.
             axis: i64,
             /// Whether positions wrap.
             mode: CacheMode = CacheMode::Linear,
@@ -930,7 +930,7 @@ op_table! {
         /// Local response normalisation over channels.
         Lrn lrn composite 1 Pure "x" -> "y" {
             /// Scale.
-            alpha: Float = Float(1e-4),
+            alpha: Float = Float(1e-4f32 as f64),
             /// Exponent.
             beta: Float = Float(0.75),
             /// Added constant.
@@ -1119,7 +1119,7 @@ op_table! {
     }
 
     attention {
-        /// Scaled dot-product attention as ONNX Attention (opset 23, 24): grouped heads, mask, causal, cache, soft cap.
+        /// Scaled dot-product attention as ONNX Attention (opset 23, 24): grouped heads, mask, causal, cache, soft cap. A mask that is shorter than the keys is filled up with -inf; a row that is masked throughout gives NaN.
         Attention attention composite 1 Pure
         "q, k, v, mask?, past_key?, past_value?, nonpad_kv_seqlen?"
         -> "y, present_key?, present_value?, qk?" {
@@ -1135,10 +1135,10 @@ op_table! {
             softcap: Float = Float(0.0),
             /// The dtype of the softmax; that of q when absent.
             softmax_precision: Option<DType> = None,
-            /// Which scores `qk` holds: 0 raw, 1 masked, 2 capped, 3 after the softmax.
+            /// Which scores `qk` holds: 0 raw, 1 capped, 2 capped and masked, 3 after the softmax.
             qk_mode: i64 = 0,
         }
-        /// Rotary position embedding as ONNX RotaryEmbedding (opset 23).
+        /// Rotary position embedding as ONNX RotaryEmbedding (opset 23). Position ids are [batch, sequence], or one element: the position of the first step.
         RotaryEmbedding rotary_embedding composite 1 MayFail "x, cos, sin, position_ids?" -> "y" {
             /// Whether pairs are neighbours rather than halves.
             interleaved: bool = false,
@@ -1161,18 +1161,18 @@ op_table! {
             /// A hint of how many steps to process together.
             chunk_size: i64 = 64,
         }
-        /// Attention whose scores and probabilities are changed by regions, as ONNX FlexAttention.
+        /// Attention whose scores and probabilities are changed by regions, as ONNX FlexAttention. Each region takes a tensor of rank 4, then all captures, and gives a tensor of the same type.
         FlexAttention flex_attention composite 1 Pure "q, k, v, captures*" -> "y" {
             /// Factor of the scores; 1 / sqrt(head size) when absent.
             scale: Option<Float> = None,
-            /// The dtype of the softmax; that of q when absent.
+            /// The dtype of scores and probabilities; f64 for operands of f64, else f32, when absent.
             softmax_precision: Option<DType> = None,
             /// From scores to scores.
             score_mod: Option<RegionId> = None,
             /// From probabilities to probabilities.
             prob_mod: Option<RegionId> = None,
         }
-        /// Multi-head attention of com.microsoft on separate rank-3 q, k, v.
+        /// Multi-head attention of com.microsoft: q, k and v of rank 3 (k and v also of rank 4, heads first), or packed as [batch, sequence, heads, 3, size], or k and v packed as [batch, sequence, heads, 2, size].
         MultiHeadAttention multi_head_attention composite 1 Pure
         "q, k?, v?, bias?, key_padding_mask?, attention_bias?, past_key?, past_value?"
         -> "y, present_key?, present_value?" {
@@ -1474,7 +1474,7 @@ op_table! {
             /// Whether -1 and 1 are the centres of the corner pixels.
             align_corners: bool = false,
         }
-        /// Averages or maxima of bilinear samples in the bins of regions.
+        /// Averages or maxima of bilinear samples in the bins of regions [x1, y1, x2, y2]. A maximum is one of the weighted neighbours of all samples.
         RoiAlign roi_align composite 1 MayFail "x, rois, batch_indices" -> "y" {
             /// How samples combine.
             mode: RoiMode = RoiMode::Avg,
@@ -1489,14 +1489,14 @@ op_table! {
             /// Whether pixels are shifted by half.
             half_pixel: bool = true,
         }
-        /// Greatest elements in the bins of regions [batch, x1, y1, x2, y2].
+        /// Greatest elements in the bins of regions [batch, x1, y1, x2, y2]; 0 in an empty bin.
         MaxRoiPool max_roi_pool composite 1 MayFail "x, rois" -> "y" {
             /// Bins per column and row.
             pooled_shape: Vec<i64>,
             /// From region coordinates to x.
             spatial_scale: Float = Float(1.0),
         }
-        /// Boxes kept by greedy suppression: i64[n, 3] of batch, class, box.
+        /// Boxes kept by greedy suppression, from the highest score down and of equal scores from the lower position up: i64[n, 3] of batch, class, box. Absent operands are 0, no output and no threshold, and no score threshold.
         NonMaxSuppression non_max_suppression core 1 Pure
         "boxes, scores, max_output?, iou_threshold?, score_threshold?" -> "selected" {
             /// Whether boxes are centre, size instead of two corners.
@@ -1574,17 +1574,17 @@ op_table! {
     }
 
     random {
-        /// Random numbers. The same bits everywhere for a named algorithm.
+        /// Random numbers. The same bits everywhere for a named algorithm; SPEC states how a seed becomes numbers.
         Rng rng core 1 Nondet "" -> "y" {
             /// The algorithm.
             algorithm: RngAlgorithm,
             /// The distribution.
             distribution: Distribution,
-            /// The dtype of the result, a float.
+            /// The dtype of the result: f16, bf16, f32 or f64.
             dtype: DType,
             /// The shape of the result.
             dims: Vec<Dim>,
-            /// The seed or key.
+            /// The seed; a whole number within i64 is the key as it is, another one by its bits.
             seed: Option<Float> = None,
         }
         /// Normal random numbers.
@@ -1651,7 +1651,7 @@ op_table! {
             /// Seed.
             seed: Option<Float> = None,
         }
-        /// In training mode zeroes elements with probability `ratio` and scales the rest; else the identity. The operands `ratio` and `training_mode` are scalars.
+        /// In training mode zeroes elements with probability `ratio` (0.5 by default) and divides the rest by 1 - ratio; else, and by default, the identity. The operands `ratio` and `training_mode` are scalars. The mask is true where elements are kept.
         Dropout dropout composite 1 Nondet "x, ratio?, training_mode?" -> "y, mask?" {
             /// Seed.
             seed: Option<Float> = None,
@@ -1666,7 +1666,7 @@ op_table! {
             /// Elsewhere.
             else_branch: RegionId,
         }
-        /// Runs a region repeatedly. Operands after the first two are `carried` initial values, then captures. The region takes the i64 iteration number, the bool condition, the carried values and the captures; it gives the next condition, the carried values and one element per stacked output. Results are the final carried values and the stacked outputs with a new first axis.
+        /// Runs a region repeatedly. Operands after the first two are `carried` initial values, then captures. The region takes the i64 iteration number, the bool condition, the carried values and the captures; it gives the next condition, the carried values and one element per stacked output. Results are the final carried values and the stacked outputs with a new first axis. A carried value may start as an optional of what the body gives; if the body never runs it has to hold an element.
         Loop loop_ core 1 MayFail "trip_count?, condition?, values*" -> "results*" {
             /// The body.
             body: RegionId,
@@ -1762,16 +1762,16 @@ op_table! {
     }
 
     string {
-        /// Elementwise concatenation of strings.
+        /// Elementwise concatenation of two string tensors of equal shape.
         StringConcat string_concat core 1 Pure "a, b" -> "y" {}
-        /// Splits strings at a delimiter (white space when empty) into a new last axis, padded with "", and the number of parts.
+        /// Splits strings at a delimiter (runs of white space when empty) into a new last axis, padded with "", and the number of parts.
         StringSplit string_split core 1 Pure "x" -> "y, counts" {
             /// The delimiter.
             delimiter: String = String::new(),
             /// The most splits made; all when absent.
             maxsplit: Option<i64> = None,
         }
-        /// Removes stop words and changes case of strings [c] or [1, c].
+        /// Removes stop words and changes case of strings [c] or [1, c]; when nothing is left, one empty string.
         StringNormalizer string_normalizer core 1 Pure "x" -> "y" {
             /// How case changes.
             case_change: CaseChange = CaseChange::None,
@@ -1782,7 +1782,7 @@ op_table! {
             /// Locale name; has no bearing on the result here.
             locale: String = String::new(),
         }
-        /// Whether whole strings match an RE2 pattern.
+        /// Whether whole strings match an RE2 pattern. Strings are taken as UTF-8; other bytes match nothing that stands for a character. `\d`, `\s`, `\w` and `\b` know ASCII only.
         RegexFullMatch regex_full_match core 1 Pure "x" -> "y" {
             /// The pattern.
             pattern: String,
@@ -1805,7 +1805,7 @@ op_table! {
             pool_int64s: Vec<i64> = Vec::new(),
             /// String pool.
             pool_strings: Vec<String> = Vec::new(),
-            /// Weight of each n-gram.
+            /// Weight of each n-gram of the pool; 1 when empty.
             weights: Vec<Float> = Vec::new(),
         }
     }
@@ -1896,7 +1896,7 @@ op_table! {
             /// NONE, SOFTMAX, LOGISTIC, SOFTMAX_ZERO or PROBIT.
             post_transform: String = "NONE".to_owned(),
         }
-        /// Rows divided by their greatest magnitude (MAX), sum of magnitudes (L1) or norm (L2).
+        /// Rows divided by their greatest element (MAX), sum of magnitudes (L1) or norm (L2), as f32; a row whose divisor is 0 stays.
         Normalizer normalizer composite 1 Pure "x" -> "y" {
             /// MAX, L1 or L2.
             norm: String = "MAX".to_owned(),
@@ -1996,7 +1996,7 @@ op_table! {
             /// Weight per leaf.
             leaf_weights: TensorId,
         }
-        /// Trees as ai.onnx.ml TreeEnsembleClassifier (version 1, 3).
+        /// Trees as ai.onnx.ml TreeEnsembleClassifier (version 1, 3), with ONNX Runtime's rules for one and two classes: where all votes go to one of two classes, the other one's score follows from it; otherwise integer labels are 1 above zero and 0 below.
         TreeEnsembleClassifier tree_ensemble_classifier core 1 Pure "x" -> "labels, scores" {
             /// Start of the scores.
             base_values: Vec<Float> = Vec::new(),
@@ -2101,7 +2101,7 @@ op_table! {
             /// Decay of the rate.
             decay_factor: Float = Float(0.0),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
         }
@@ -2112,7 +2112,7 @@ op_table! {
             /// Decay of the second moment.
             beta: Float = Float(0.999f32 as f64),
             /// Added to the root.
-            epsilon: Float = Float(0.0),
+            epsilon: Float = Float(1e-6f32 as f64),
             /// Weight of the L2 penalty.
             norm_coefficient: Float = Float(0.0),
             /// Weight of the L2 penalty after the step.

@@ -42,7 +42,7 @@ fn dim_to_wire(dim: &Dim) -> w::Dim {
         Dim::Any => return w::Dim::Any,
         Dim::Expr(expr) => expr,
     };
-    let pair = |a, b| (dim_to_wire(a), dim_to_wire(b));
+    let pair = |a: &Dim, b: &Dim| (dim_to_wire(a), dim_to_wire(b));
     let atom = |atom: &Atom| match atom {
         Atom::Symbol(s) => w::Atom::Symbol(s.0),
         Atom::FloorDiv(a, b) => w::Atom::FloorDiv(pair(a, b)),

@@ -4,17 +4,23 @@ use std::collections::BTreeMap;
 use std::io::Cursor;
 use std::sync::Arc;
 
+use airconv_schema::program as w;
 use proptest::prelude::*;
 
 use super::*;
 use crate::attr::{Attr, Float, SourceOp};
-use crate::dim::Dim;
+use crate::dim::{Dim, Range};
 use crate::dtype::DType;
-use crate::module::{Operands, Results};
-use crate::types::TensorType;
+use crate::entity::{Arena, SymbolId, TensorId};
+use crate::module::{
+    ArgKindRole, Function, Input, InputRole, Operands, Origin, Output, OutputRole, Results, Symbol,
+    Value,
+};
+use crate::op::{Op, OpKind};
+use crate::types::{TensorType, Type};
 
 /// Random modules: every reference is within its table, nothing else makes sense.
-struct Gen {
+pub(crate) struct Gen {
     state: u64,
     symbols: u32,
     regions: u32,
@@ -23,20 +29,20 @@ struct Gen {
 }
 
 impl Gen {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
         let mut g = Self { state, symbols: 0, regions: 0, functions: 0, tensors: 0 };
         g.functions = 1 + g.below(3);
         g.tensors = 1 + g.below(6);
         g
     }
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
         self.state.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
-    fn below(&mut self, n: u32) -> u32 {
+    pub(crate) fn below(&mut self, n: u32) -> u32 {
         ((self.next() >> 33) % u64::from(n.max(1))) as u32
     }
     fn flip(&mut self) -> bool {
@@ -45,7 +51,7 @@ impl Gen {
     fn many<T>(&mut self, most: u32, mut f: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..self.below(most + 1)).map(|_| f(self)).collect()
     }
-    fn int(&mut self) -> i64 {
+    pub(crate) fn int(&mut self) -> i64 {
         match self.below(4) {
             0 => self.next() as i64,
             1 => i64::from(self.below(300)) - 150,
@@ -60,7 +66,7 @@ impl Gen {
             _ => f64::from(self.below(100)) / 8.0,
         })
     }
-    fn text(&mut self) -> String {
+    pub(crate) fn text(&mut self) -> String {
         let chars = ['a', 'B', '_', '/', '0', 'ü', '\n', '"', '世'];
         self.many(6, |g| chars[g.below(9) as usize]).into_iter().collect()
     }
@@ -271,7 +277,7 @@ impl Gen {
         };
         Tensor { dtype, dims, storage }
     }
-    fn module(&mut self, ops: &mut dyn Iterator<Item = OpKind>) -> Module {
+    pub(crate) fn module(&mut self, ops: &mut dyn Iterator<Item = OpKind>) -> Module {
         let origins = 1 + self.below(4);
         let mut module = Module {
             functions: (0..self.functions).map(|_| self.function(ops, origins)).collect(),
@@ -311,7 +317,7 @@ impl Gen {
     }
 }
 
-fn any_ops(seed: u64) -> impl Iterator<Item = OpKind> {
+pub(crate) fn any_ops(seed: u64) -> impl Iterator<Item = OpKind> {
     let mut g = Gen::new(seed);
     std::iter::repeat_with(move || OpKind::ALL[g.below(OpKind::ALL.len() as u32) as usize])
 }
@@ -433,7 +439,11 @@ fn every_error() {
     fails("C-301: value 0", &|p| p.functions[0].values[0].def = Some(w::Def::Param((9, 0))));
     fails("C-301: value 1", &|p| p.functions[0].values[1].def = Some(w::Def::Result((9, 0))));
     fails("C-301: input `x`", &|p| p.functions[0].inputs[0].role = w::InputRole::Param(Some(9)));
-    fails("C-301: a type", &|p| p.functions[0].symbols.clear());
+    fails("C-301: node 0", &|p| p.functions[0].symbols.clear());
+    fails("C-301: a type", &|p| {
+        p.functions[0].symbols.clear();
+        p.functions[0].nodes[0].attrs.0.insert("dims".into(), w::Attr::Dims(vec![]));
+    });
     fails("C-301: a note", &|p| p.notes[0].about = w::About::Node((0, 9)));
     fails("C-301: a note", &|p| p.notes[0].about = w::About::Func(9));
     fails("C-301: tensor 0", &|p| p.tensors[0].storage = w::Storage::Blob(1));

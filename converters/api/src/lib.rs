@@ -5,10 +5,14 @@
 //! files, an [`Executor`] runs one. A [`Registry`] knows those that are linked in. What
 //! happened on the way is a [`Report`]: diagnostics and the ledger of changes.
 
+pub mod compare;
+pub mod hub;
+pub mod inputs;
+pub mod interpreter;
 pub mod legalize;
 pub mod limits;
+pub mod npz;
 pub mod report;
-pub mod specialize;
 
 use std::collections::BTreeMap;
 use std::path::Path;

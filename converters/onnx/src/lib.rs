@@ -7,8 +7,10 @@ pub mod export;
 pub mod external;
 pub mod import;
 pub mod proto;
+mod ort;
 mod reader;
 mod writer;
 
+pub use ort::OrtExecutor;
 pub use reader::OnnxReader;
 pub use writer::OnnxWriter;

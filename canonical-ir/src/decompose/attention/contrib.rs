@@ -45,7 +45,8 @@ fn padding(b: &mut Builder<'_>, mask: ValueId, scores: &[Dim; 4], fill: f64, dty
                     "a mask of cumulated lengths is for padding removal only".to_owned(),
                 ));
             }
-            let ends = if both { b.slice_axis(mask, 0, Dim::Known(0), batch.clone())? } else { mask };
+            let ends =
+                if both { b.slice_axis(mask, 0, Dim::Known(0), batch.clone())? } else { mask };
             let ends = b.reshape(ends, &column)?;
             let before_end = b.less(c, ends)?;
             if both {
@@ -126,13 +127,7 @@ fn unpack(b: &mut Builder<'_>, x: ValueId, part: i64) -> R {
 }
 
 /// Adds the part [start, end) of a bias over the heads to [batch, heads, sequence, size].
-fn add_bias(
-    b: &mut Builder<'_>,
-    x: ValueId,
-    bias: Option<ValueId>,
-    start: &Dim,
-    end: &Dim,
-) -> R {
+fn add_bias(b: &mut Builder<'_>, x: ValueId, bias: Option<ValueId>, start: &Dim, end: &Dim) -> R {
     let Some(bias) = bias else { return Ok(x) };
     let shape = b.tensor_ty(x)?.shape;
     let [_, heads, _, size] = shape.as_slice() else { return Ok(x) };

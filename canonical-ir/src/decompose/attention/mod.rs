@@ -205,8 +205,7 @@ pub fn attention(cx: &mut DecomposeCx<'_, '_>, op: &Attention) -> DecomposeResul
         let c = b.iota(DType::I64, total.clone())?;
         let c = b.reshape(c, &[Dim::Known(1), Dim::Known(1), Dim::Known(1), total.clone()])?;
         let n = b.cast(valid, DType::I64)?;
-        let n =
-            b.reshape(n, &[batch.clone(), Dim::Known(1), Dim::Known(1), Dim::Known(1)])?;
+        let n = b.reshape(n, &[batch.clone(), Dim::Known(1), Dim::Known(1), Dim::Known(1)])?;
         let keep = b.less(c, n)?;
         let m = zero_or(b, keep, f64::NEG_INFINITY, dtype)?;
         bias = Some(add_opt(b, bias, m)?);
@@ -272,18 +271,15 @@ pub fn rotary_embedding(cx: &mut DecomposeCx<'_, '_>, op: &RotaryEmbedding) -> D
     let rotated = if op.rotary_dim == 0 { size.clone() } else { Dim::Known(op.rotary_dim) };
     let half = rotated.floor_div(&Dim::Known(2));
     let part = |b: &mut Builder<'_>, start: Dim, end: Dim, step: i64| {
-        b.emit(Slice { axes: vec![3], starts: vec![start], ends: vec![end], steps: vec![step] }, &[x])
+        b.emit(
+            Slice { axes: vec![3], starts: vec![start], ends: vec![end], steps: vec![step] },
+            &[x],
+        )
     };
     let (x1, x2) = if op.interleaved {
-        (
-            part(b, Dim::Known(0), rotated.clone(), 2)?,
-            part(b, Dim::Known(1), rotated.clone(), 2)?,
-        )
+        (part(b, Dim::Known(0), rotated.clone(), 2)?, part(b, Dim::Known(1), rotated.clone(), 2)?)
     } else {
-        (
-            part(b, Dim::Known(0), half.clone(), 1)?,
-            part(b, half.clone(), rotated.clone(), 1)?,
-        )
+        (part(b, Dim::Known(0), half.clone(), 1)?, part(b, half.clone(), rotated.clone(), 1)?)
     };
     let (a, c) = (b.mul(cos, x1)?, b.mul(sin, x2)?);
     let re = b.sub(a, c)?;

@@ -21,16 +21,19 @@ pub struct Mirror {
     /// Attributes without bearing on the result, with the one value they may have been
     /// given; dropped when reading.
     pub ignored: &'static [&'static str],
+    /// Fields that are written even when they equal their default, for runtimes that ask for
+    /// the attribute.
+    pub always: &'static [&'static str],
 }
 
 impl Mirror {
     /// An op of the standard domain.
     pub const fn new(name: &'static str, since: i64, kind: OpKind) -> Self {
-        Self { domain: super::ONNX, name, since, kind, broadcasts: false, renames: &[], ignored: &[] }
+        Self { domain: super::ONNX, name, since, kind, broadcasts: false, renames: &[], ignored: &[], always: &[] }
     }
     /// An op of another domain.
     pub const fn of(domain: &'static str, name: &'static str, since: i64, kind: OpKind) -> Self {
-        Self { domain, name, since, kind, broadcasts: false, renames: &[], ignored: &[] }
+        Self { domain, name, since, kind, broadcasts: false, renames: &[], ignored: &[], always: &[] }
     }
     /// Operands broadcast to each other.
     pub const fn broadcasting(mut self) -> Self {
@@ -45,6 +48,11 @@ impl Mirror {
     /// Attributes to drop when reading.
     pub const fn ignoring(mut self, ignored: &'static [&'static str]) -> Self {
         self.ignored = ignored;
+        self
+    }
+    /// Fields to write even when they equal their default.
+    pub const fn always(mut self, always: &'static [&'static str]) -> Self {
+        self.always = always;
         self
     }
     /// The attribute of a field.

@@ -8,6 +8,7 @@ use super::node::{ExportCx, Refuse};
 use super::rules::ExportRule;
 
 pub(super) const RULES: &[ExportRule] = &[
+    ExportRule::new(OpKind::BitNot, bit_not),
     ExportRule::new(OpKind::Clip, clip),
     ExportRule::new(OpKind::Div, div),
     ExportRule::new(OpKind::Rem, rem),
@@ -16,6 +17,21 @@ pub(super) const RULES: &[ExportRule] = &[
     ExportRule::new(OpKind::ShiftLeft, shift),
     ExportRule::new(OpKind::ShiftRight, shift),
 ];
+
+/// The complement where there is no `BitwiseNot`: what is missing to the number of all ones.
+fn bit_not(cx: &mut ExportCx<'_, '_>, _: &Op) -> Result<(), Refuse> {
+    if cx.opset() >= 18 {
+        return Refuse::because("there is an op for it");
+    }
+    let dtype = cx.tensor_ty(0)?.dtype;
+    let ones = match dtype.int_range() {
+        Some((0, _)) if dtype.bits() > 32 => return Refuse::because("all ones do not fit i64"),
+        Some((0, high)) => high as f64,
+        _ => -1.0,
+    };
+    let inputs = [cx.scalar(dtype, ones)?, cx.x(0)?];
+    cx.emit("Sub", &inputs, Vec::new())
+}
 
 /// `Clip` with the bounds as inputs.
 fn clip(cx: &mut ExportCx<'_, '_>, _: &Op) -> Result<(), Refuse> {

@@ -60,7 +60,7 @@ struct Scope {
 
 /// The state of writing one function.
 pub(crate) struct Exporter<'m> {
-    module: &'m Module,
+    pub(super) module: &'m Module,
     func: FuncId,
     pub(super) opset: i64,
     opsets: &'m BTreeMap<String, i64>,

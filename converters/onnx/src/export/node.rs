@@ -228,8 +228,17 @@ impl<'a, 'm> ExportCx<'a, 'm> {
     pub(super) fn mirror(&mut self, op: &Op, mirror: &Mirror) -> Result<(), Refuse> {
         let inputs = if mirror.broadcasts { self.broadcast_operands()? } else { self.all()? };
         let mut attrs = Vec::new();
-        for (field, value) in op.attrs() {
-            attrs.push(self.field(mirror.attribute(field), &value)?);
+        let given = op.attrs();
+        for (field, value) in &given {
+            attrs.push(self.field(mirror.attribute(field), value)?);
+        }
+        for field in &op.info().fields {
+            let wanted = mirror.always.contains(&field.name);
+            if let (true, Some(value)) = (wanted, &field.default)
+                && given.iter().all(|(name, _)| *name != field.name)
+            {
+                attrs.push(self.field(mirror.attribute(field.name), value)?);
+            }
         }
         self.emit_in(mirror.domain, mirror.name, &inputs, attrs)
     }

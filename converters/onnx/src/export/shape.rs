@@ -75,9 +75,9 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         let shape = cx.ints(&short)?;
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
-    let literal_zero = op.dims.iter().zip(0..).any(|(d, i)| {
-        *d == Dim::Known(0) && from.get(i) != Some(&Dim::Known(0))
-    });
+    let stays = |(i, d): (usize, &Dim)| from.get(i) == Some(d);
+    let literal_zero = cx.note("onnx.allowzero").is_some()
+        || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
     let shape = match computed {
         Some(name) => name,
         None => cx.dims(&op.dims)?,

@@ -3,16 +3,18 @@
 
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
-use airconv_api::ir::entity::ValueId;
+use airconv_api::ir::entity::{RegionId, ValueId};
 use airconv_api::ir::op::{If, Loop, OpKind, Scan, SequenceMap};
 use airconv_api::ir::types::{TensorType, Type};
 
-use super::node::{NodeCx, Outcome};
+use super::node::{NodeCx, Outcome, Stop};
 use super::rules::ImportRule;
+use super::types::UNNAMED;
 
 pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("If", 1, &[OpKind::If], if_),
     ImportRule::new("Loop", 1, &[OpKind::Loop], loop_),
+    ImportRule::new("Scan", 8, &[OpKind::Scan], scan_batched).until(8),
     ImportRule::new("Scan", 9, &[OpKind::Scan], scan),
     ImportRule::new("SequenceMap", 17, &[OpKind::SequenceMap], sequence_map),
 ];
@@ -29,12 +31,27 @@ fn if_(cx: &mut NodeCx<'_, '_>) -> Outcome {
 /// `Loop`: the body takes iteration, condition and carried values.
 fn loop_(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let carried = cx.inputs_from(2)?;
-    let mut params = vec![
-        Type::Tensor(TensorType::scalar(DType::I64)),
-        Type::Tensor(TensorType::scalar(DType::Bool)),
-    ];
-    params.extend(carried.iter().map(|&v| changing(cx.ty(v))));
-    let body = cx.body("body", &params)?;
+    let carried_types: Vec<Type> = carried.iter().map(|&v| cx.ty(v).clone()).collect();
+    let mut ranks_stay = true;
+    let body = loop {
+        let mut params = vec![
+            Type::Tensor(TensorType::scalar(DType::I64)),
+            Type::Tensor(TensorType::scalar(DType::Bool)),
+        ];
+        for (i, ty) in carried_types.iter().enumerate() {
+            let declared = cx.declares_rank("body", 2 + i)?;
+            params.push(match changing(ty) {
+                Type::Unranked(_) if ranks_stay && !declared => resized(cx, ty),
+                other => other,
+            });
+        }
+        let body = cx.body("body", &params)?;
+        if !ranks_stay || keeps_ranks(cx, body.region, &carried_types) {
+            break body;
+        }
+        // The body makes values of another rank; it is read again without a rank.
+        ranks_stay = false;
+    };
     let bodies = [body];
     let captures = cx.unite_captures(&bodies);
     let [body] = bodies.map(|b| b.region);
@@ -57,12 +74,36 @@ fn changing(ty: &Type) -> Type {
     }
 }
 
+/// The type with a size of its own on each axis.
+fn resized(cx: &mut NodeCx<'_, '_>, ty: &Type) -> Type {
+    let mut b = cx.b();
+    match ty {
+        Type::Tensor(t) => {
+            let fresh = |_| b.fresh_dim("carried", Some(UNNAMED.to_owned()));
+            Type::tensor(t.dtype, (0..t.rank()).map(fresh))
+        }
+        other => other.clone(),
+    }
+}
+
+/// Whether the carried results of a loop's body have the ranks that they started with.
+fn keeps_ranks(cx: &NodeCx<'_, '_>, body: RegionId, carried: &[Type]) -> bool {
+    let ranks = cx.body_output_ranks(body);
+    carried.iter().zip(ranks.iter().skip(1)).all(|(ty, rank)| match (ty, rank) {
+        (Type::Tensor(t), Ok(rank)) => t.rank() == *rank,
+        (Type::Tensor(_), Err(_)) => false,
+        _ => true,
+    })
+}
+
 /// `Scan` of opset 9 and later: states, then slices of the scanned inputs.
 fn scan(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let scanned = cx.need_int("num_scan_inputs")?;
     let values = cx.inputs_from(0)?;
-    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s)) else {
-        return cx.invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
+    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s))
+    else {
+        return cx
+            .invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
     };
     let scanned = values.len() - states;
     let input_axes = axes_of(cx, "scan_input_axes", &values[states..])?;
@@ -96,8 +137,68 @@ fn scan(cx: &mut NodeCx<'_, '_>) -> Outcome {
     cx.emit_all(op, &with(&values, captures))
 }
 
+/// `Scan` of opset 8, where the first axis of everything is a batch: a scan over the batch
+/// whose body is the scan over the sequence.
+fn scan_batched(cx: &mut NodeCx<'_, '_>) -> Outcome {
+    let scanned = cx.need_int("num_scan_inputs")?;
+    if cx.opt(0).is_some() {
+        return Err(Stop::Unsupported("sequences of several lengths in one batch".to_owned()));
+    }
+    let values = cx.inputs_from(1)?;
+    let Some(states) = usize::try_from(scanned).ok().and_then(|s| values.len().checked_sub(s))
+    else {
+        return cx
+            .invalid(format!("there are {} inputs, fewer than num_scan_inputs", values.len()));
+    };
+    let input_reverse = padded(cx.ints("directions")?, values.len() - states);
+    let (mut items, mut params) = (Vec::new(), Vec::new());
+    for (i, &v) in values.iter().enumerate() {
+        let mut ty = cx.tensor_ty(v)?;
+        for axis in 0..1 + usize::from(i >= states) {
+            if ty.shape.is_empty() {
+                return cx.invalid(format!("input {} has no axis {axis}", i + 1));
+            }
+            ty.shape.remove(0);
+            if axis == 0 {
+                items.push(Type::Tensor(ty.clone()));
+            }
+        }
+        params.push(Type::Tensor(ty));
+    }
+    let bodies = [cx.body("body", &params)?];
+    let captures = cx.unite_captures(&bodies);
+    let [body] = bodies.map(|b| b.region);
+    items.extend(captures.iter().map(|&v| cx.ty(v).clone()));
+    let outputs = cx.output_count();
+    let stacked = vec![0; outputs.saturating_sub(states)];
+    let inner = Scan {
+        body,
+        states: states as i64,
+        scanned,
+        input_axes: vec![0; values.len() - states],
+        input_reverse,
+        output_axes: stacked.clone(),
+        output_reverse: stacked,
+    };
+    let mut b = cx.b();
+    let (batch, items) = b.new_region(&items);
+    let items: Vec<Option<ValueId>> = items.into_iter().map(Some).collect();
+    let results = b.in_region(batch, |b| b.emit_all(inner, &items))?;
+    b.set_results(batch, &results);
+    let outer = Scan {
+        body: batch,
+        states: 0,
+        scanned: values.len() as i64,
+        input_axes: vec![0; values.len()],
+        input_reverse: vec![0; values.len()],
+        output_axes: vec![0; outputs],
+        output_reverse: vec![0; outputs],
+    };
+    cx.emit_all(outer, &with(&values, captures))
+}
+
 /// One axis per value, 0 where none is given.
-fn axes_of(cx: &mut NodeCx<'_, '_>, name: &str, values: &[ValueId]) -> Result<Vec<i64>, super::node::Stop> {
+fn axes_of(cx: &mut NodeCx<'_, '_>, name: &str, values: &[ValueId]) -> Result<Vec<i64>, Stop> {
     let given = padded(cx.ints(name)?, values.len());
     given
         .into_iter()
@@ -120,11 +221,18 @@ fn sequence_map(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let params: Vec<Type> = values
         .iter()
         .map(|&v| match cx.ty(v) {
-            Type::Sequence(element) => match &**element {
-                Type::Tensor(t) if t.shape.contains(&Dim::Any) => Type::Unranked(t.dtype),
-                element => element.clone(),
-            },
+            Type::Sequence(element) => (**element).clone(),
             other => other.clone(),
+        })
+        .collect();
+    let mut b = cx.b();
+    let params: Vec<Type> = params
+        .iter()
+        .map(|ty| {
+            ty.map_dims(&mut |d| match d {
+                Dim::Any => b.fresh_dim("element", Some(UNNAMED.to_owned())),
+                known => known.clone(),
+            })
         })
         .collect();
     let bodies = [cx.body("body", &params)?];

@@ -106,6 +106,9 @@ impl<'p> FuncState<'p> {
         let inner = f.add_param(scope.region, ty, name);
         scope.captures.push((outer, inner));
         self.capture_of.insert(inner, outer);
+        if let Some(known) = self.facts.get(outer).map(<[_]>::to_vec) {
+            self.facts.set(f, inner, known);
+        }
         inner
     }
 
@@ -415,6 +418,7 @@ impl<'p> Importer<'p> {
         };
         // A rule that waits may have added nodes; they are taken back.
         let mark = Mark::of(&self.module.functions[fs.func], fs.region());
+        let nested = fs.scopes.len() > 1;
         let mut cx =
             NodeCx { imp: self, fs, attrs, node, version, inputs: inputs.clone(), origin };
         let outcome = match rule.import {
@@ -432,8 +436,15 @@ impl<'p> Importer<'p> {
                 }
                 Ok(outputs)
             }
+            // A branch that is never taken need not be valid for the types at hand.
             Err(Stop::Defer(reason)) => {
                 mark.rewind(&mut self.module.functions[fs.func], fs.region());
+                self.opaque(fs, node, domain, version, attrs, inputs, origin, &reason)
+            }
+            // A branch that is never taken need not be valid for the sizes at hand.
+            Err(Stop::Invalid(reason)) if nested => {
+                mark.rewind(&mut self.module.functions[fs.func], fs.region());
+                let reason = format!("not valid here: {reason}");
                 self.opaque(fs, node, domain, version, attrs, inputs, origin, &reason)
             }
             Err(stop) => Err(stop),

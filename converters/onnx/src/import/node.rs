@@ -308,6 +308,12 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         self.fs.visit(&self.imp.module, node);
         Ok(dims)
     }
+    /// Whether an input is given at run time and nothing is known of its elements.
+    pub fn is_given(&self, input: usize) -> bool {
+        let f = &self.imp.module.functions[self.fs.func];
+        let Some(value) = self.opt(input).map(|v| self.root(v)) else { return false };
+        matches!(f.values[value].def, Def::Param { .. }) && self.facts(input).is_none()
+    }
     /// A size as the ranges of its symbols allow to write it.
     pub fn simplified(&self, dim: Dim) -> Dim {
         let f = &self.imp.module.functions[self.fs.func];
@@ -337,7 +343,11 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         if self.tensor_ty(value)?.shape.as_slice() == shape {
             return Ok(value);
         }
-        Ok(self.b().emit(Broadcast { dims: shape.to_vec(), implicit: true }, &[value])?)
+        let op = Broadcast { dims: shape.to_vec(), implicit: true };
+        let node = self.b().node(op, &[Some(value)])?;
+        self.fs.visit(&self.imp.module, node);
+        let result = self.imp.module.functions[self.fs.func].nodes[node].result(0);
+        result.ok_or_else(|| Stop::Invalid("a broadcast has no result".to_owned()))
     }
     /// Adds the node's hub node. Results correspond to outputs by position.
     pub fn emit(&mut self, op: impl Into<Op>, operands: &[Option<ValueId>]) -> Outcome {
@@ -453,6 +463,15 @@ impl NodeCx<'_, '_> {
         use crate::proto::attribute_proto::AttributeType;
         let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
         Ok(a.and_then(|a| a.g.as_deref()).map_or(0, |g| g.input.len()))
+    }
+    /// Whether a subgraph attribute declares the rank of one of its inputs.
+    pub fn declares_rank(&self, name: &str, input: usize) -> Result<bool, Stop> {
+        use crate::proto::attribute_proto::AttributeType;
+        use crate::proto::type_proto::Value;
+        let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
+        let info = a.and_then(|a| a.g.as_deref()).and_then(|g| g.input.get(input));
+        let ty = info.and_then(|i| i.r#type.as_ref()).and_then(|t| t.value.as_ref());
+        Ok(matches!(ty, Some(Value::TensorType(t)) if t.shape.is_some()))
     }
     /// The captures of several bodies as one list that all of them take in its order.
     pub fn unite_captures(&mut self, bodies: &[super::graph::Body]) -> Vec<ValueId> {

@@ -60,11 +60,18 @@ fn constant_of_shape(cx: &mut NodeCx<'_, '_>) -> Outcome {
 fn reshape(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let allow_zero = cx.bool("allowzero", false)?;
     let x = cx.input_ty(0)?;
+    if !allow_zero && cx.is_given(1) {
+        return Err(Stop::Defer("the shape may hold 0 and -1, which stand for other sizes".into()));
+    }
     let asked = cx.dims_input(1, "the shape")?;
     let dims = airconv_api::ir::infer::facts::reshape_dims(&x.shape, &asked, allow_zero)
         .map_err(Stop::Invalid)?;
     let data = cx.input(0)?;
-    cx.emit_all(Reshape { dims }, &[data])
+    let out = cx.emit_all(Reshape { dims }, &[data])?;
+    if allow_zero {
+        cx.note_node(&out, "onnx.allowzero", "1");
+    }
+    Ok(out)
 }
 
 /// `Expand`: both shapes count, as in broadcasting.

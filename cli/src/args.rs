@@ -1,0 +1,245 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One array IR, every framework: convert, optimise, run and compare array programs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "airconv",
+    version,
+    args_conflicts_with_subcommands = true,
+    subcommand_negates_reqs = true,
+    after_help = "Examples:\n  airconv in.onnx --opt fuse -o out.ir     read, optimise, write\n  airconv out.ir -o out.onnx --opset 17    and back, for another opset\n  airconv verify in.onnx out.onnx          are the numbers the same?\n\nExit codes: 0 done; 1 a comparison or check said no; 2 wrong command line;\n3 malformed input or over a limit; 4 not supported; 5 the system failed."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    #[command(flatten)]
+    pub convert: Convert,
+}
+
+/// Options of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Common {
+    /// Say only what went wrong.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub quiet: bool,
+    /// Say more: notes and the ledger of structural changes.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub verbose: bool,
+    /// Print results and diagnostics as JSON.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub json: bool,
+}
+
+/// How an input is read.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Reading {
+    /// The format of the input, when extension and content do not tell.
+    #[arg(long, value_name = "FORMAT", help_heading = "Reading")]
+    pub from: Option<String>,
+    /// Fix a named size of the inputs.
+    #[arg(long, value_name = "NAME=N", value_parser = named_int, help_heading = "Reading")]
+    pub dim: Vec<(String, i64)>,
+    /// Fix an input to a value: a number, a list like 1,2,3, or @FILE.npy.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = named_text, help_heading = "Reading")]
+    pub bind: Vec<(String, String)>,
+    /// Result types of ops without meaning: lines `domain::Op = f32[1, N], i64[]`.
+    #[arg(long, value_name = "FILE", help_heading = "Reading")]
+    pub op_types: Option<PathBuf>,
+    /// Read files instead of mapping them.
+    #[arg(long, help_heading = "Reading")]
+    pub no_mmap: bool,
+    /// The most nodes of an input.
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub max_nodes: Option<u64>,
+    /// The deepest nesting of subgraphs.
+    #[arg(long, value_name = "N", help_heading = "Limits")]
+    pub max_depth: Option<u32>,
+    /// The most bytes that unpacked tensors may take.
+    #[arg(long, value_name = "BYTES", help_heading = "Limits")]
+    pub max_expanded: Option<u64>,
+}
+
+/// How a program is optimised.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Optimising {
+    /// Passes or pipelines: none, basic, fuse, all, or a list of pass names.
+    #[arg(long, value_name = "LIST", default_value = "none", help_heading = "Optimising")]
+    pub opt: String,
+    /// Stop after this many rewrites; halving it finds a guilty one.
+    #[arg(long, value_name = "N", help_heading = "Optimising")]
+    pub opt_limit: Option<u64>,
+    /// Bytes by which constant folding may grow the program.
+    #[arg(long, value_name = "BYTES", default_value_t = 0, help_heading = "Optimising")]
+    pub fold_budget: u64,
+}
+
+/// `airconv IN -o OUT`
+#[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// The program to read.
+    #[arg(value_name = "IN", required = true)]
+    pub input: Option<PathBuf>,
+    /// The file to write; its extension names the format.
+    #[arg(short, long, value_name = "OUT", required = true)]
+    pub output: Option<PathBuf>,
+    /// The format to write, when the extension does not tell.
+    #[arg(long, value_name = "FORMAT", help_heading = "Writing")]
+    pub to: Option<String>,
+    /// The opset to write (ONNX: 13 to 28); the source's when not given.
+    #[arg(long, value_name = "N", help_heading = "Writing")]
+    pub opset: Option<i64>,
+    /// Allow a lossy step by name.
+    #[arg(long, value_name = "NAME", help_heading = "Writing")]
+    pub allow_lossy: Vec<String>,
+    /// Put tensors of this many bytes and more into a file beside the output.
+    #[arg(long, value_name = "BYTES", help_heading = "Writing")]
+    pub external_from: Option<u64>,
+    /// Write a report of the conversion as JSON.
+    #[arg(long, value_name = "FILE", help_heading = "Writing")]
+    pub report: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub optimising: Optimising,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show inputs, outputs, sizes, ops, parameters and what is opaque.
+    Inspect(Input),
+    /// Print the program as text.
+    Print(Input),
+    /// Check everything that can be checked and print all diagnostics.
+    Check(Input),
+    /// Optimise and show what each pass did or declined.
+    Opt(Opt),
+    /// Run the program.
+    Run(Run),
+    /// Compare two programs in numbers.
+    Verify(Verify),
+    /// Show what a converter supports.
+    Support(Support),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// One input.
+#[derive(Debug, Args)]
+pub(crate) struct Input {
+    /// The program to read.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv opt`
+#[derive(Debug, Args)]
+pub(crate) struct Opt {
+    /// The program to read.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Show every rewrite and every refusal with its reason.
+    #[arg(long)]
+    pub explain: bool,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub optimising: Optimising,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What a run needs.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Running {
+    /// Inputs by name, as an .npz file; drawn from the seed when not given.
+    #[arg(long, value_name = "FILE.npz", help_heading = "Running")]
+    pub inputs: Option<PathBuf>,
+    /// The seed of drawn inputs.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
+    pub seed: u64,
+    /// A named size for drawn inputs, which stays symbolic in the program.
+    #[arg(long, value_name = "NAME=N", value_parser = named_int, help_heading = "Running")]
+    pub size: Vec<(String, i64)>,
+}
+
+/// `airconv run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The program to run.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// What runs it.
+    #[arg(long, value_name = "NAME", default_value = "interpreter", help_heading = "Running")]
+    pub executor: String,
+    /// Write outputs by name to an .npz file.
+    #[arg(long, value_name = "FILE.npz", help_heading = "Running")]
+    pub outputs: Option<PathBuf>,
+    #[command(flatten)]
+    pub running: Running,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv verify`
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// The program that is right.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The program that is to be compared with it.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// What runs them: one name for both, or one for each.
+    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    pub executor: Vec<String>,
+    /// Relative tolerance.
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub rtol: f64,
+    /// Absolute tolerance.
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    pub atol: f64,
+    #[command(flatten)]
+    pub running: Running,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv support`
+#[derive(Debug, Args)]
+pub(crate) struct Support {
+    /// The converter; all when not given.
+    #[arg(value_name = "CONVERTER")]
+    pub converter: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+fn named_text(text: &str) -> Result<(String, String), String> {
+    match text.rsplit_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write it as NAME=VALUE".to_owned()),
+    }
+}
+
+fn named_int(text: &str) -> Result<(String, i64), String> {
+    let (name, value) = named_text(text)?;
+    let n = value.parse().map_err(|_| format!("`{value}` is not an integer"))?;
+    Ok((name, n))
+}

@@ -1,0 +1,35 @@
+//! One file per command.
+
+mod check;
+mod convert;
+mod inspect;
+mod opt;
+mod print;
+mod run;
+mod support;
+mod verify;
+
+use airconv_api::Registry;
+use clap::CommandFactory;
+
+use crate::Exit;
+use crate::args::{Cli, Command};
+
+/// Runs the command of a command line.
+pub(crate) fn dispatch(registry: &Registry, cli: Cli) -> Exit {
+    let result = match cli.command {
+        None => convert::run(registry, &cli.convert),
+        Some(Command::Inspect(args)) => inspect::run(registry, &args),
+        Some(Command::Print(args)) => print::run(registry, &args),
+        Some(Command::Check(args)) => check::run(registry, &args),
+        Some(Command::Opt(args)) => opt::run(registry, &args),
+        Some(Command::Run(args)) => run::run(registry, &args),
+        Some(Command::Verify(args)) => verify::run(registry, &args),
+        Some(Command::Support(args)) => support::run(registry, &args),
+        Some(Command::Completions { shell }) => {
+            clap_complete::generate(shell, &mut Cli::command(), "airconv", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    result.err().unwrap_or(Exit::Done)
+}

@@ -1,0 +1,5 @@
+//! The `airconv` program.
+
+fn main() -> std::process::ExitCode {
+    airconv::main()
+}

@@ -1,0 +1,140 @@
+//! What a person or a program sees. Results go to stdout, diagnostics to stderr.
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
+
+use airconv_api::{Diagnostic, LedgerKind, Report, Severity};
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+
+use crate::args::Common;
+
+/// Prints a line of a result.
+pub(crate) fn line(text: impl AsRef<str>) {
+    let _ = writeln!(anstream::stdout(), "{}", text.as_ref());
+}
+
+/// Prints a result as JSON.
+pub(crate) fn json(value: &Value) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    line(text);
+}
+
+/// Prints an error of the program itself.
+pub(crate) fn error(text: impl AsRef<str>) {
+    let style = style(Severity::Error);
+    let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {}", text.as_ref());
+}
+
+fn style(severity: Severity) -> Style {
+    let color = match severity {
+        Severity::Error => AnsiColor::Red,
+        Severity::Lossy => AnsiColor::Magenta,
+        Severity::Warning => AnsiColor::Yellow,
+        Severity::Note => AnsiColor::Cyan,
+    };
+    Style::new().bold().fg_color(Some(color.into()))
+}
+
+/// Prints diagnostics, and the ledger when asked to say more.
+pub(crate) fn report(report: &Report, common: &Common) {
+    let mut err = anstream::stderr();
+    if common.json {
+        if !report.diagnostics.is_empty() {
+            let _ = writeln!(err, "{}", report_json(report));
+        }
+        return;
+    }
+    for d in &report.diagnostics {
+        let wanted = match d.severity {
+            Severity::Error | Severity::Lossy => true,
+            Severity::Warning => !common.quiet,
+            Severity::Note => common.verbose,
+        };
+        if wanted {
+            diagnostic(&mut err, d);
+        }
+    }
+    for e in &report.ledger.entries {
+        if common.verbose || (e.kind == LedgerKind::Lossy && !common.quiet) {
+            let kind = match e.kind {
+                LedgerKind::Structural => "change",
+                LedgerKind::Lossy => "lossy",
+            };
+            let times = if e.count > 1 { format!(" ({} times)", e.count) } else { String::new() };
+            let _ = writeln!(err, "{kind}[{}]: {}{times}", e.name, e.message);
+        }
+    }
+}
+
+fn diagnostic(err: &mut impl Write, d: &Diagnostic) {
+    let (s, dim) = (style(d.severity), Style::new().dimmed());
+    let _ = writeln!(err, "{s}{}{s:#}[{}]: {}", d.severity, d.code, d.message);
+    for place in &d.at {
+        let _ = writeln!(err, "  {dim}at{dim:#} {place}");
+    }
+    if let Some(line) = &d.line {
+        let under = "^".repeat(line.chars().count().min(100));
+        let _ = writeln!(err, "  {dim}|{dim:#} {line}\n  {dim}|{dim:#} {s}{under}{s:#}");
+    }
+    if let Some(help) = &d.help {
+        let _ = writeln!(err, "  {dim}help:{dim:#} {help}");
+    }
+}
+
+/// A report as JSON: `diagnostics` and `ledger`.
+pub(crate) fn report_json(report: &Report) -> Value {
+    let diagnostics: Vec<Value> = report
+        .diagnostics
+        .iter()
+        .map(|d| {
+            json!({
+                "severity": d.severity.to_string(), "code": d.code, "message": d.message,
+                "at": d.at, "line": d.line, "help": d.help,
+            })
+        })
+        .collect();
+    let ledger: Vec<Value> = report
+        .ledger
+        .entries
+        .iter()
+        .map(|e| {
+            let kind = match e.kind {
+                LedgerKind::Structural => "structural",
+                LedgerKind::Lossy => "lossy",
+            };
+            json!({
+                "kind": kind, "name": e.name, "message": e.message,
+                "first": e.first, "count": e.count,
+            })
+        })
+        .collect();
+    json!({ "diagnostics": diagnostics, "ledger": ledger })
+}
+
+/// A sign of life on a terminal for what takes longer than half a second.
+pub(crate) struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    /// Starts one, unless output is not for a person.
+    pub fn start(what: &str, common: &Common) -> Self {
+        if common.quiet || common.json || !std::io::stderr().is_terminal() {
+            return Self(None);
+        }
+        let bar = ProgressBar::new_spinner().with_message(what.to_owned());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
+            bar.set_style(style);
+        }
+        bar.enable_steady_tick(Duration::from_millis(500));
+        Self(Some(bar))
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.finish_and_clear();
+        }
+    }
+}

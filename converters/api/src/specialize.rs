@@ -1,1 +1,0 @@
-//! Fixes sizes and inputs of a module.
