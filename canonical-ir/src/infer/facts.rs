@@ -666,8 +666,8 @@ pub fn reshape_dims(shape: &[Dim], asked: &[Dim], allow_zero: bool) -> Result<Ve
         });
     }
     if let Some(i) = inferred {
-        let total = crate::dim::numel(shape);
-        let rest = crate::dim::numel(&dims);
+        let total = numel(shape);
+        let rest = numel(&dims);
         dims[i] = match (total.as_known(), rest.as_known()) {
             (Some(t), Some(r)) if r == 0 || t % r != 0 => {
                 if t == 0 && r == 0 {
