@@ -116,7 +116,13 @@ impl State {
             Binder::Node(n) => Some(n),
             Binder::Param => None,
         });
-        Self { func, uses, dead: vec![false; f.nodes.len()], any_dead: false, binds: binds.collect() }
+        Self {
+            func,
+            uses,
+            dead: vec![false; f.nodes.len()],
+            any_dead: false,
+            binds: binds.collect(),
+        }
     }
     fn uses(&self, v: ValueId) -> u32 {
         self.uses.get(v.index()).copied().unwrap_or(0)
@@ -302,7 +308,12 @@ impl<'m> Editor<'m> {
         }
     }
     /// The same in the types of a region's parameters.
-    pub(crate) fn substitute_params(&mut self, func: FuncId, region: RegionId, bindings: &Bindings) {
+    pub(crate) fn substitute_params(
+        &mut self,
+        func: FuncId,
+        region: RegionId,
+        bindings: &Bindings,
+    ) {
         let f = &mut self.module.functions[func];
         let params = f.regions.get(region).map(|r| r.params.clone()).unwrap_or_default();
         for param in params {
@@ -539,9 +550,8 @@ impl Site<'_> {
             else {
                 return Err("the types differ".to_owned());
             };
-            let open = |d: &Dim| {
-                d.is_any() || d.as_symbol().is_some_and(|s| s.index() >= symbols_mark)
-            };
+            let open =
+                |d: &Dim| d.is_any() || d.as_symbol().is_some_and(|s| s.index() >= symbols_mark);
             let fits = h.dtype == w.dtype
                 && h.rank() == w.rank()
                 && h.shape.iter().zip(&w.shape).all(|(h, w)| h == w || open(h));

@@ -293,12 +293,8 @@ fn merged(have: &Type, exact: &Type) -> Option<Type> {
             }
             Some(Type::tensor(h.dtype, shape))
         }
-        (Type::Sequence(h), Type::Sequence(e)) => {
-            merged(h, e).map(|t| Type::Sequence(Box::new(t)))
-        }
-        (Type::Optional(h), Type::Optional(e)) => {
-            merged(h, e).map(|t| Type::Optional(Box::new(t)))
-        }
+        (Type::Sequence(h), Type::Sequence(e)) => merged(h, e).map(|t| Type::Sequence(Box::new(t))),
+        (Type::Optional(h), Type::Optional(e)) => merged(h, e).map(|t| Type::Optional(Box::new(t))),
         _ => None,
     }
 }

@@ -64,8 +64,7 @@ struct Schemas {
     bits: Vec<Option<DType>>,
 }
 
-static SCHEMAS: LazyLock<Schemas> =
-    LazyLock::new(|| parse(include_str!("../../data/schemas.txt")));
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| parse(include_str!("../../data/schemas.txt")));
 
 fn parse(text: &'static str) -> Schemas {
     let mut sets: Vec<u32> = Vec::new();

@@ -88,7 +88,10 @@ pub fn import_model(
     for f in &model.functions {
         let key = (common::domain(f.domain()), f.name(), f.overload());
         if functions.insert(key, f).is_some() {
-            report.error("onnx-function-twice", format!("function {}::{} is defined twice", key.0, key.1));
+            report.error(
+                "onnx-function-twice",
+                format!("function {}::{} is defined twice", key.0, key.1),
+            );
         }
     }
     let mut importer = Importer { module, files, functions, ..Importer::bare(options, report) };
@@ -109,7 +112,10 @@ fn check_opsets(model: &ModelProto, report: &mut Report) -> Result<BTreeMap<Stri
     for entry in &model.opset_import {
         let domain = common::domain(entry.domain()).to_owned();
         if opsets.insert(domain.clone(), entry.version()).is_some_and(|v| v != entry.version()) {
-            report.error("onnx-opset-twice", format!("domain `{domain}` is imported at two versions"));
+            report.error(
+                "onnx-opset-twice",
+                format!("domain `{domain}` is imported at two versions"),
+            );
             return Err(Failed::Malformed);
         }
     }
@@ -118,8 +124,9 @@ fn check_opsets(model: &ModelProto, report: &mut Report) -> Result<BTreeMap<Stri
         return Err(Failed::Malformed);
     }
     match opsets.get(common::ONNX) {
-        Some(&v) if v < OLDEST_READ || v > NEWEST => {
-            let message = format!("opset {v} is outside the supported range {OLDEST_READ} to {NEWEST}");
+        Some(&v) if !(OLDEST_READ..=NEWEST).contains(&v) => {
+            let message =
+                format!("opset {v} is outside the supported range {OLDEST_READ} to {NEWEST}");
             let help = if v > NEWEST {
                 "a newer version of this program may read it"
             } else {

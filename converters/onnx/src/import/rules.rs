@@ -76,14 +76,6 @@ impl ImportRule {
     ) -> Self {
         Self::of(PREVIEW, name, 1, makes, rule)
     }
-    /// A rule for a training op.
-    pub(crate) const fn training(
-        name: &'static str,
-        makes: &'static [OpKind],
-        rule: fn(&mut NodeCx<'_, '_>) -> Outcome,
-    ) -> Self {
-        Self::of(TRAINING, name, 1, makes, rule)
-    }
     /// The rule ends with this version.
     pub(crate) const fn until(mut self, version: i64) -> Self {
         self.until = version;
