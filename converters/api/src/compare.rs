@@ -117,6 +117,7 @@ fn parts(a: &Array) -> Option<Vec<f64>> {
     match &a.data {
         Data::C64(v) => Some(v.iter().flat_map(|c| [f64::from(c.re), f64::from(c.im)]).collect()),
         Data::C128(v) => Some(v.iter().flat_map(|c| [c.re, c.im]).collect()),
+        Data::Bool(v) => Some(v.iter().map(|&b| f64::from(u8::from(b))).collect()),
         _ => a.to_f64s(),
     }
 }
@@ -157,6 +158,9 @@ mod tests {
             Distance { elements: 1, max_ulp: Some(0), ..Distance::default() }
         );
         assert!(!distance(&datum(&[f64::NAN]), &datum(&[1.0]), 1.0, 1.0).agrees());
+        let flags = |v: Vec<bool>| Datum::from(Array::from_vec(vec![v.len()], v).unwrap());
+        assert!(distance(&flags(vec![true, false]), &flags(vec![true, false]), 0.0, 0.0).agrees());
+        assert_eq!(distance(&flags(vec![true]), &flags(vec![false]), 0.0, 0.5).outside, 1);
         assert!(distance(&datum(&[1.0]), &datum(&[1.0, 2.0]), 1.0, 1.0).structural.is_some());
     }
 }

@@ -116,7 +116,10 @@ impl<'p> Importer<'p> {
         let bindings: Bindings<'p> = key.attributes.iter().copied().collect();
         fs.bindings = Some(bindings);
         for (i, name) in proto.input.iter().enumerate() {
-            let Some(ty) = key.operands.get(i).cloned().flatten() else { continue };
+            let Some(ty) = key.operands.get(i).cloned().flatten() else {
+                fs.absent.insert(name);
+                continue;
+            };
             let f = &mut self.module.functions[func];
             let ty = open_symbols(f, ty, name);
             let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };

@@ -44,6 +44,8 @@ pub(crate) struct FuncState<'p> {
     pub(super) capture_of: FxHashMap<ValueId, ValueId>,
     declared: FxHashMap<&'p str, &'p TypeProto>,
     pub(super) bindings: Option<Bindings<'p>>,
+    /// Inputs of a function that this use of it leaves out.
+    pub(super) absent: FxHashSet<&'p str>,
     pub(super) opsets: BTreeMap<String, i64>,
 }
 
@@ -67,6 +69,7 @@ impl<'p> FuncState<'p> {
             capture_of: FxHashMap::default(),
             declared: FxHashMap::default(),
             bindings: None,
+            absent: FxHashSet::default(),
             opsets,
         }
     }
@@ -380,7 +383,7 @@ impl<'p> Importer<'p> {
         let place = self.module.origins[origin].to_string();
         let mut inputs = SmallVec::new();
         for name in &node.input {
-            if name.is_empty() {
+            if name.is_empty() || fs.absent.contains(name.as_str()) {
                 inputs.push(None);
                 continue;
             }

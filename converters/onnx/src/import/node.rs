@@ -1,7 +1,5 @@
 //! What a rule sees of a node.
 
-use std::sync::Arc;
-
 use airconv_api::ir::array::Array;
 use airconv_api::ir::attr::{Attr, Float};
 use airconv_api::ir::builder::{BuildError, Builder};

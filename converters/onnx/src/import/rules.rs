@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::node::{NodeCx, Outcome};
 use crate::common::mirror::Mirror;
-use crate::common::{MICROSOFT, ML, ONNX, PREVIEW, TRAINING};
+use crate::common::{MICROSOFT, ML, ONNX, PREVIEW};
 
 /// How an op of a range of versions is read.
 #[derive(Clone, Copy)]
