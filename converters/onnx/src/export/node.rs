@@ -280,9 +280,9 @@ pub(super) fn check_schema(
     if found.deprecated {
         return Refuse::because(format!("{name} was removed in version {}", found.since));
     }
-    let dtypes = |names: &[String]| names.iter().map(|n| ex.dtype(n)).collect::<Vec<_>>();
+    let slots = |names: &[String]| names.iter().map(|n| ex.slot(n)).collect::<Vec<_>>();
     let attributes: Vec<&str> = node.attribute.iter().map(|a| a.name()).collect();
     found
-        .check(&dtypes(&node.input), &dtypes(&node.output), &attributes)
+        .check(&slots(&node.input), &slots(&node.output), &attributes)
         .map_err(|why| Refuse(format!("{name} at version {} {why}", found.since)))
 }

@@ -82,7 +82,9 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         Some(name) => name,
         None => cx.dims(&op.dims)?,
     };
-    if !literal_zero {
+    // Before `allowzero` a computed size of 0 has no form of its own.
+    let only_noted = !op.dims.contains(&Dim::Known(0));
+    if !literal_zero || (only_noted && cx.opset() < 14) {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
     cx.emit("Reshape", &[x, shape], vec![attr::int("allowzero", 1)])
