@@ -179,6 +179,17 @@ pub fn find(domain: &str, name: &str, version: i64) -> Option<&'static Schema> {
     versions(domain, name)?.iter().rev().find(|s| s.since <= version)
 }
 
+/// The first version after `version` whose schema a use fits.
+pub fn fits_from(
+    domain: &str,
+    name: &str,
+    version: i64,
+    fits: impl Fn(&Schema) -> bool,
+) -> Option<i64> {
+    let later = versions(domain, name)?.iter().filter(|s| s.since > version && !s.deprecated);
+    later.into_iter().find(|s| fits(s)).map(|s| s.since)
+}
+
 /// Whether any version of an op exists.
 pub fn exists(domain: &str, name: &str) -> bool {
     versions(domain, name).is_some()
@@ -301,7 +312,10 @@ fn describe(ty: &Type) -> String {
         Type::Tensor(t) => t.dtype.to_string(),
         Type::Unranked(dtype) => dtype.to_string(),
         Type::Sequence(t) => format!("a sequence of {}", describe(t)),
-        Type::Optional(t) => format!("an optional {}", describe(t)),
+        Type::Optional(t) => match describe(t) {
+            inner if inner.starts_with("a ") => format!("an optional {}", &inner[2..]),
+            inner => format!("an optional {inner}"),
+        },
         Type::Map(key, t) => format!("a map from {key} to {}", describe(t)),
         Type::Unknown => "an unknown type".to_owned(),
     }

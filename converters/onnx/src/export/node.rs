@@ -282,7 +282,11 @@ pub(super) fn check_schema(
     }
     let slots = |names: &[String]| names.iter().map(|n| ex.slot(n)).collect::<Vec<_>>();
     let attributes: Vec<&str> = node.attribute.iter().map(|a| a.name()).collect();
-    found
-        .check(&slots(&node.input), &slots(&node.output), &attributes)
-        .map_err(|why| Refuse(format!("{name} at version {} {why}", found.since)))
+    let (inputs, outputs) = (slots(&node.input), slots(&node.output));
+    let fits = |s: &schema::Schema| s.check(&inputs, &outputs, &attributes);
+    fits(found).map_err(|why| {
+        let later = schema::fits_from(domain, node.op_type(), version, |s| fits(s).is_ok());
+        let hint = later.map_or_else(String::new, |v| format!("; version {v} does"));
+        Refuse(format!("{name} at version {} {why}{hint}", found.since))
+    })
 }

@@ -59,14 +59,19 @@ fn constant_shape(from: &Shape, dims: &[Dim]) -> Option<Vec<i64>> {
     Some(out)
 }
 
+/// The opset that brought `allowzero`.
+const ALLOWZERO: i64 = 14;
+
 /// `Reshape`.
 fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::Reshape(op) = op else { return mismatch() };
     let x = cx.x(0)?;
     let from = cx.tensor_ty(0)?.shape;
     let all_known = op.dims.iter().all(|d| d.as_known().is_some());
-    // A vector that the program computes serves as it is.
-    let computed = if all_known { None } else { cx.ex.fact(&op.dims, false) };
+    // A vector that the program computes serves as it is, unless its zeros would be misread.
+    let noted = cx.note("onnx.allowzero").is_some();
+    let misread = noted && cx.opset() < ALLOWZERO;
+    let computed = if all_known || misread { None } else { cx.ex.fact(&op.dims, false) };
     let short = match &computed {
         None => constant_shape(&from, &op.dims),
         Some(_) => None,
@@ -76,15 +81,18 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
     let stays = |(i, d): (usize, &Dim)| from.get(i) == Some(d);
-    let literal_zero = cx.note("onnx.allowzero").is_some()
+    let literal_zero = noted
         || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
+    if literal_zero && cx.opset() < ALLOWZERO {
+        return Refuse::because(format!(
+            "sizes that may be 0 need `allowzero`, which Reshape has from opset {ALLOWZERO} on"
+        ));
+    }
     let shape = match computed {
         Some(name) => name,
         None => cx.dims(&op.dims)?,
     };
-    // Before `allowzero` a computed size of 0 has no form of its own.
-    let only_noted = !op.dims.contains(&Dim::Known(0));
-    if !literal_zero || (only_noted && cx.opset() < 14) {
+    if !literal_zero {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
     cx.emit("Reshape", &[x, shape], vec![attr::int("allowzero", 1)])
