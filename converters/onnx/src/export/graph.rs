@@ -778,6 +778,27 @@ impl<'m> Exporter<'m> {
         })
     }
 
+    /// Starts a graph that a rule writes by itself, in a scope of its own.
+    pub(super) fn open_branch(&mut self) {
+        self.scopes.push(Scope::default());
+    }
+    /// Ends such a graph; its one output has the type of a value.
+    pub(super) fn close_branch(
+        &mut self,
+        value: ValueId,
+        output: Result<String, Refuse>,
+    ) -> Result<GraphProto, Refuse> {
+        let scope = self.scopes.pop().unwrap_or_default();
+        let name = output?;
+        Ok(GraphProto {
+            node: scope.nodes,
+            name: Some("graph".to_owned()),
+            initializer: scope.initializers,
+            output: vec![self.value_info(value, &name)],
+            ..Default::default()
+        })
+    }
+
     /// Writes the nodes of a region and gives its outputs under fresh or own names. A result
     /// that is not made by a node of this region, or is given twice, goes through `Identity`.
     fn fill(&mut self, region: RegionId) -> Result<Vec<ValueInfoProto>, Refuse> {

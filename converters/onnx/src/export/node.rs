@@ -172,6 +172,17 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         self.write(ONNX, op, None, inputs, vec![out.clone()], attrs)?;
         Ok(out)
     }
+    /// A graph without inputs whose output is the node's first result: what `write` writes and
+    /// names.
+    pub fn branch(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<String, Refuse>,
+    ) -> Result<GraphProto, Refuse> {
+        let Some(value) = self.node.result(0) else { return Refuse::because("there is no result") };
+        self.ex.open_branch();
+        let output = write(self);
+        self.ex.close_branch(value, output)
+    }
     fn write(
         &mut self,
         domain: &str,

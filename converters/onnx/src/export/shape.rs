@@ -83,11 +83,6 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let stays = |(i, d): (usize, &Dim)| from.get(i) == Some(d);
     let literal_zero = noted
         || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
-    if literal_zero && cx.opset() < ALLOWZERO {
-        return Refuse::because(format!(
-            "sizes that may be 0 need `allowzero`, which Reshape has from opset {ALLOWZERO} on"
-        ));
-    }
     let shape = match computed {
         Some(name) => name,
         None => cx.dims(&op.dims)?,
@@ -95,7 +90,29 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     if !literal_zero {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
-    cx.emit("Reshape", &[x, shape], vec![attr::int("allowzero", 1)])
+    if cx.opset() >= ALLOWZERO {
+        return cx.emit("Reshape", &[x, shape], vec![attr::int("allowzero", 1)]);
+    }
+    reshape_or_empty(cx, &x, &shape)
+}
+
+/// What `allowzero` says, without it: where a size is 0 there are no elements to move.
+fn reshape_or_empty(cx: &mut ExportCx<'_, '_>, x: &str, shape: &str) -> Result<(), Refuse> {
+    let dtype = cx.result_ty(0)?.dtype;
+    let (x, shape) = (x.to_owned(), shape.to_owned());
+    let count = cx.temp("ReduceProd", &[shape.clone()], vec![attr::int("keepdims", 0)], DType::I64)?;
+    let zero = cx.int_scalar(0)?;
+    let empty = cx.temp("Equal", &[count, zero], Vec::new(), DType::Bool)?;
+    let then_branch = cx.branch(|cx| {
+        let none = cx.temp("ConstantOfShape", &[shape.clone()], Vec::new(), DType::F32)?;
+        match dtype {
+            DType::F32 => Ok(none),
+            _ => cx.temp("Cast", &[none], vec![attr::dtype("to", dtype)], dtype),
+        }
+    })?;
+    let else_branch = cx.branch(|cx| cx.temp("Reshape", &[x, shape.clone()], Vec::new(), dtype))?;
+    let attrs = vec![attr::graph("then_branch", then_branch), attr::graph("else_branch", else_branch)];
+    cx.emit("If", &[empty], attrs)
 }
 
 /// `Transpose`.
