@@ -7,7 +7,7 @@ use airconv_ir::decompose::{NoDecomposition, decompose};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, ValueId};
 use airconv_ir::module::{Module, Origin};
-use airconv_ir::op::Tier;
+use airconv_ir::op::{Op, Tier};
 use rustc_hash::FxHashMap;
 
 use crate::{Failed, Report};
@@ -99,7 +99,10 @@ fn legalize_region(
         };
         let node = module.functions[func].nodes[id].clone();
         let place = module.source_of(node.origin).map(ToString::to_string);
-        let name = node.op.name().to_owned();
+        let name = match &node.op {
+            Op::Opaque(o) => o.source.name.clone(),
+            op => op.name().to_owned(),
+        };
         let mut refuse = |reason: String| {
             refused.push(Refused { op: name.clone(), reason, place: place.clone() })
         };

@@ -22,7 +22,8 @@ use super::dims::Place;
 use super::node::{ExportCx, Refuse, check_schema};
 use super::rules::{Export, find};
 use super::types::type_proto;
-use crate::common::{self, MICROSOFT, ML, NEWEST, OLDEST_WRITTEN, ONNX, schema};
+use crate::common::schema::{self, Slot};
+use crate::common::{self, MICROSOFT, ML, NEWEST, OLDEST_WRITTEN, ONNX};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -63,7 +64,8 @@ pub(crate) struct Exporter<'m> {
     used: FxHashSet<String>,
     node_names: FxHashSet<String>,
     counter: usize,
-    dtypes: FxHashMap<String, DType>,
+    /// What is known of the types of names; tensors without their shape.
+    types: FxHashMap<String, Type>,
     broadcasts: FxHashMap<ValueId, ValueId>,
     constant_nodes: bool,
     /// Whether rules are only asked whether they would write.
@@ -263,7 +265,7 @@ impl<'m> Exporter<'m> {
             used: FxHashSet::default(),
             node_names: FxHashSet::default(),
             counter: 0,
-            dtypes: FxHashMap::default(),
+            types: FxHashMap::default(),
             broadcasts: FxHashMap::default(),
             constant_nodes: false,
             probe: false,
@@ -278,12 +280,23 @@ impl<'m> Exporter<'m> {
     pub(super) fn version_of(&self, domain: &str) -> i64 {
         self.opsets.get(domain).copied().unwrap_or(1)
     }
-    pub(super) fn dtype(&self, name: &str) -> Option<DType> {
-        self.dtypes.get(name).copied()
+    /// What stands in a slot under this name.
+    pub(super) fn slot(&self, name: &str) -> Slot<'_> {
+        if name.is_empty() { Slot::Absent } else { Slot::Given(self.types.get(name)) }
     }
     pub(super) fn set_dtype(&mut self, name: &str, dtype: Option<DType>) {
         if let Some(dtype) = dtype {
-            self.dtypes.insert(name.to_owned(), dtype);
+            self.types.insert(name.to_owned(), Type::Unranked(dtype));
+        }
+    }
+    /// Notes the type of a value under a name.
+    fn set_type(&mut self, name: &str, value: ValueId) {
+        match self.ty(value) {
+            Type::Unknown => {}
+            Type::Tensor(t) => self.set_dtype(name, Some(t.dtype)),
+            other => {
+                self.types.insert(name.to_owned(), other.clone());
+            }
         }
     }
     fn scope(&mut self) -> &mut Scope {
@@ -320,8 +333,7 @@ impl<'m> Exporter<'m> {
         name
     }
     fn bind_name(&mut self, value: ValueId, name: String) {
-        let dtype = self.ty(value).dtype();
-        self.set_dtype(&name, dtype);
+        self.set_type(&name, value);
         self.scope().names.insert(value, name);
     }
     /// The name of a value that was written; an implicit broadcast is written on demand.
@@ -334,8 +346,7 @@ impl<'m> Exporter<'m> {
         }
         if self.probe {
             let name = value.to_string();
-            let dtype = self.ty(value).dtype();
-            self.set_dtype(&name, dtype);
+            self.set_type(&name, value);
             return Ok(name);
         }
         Refuse::because(format!("{value} is used before it is written"))
@@ -637,7 +648,20 @@ impl<'m> Exporter<'m> {
         }
         let here = schema::find(&source.domain, &source.name, self.version_of(&source.domain));
         let there = schema::find(&source.domain, &source.name, source.version);
-        if here.map(|s| s.since) != there.map(|s| s.since) {
+        let same = match (here, there) {
+            (Some(here), Some(there)) => {
+                let text = |name: &str| {
+                    source.attributes.iter().find_map(|(n, a)| match a {
+                        Attr::Str(s) if n == name => Some(s.to_string()),
+                        _ => None,
+                    })
+                };
+                here.since == there.since || schema::same_meaning(&source.name, here, there, text)
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
             return Refuse::because(format!(
                 "{} was kept as it is at version {} ({}); give what it needs with --bind or --dim, or write that version",
                 source.name, source.version, opaque.reason
@@ -775,6 +799,27 @@ impl<'m> Exporter<'m> {
         })
     }
 
+    /// Starts a graph that a rule writes by itself, in a scope of its own.
+    pub(super) fn open_branch(&mut self) {
+        self.scopes.push(Scope::default());
+    }
+    /// Ends such a graph; its one output has the type of a value.
+    pub(super) fn close_branch(
+        &mut self,
+        value: ValueId,
+        output: Result<String, Refuse>,
+    ) -> Result<GraphProto, Refuse> {
+        let scope = self.scopes.pop().unwrap_or_default();
+        let name = output?;
+        Ok(GraphProto {
+            node: scope.nodes,
+            name: Some("graph".to_owned()),
+            initializer: scope.initializers,
+            output: vec![self.value_info(value, &name)],
+            ..Default::default()
+        })
+    }
+
     /// Writes the nodes of a region and gives its outputs under fresh or own names. A result
     /// that is not made by a node of this region, or is given twice, goes through `Identity`.
     fn fill(&mut self, region: RegionId) -> Result<Vec<ValueInfoProto>, Refuse> {
@@ -790,7 +835,7 @@ impl<'m> Exporter<'m> {
             let own = self.scope().nodes.iter().any(|n| n.output.contains(&name));
             if !own || !given.insert(name.clone()) {
                 let out = self.fresh_name(&name);
-                self.set_dtype(&out, self.ty(v).dtype());
+                self.set_type(&out, v);
                 self.write_node(ONNX, "Identity", None, &[name], vec![out.clone()], Vec::new())?;
                 given.insert(out.clone());
                 name = out;
@@ -867,7 +912,7 @@ impl<'m> Exporter<'m> {
                 if name == output.name {
                     return Ok(());
                 }
-                self.set_dtype(&output.name, self.ty(value).dtype());
+                self.set_type(&output.name, value);
                 self.write_node(
                     ONNX,
                     "Identity",

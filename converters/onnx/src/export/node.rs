@@ -162,6 +162,17 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         self.write(ONNX, op, None, inputs, vec![out.clone()], attrs)?;
         Ok(out)
     }
+    /// A graph without inputs whose output is the node's first result: what `write` writes and
+    /// names.
+    pub fn branch(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<String, Refuse>,
+    ) -> Result<GraphProto, Refuse> {
+        let Some(value) = self.node.result(0) else { return Refuse::because("there is no result") };
+        self.ex.open_branch();
+        let output = write(self);
+        self.ex.close_branch(value, output)
+    }
     fn write(
         &mut self,
         domain: &str,
@@ -268,9 +279,13 @@ pub(super) fn check_schema(
     if found.deprecated {
         return Refuse::because(format!("{name} was removed in version {}", found.since));
     }
-    let dtypes = |names: &[String]| names.iter().map(|n| ex.dtype(n)).collect::<Vec<_>>();
+    let slots = |names: &[String]| names.iter().map(|n| ex.slot(n)).collect::<Vec<_>>();
     let attributes: Vec<&str> = node.attribute.iter().map(|a| a.name()).collect();
-    found
-        .check(&dtypes(&node.input), &dtypes(&node.output), &attributes)
-        .map_err(|why| Refuse(format!("{name} at version {} {why}", found.since)))
+    let (inputs, outputs) = (slots(&node.input), slots(&node.output));
+    let fits = |s: &schema::Schema| s.check(&inputs, &outputs, &attributes);
+    fits(found).map_err(|why| {
+        let later = schema::fits_from(domain, node.op_type(), version, |s| fits(s).is_ok());
+        let hint = later.map_or_else(String::new, |v| format!("; version {v} does"));
+        Refuse(format!("{name} at version {} {why}{hint}", found.since))
+    })
 }

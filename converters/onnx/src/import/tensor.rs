@@ -151,7 +151,8 @@ fn string_tensor(proto: &TensorProto, dims: Vec<u64>, numel: u64) -> Result<Tens
 }
 
 /// Elements of the typed fields as little-endian packed bytes. Narrow dtypes are carried in
-/// `int32_data`: 16-bit floats by their bits, sub-byte ones already packed.
+/// `int32_data`: 16-bit floats by their bits, sub-byte ones already
+/// packed but for 6-bit floats.
 fn typed_bytes(proto: &TensorProto, dtype: DType, numel: u64) -> Result<Bytes, String> {
     fn gather<T: Copy, const N: usize>(
         values: &[T],
@@ -187,7 +188,19 @@ fn typed_bytes(proto: &TensorProto, dtype: DType, numel: u64) -> Result<Bytes, S
             let packed = dtype.byte_len(numel).unwrap_or(u64::MAX);
             gather(&proto.int32_data, packed, |v| [v as u8])
         }
-        DType::F6E2M3 | DType::F6E3M2 | DType::String => Err(format!("ONNX has no {dtype}")),
+        DType::F6E2M3 | DType::F6E3M2 => {
+            let codes = gather(&proto.int32_data, numel, |v| [v as u8])?;
+            let mut packed = vec![0; codes.len().saturating_mul(6).div_ceil(8)];
+            for (i, code) in codes.iter().enumerate() {
+                // Least significant bits first; a code may lie in two bytes.
+                let bits = u16::from(code & 0x3f) << (i * 6 % 8);
+                for (byte, part) in packed[i * 6 / 8..].iter_mut().zip(bits.to_le_bytes()) {
+                    *byte |= part;
+                }
+            }
+            Ok(packed.into())
+        }
+        DType::String => Err("strings are not in their field".to_owned()),
     }
 }
 
