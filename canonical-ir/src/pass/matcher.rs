@@ -288,10 +288,13 @@ impl<'p, 's> Pattern<'p, 's> {
 
     /// Takes a sum of a number and one other value apart.
     pub fn shifted(&mut self, value: ValueId) -> Matched<(ValueId, f64)> {
-        self.or(|p| p.with_scalar(value, OpKind::Add), |p| {
-            let (x, c) = p.binary(value, OpKind::Sub)?;
-            Ok((x, -p.site.scalar(c).or_no()?))
-        })
+        self.or(
+            |p| p.with_scalar(value, OpKind::Add),
+            |p| {
+                let (x, c) = p.binary(value, OpKind::Sub)?;
+                Ok((x, -p.site.scalar(c).or_no()?))
+            },
+        )
     }
 }
 
