@@ -371,7 +371,8 @@ mod facts {
         let v = f(&mut Builder::new(&mut m, entry, region, OriginId(0)), x, &n);
         let f = &m.functions[entry];
         let mut facts = Facts::new();
-        for &node in &f.body().nodes {
+        let inner = f.regions.ids().filter(|r| *r != f.body).chain([f.body]);
+        for node in inner.flat_map(|r| f.regions[r].nodes.clone()) {
             facts.visit(&m, f, node);
         }
         let text = |d: &Dim| if d.is_any() { "?".to_owned() } else { f.dim_text(d) };
@@ -493,6 +494,26 @@ mod facts {
         };
         // n - 1 may be -1, which truncates to 0 and floors to -1.
         assert_eq!(div(2), None);
+    }
+
+    #[test]
+    fn a_known_condition_chooses_the_branch() {
+        let got = known_of(|b, x, n| {
+            let four = b.scalar_int(DType::I64, 4).unwrap();
+            let s = shape(b, x);
+            let middle = pick(b, s, 1);
+            let condition = b.equal(middle, four).unwrap();
+            let branch = |b: &mut Builder<'_>, dim: &Dim| {
+                let (region, _) = b.new_region(&[]);
+                let v = b.in_region(region, |b| b.dim_scalar(dim)).unwrap();
+                b.set_results(region, &[v]);
+                region
+            };
+            let then_branch = branch(b, &(n + 5));
+            let else_branch = branch(b, n);
+            b.emit(If { then_branch, else_branch }, &[condition]).unwrap()
+        });
+        assert_eq!(got.unwrap(), "n + 5");
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub(crate) enum Command {
     /// Show inputs, outputs, sizes, ops, parameters and what is opaque.
     Inspect(Input),
     /// Print the program as text.
-    Print(Input),
+    Print(Print),
     /// Check everything that can be checked and print all diagnostics.
     Check(Input),
     /// Optimise and show what each pass did or declined.
@@ -138,6 +138,21 @@ pub(crate) struct Input {
     /// The program to read.
     #[arg(value_name = "IN")]
     pub input: PathBuf,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv print`
+#[derive(Debug, Args)]
+pub(crate) struct Print {
+    /// The program to read.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// Print everything, origins and notes too, so that it can be read back.
+    #[arg(long)]
+    pub full: bool,
     #[command(flatten)]
     pub reading: Reading,
     #[command(flatten)]

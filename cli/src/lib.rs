@@ -43,8 +43,10 @@ impl From<airconv_api::Failed> for Exit {
 pub fn registry() -> Registry {
     Registry::default()
         .reader(airconv_api::hub::IrReader)
+        .reader(airconv_api::hub::IrtReader)
         .reader(airconv_onnx::OnnxReader)
         .writer(airconv_api::hub::IrWriter)
+        .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)
         .executor(airconv_api::interpreter::InterpreterExecutor)
         .executor(airconv_onnx::OrtExecutor)

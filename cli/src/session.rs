@@ -9,7 +9,7 @@ use airconv_ir::array::Array;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
-use airconv_ir::pass::{PassCx, Pipeline, run_pipeline};
+use airconv_ir::pass::{LogLevel, PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, Verified, verify};
 
@@ -150,15 +150,19 @@ pub(crate) fn verified<'m>(
 pub(crate) fn optimise(
     module: &mut Module,
     optimising: &Optimising,
+    log: LogLevel,
     common: &Common,
 ) -> Result<PassCx, Exit> {
     let pipeline = Pipeline::parse(&optimising.opt).map_err(|e| {
         output::error(format!("--opt: {e}"));
         Exit::Usage
     })?;
-    let mut cx = PassCx::default();
-    cx.limit = optimising.opt_limit;
-    cx.fold_budget = optimising.fold_budget;
+    let mut cx = PassCx::new(PassOptions {
+        limit: optimising.opt_limit,
+        fold_growth: optimising.fold_budget,
+        log,
+        ..PassOptions::default()
+    });
     let _progress = Progress::start("optimising", common);
     run_pipeline(module, &pipeline, &mut cx).map_err(|e| {
         output::error(e.to_string());

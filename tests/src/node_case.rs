@@ -149,7 +149,7 @@ fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdic
     let given: BTreeMap<String, Datum> = names
         .iter()
         .zip(inputs)
-        .filter_map(|(n, v)| v.map(|v| (n.clone(), v)))
+        .filter_map(|(n, v)| v.map(|v| (n.clone(), as_declared(module, n, v))))
         .collect();
     let mut specialised = None;
     let mut first = None;
@@ -182,6 +182,22 @@ fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdic
         }
     }
     Verdict::Pass
+}
+
+/// The value as the type of the input that it is for: an optional tensor has the same bytes
+/// as a sequence of one tensor.
+fn as_declared(module: &Module, name: &str, value: Datum) -> Datum {
+    let main = module.main();
+    let input = main.inputs.iter().position(|i| i.name == name);
+    let ty = input.and_then(|i| main.body().params.get(i)).map(|&p| main.ty(p));
+    match (ty, value) {
+        (Some(Type::Optional(element)), Datum::Sequence(mut items))
+            if matches!(**element, Type::Tensor(_) | Type::Unranked(_)) =>
+        {
+            Datum::Optional(items.pop().map(Box::new))
+        }
+        (_, value) => value,
+    }
 }
 
 fn describe(e: &EvalError) -> String {

@@ -17,11 +17,10 @@ use crate::entity::ValueId;
 
 type R = Result<ValueId, BuildError>;
 
-/// The dtype in which elements are averaged: f32, or f64 where that would lose digits.
+/// The dtype in which elements are averaged: f32, or f64 for those of 64 bits.
 fn work_dtype(dtype: DType) -> DType {
     match dtype {
-        DType::F64 => DType::F64,
-        d if d.is_integer() && d.bits() > 16 => DType::F64,
+        DType::F64 | DType::I64 | DType::U64 => DType::F64,
         _ => DType::F32,
     }
 }

@@ -85,6 +85,7 @@ impl Facts {
         let Some(node) = func.nodes.get(node) else { return };
         match &node.op {
             Op::DimsOf(op) => self.stated(func, node, &op.dims),
+            Op::If(op) => self.chosen(func, node, op),
             Op::Split(op) => {
                 for (value, elems) in self.split(module, func, node, op) {
                     self.set(func, value, elems);
@@ -99,6 +100,23 @@ impl Facts {
                 if let Some(elems) = cx.derive(out) {
                     self.set(func, out, elems);
                 }
+            }
+        }
+    }
+
+    /// An `if` whose condition is known gives what the branch gives, whose nodes were visited.
+    fn chosen(&mut self, func: &Function, node: &Node, op: &If) {
+        let condition = node.operand(0).and_then(|v| self.known.get(&v));
+        let branch = match condition.and_then(|f| f.elems.first()).and_then(Dim::as_known) {
+            Some(0) => op.else_branch,
+            Some(_) => op.then_branch,
+            None => return,
+        };
+        let Some(region) = func.regions.get(branch) else { return };
+        for (i, inner) in region.results.iter().enumerate() {
+            let elems = self.known.get(inner).map(|f| f.elems.clone());
+            if let (Some(outer), Some(elems)) = (node.result(i), elems) {
+                self.set(func, outer, elems);
             }
         }
     }
@@ -651,9 +669,10 @@ pub fn reshape_dims(shape: &[Dim], asked: &[Dim], allow_zero: bool) -> Result<Ve
     let mut inferred = None;
     for (i, d) in asked.iter().enumerate() {
         dims.push(match d.as_known() {
-            Some(0) if !allow_zero => {
-                shape.get(i).cloned().ok_or_else(|| format!("there is no size to keep at axis {i}"))?
-            }
+            Some(0) if !allow_zero => shape
+                .get(i)
+                .cloned()
+                .ok_or_else(|| format!("there is no size to keep at axis {i}"))?,
             Some(-1) => {
                 if inferred.replace(i).is_some() {
                     return Err("more than one size is -1".to_owned());
@@ -665,8 +684,8 @@ pub fn reshape_dims(shape: &[Dim], asked: &[Dim], allow_zero: bool) -> Result<Ve
         });
     }
     if let Some(i) = inferred {
-        let total = crate::dim::numel(shape);
-        let rest = crate::dim::numel(&dims);
+        let total = numel(shape);
+        let rest = numel(&dims);
         dims[i] = match (total.as_known(), rest.as_known()) {
             (Some(t), Some(r)) if r == 0 || t % r != 0 => {
                 if t == 0 && r == 0 {

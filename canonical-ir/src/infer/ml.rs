@@ -365,7 +365,7 @@ fn support_features(
 ) -> Result<(), InferError> {
     let fits = match features(x).as_known().and_then(|f| usize::try_from(f).ok()) {
         Some(f) => f.checked_mul(vectors) == Some(numbers),
-        None => numbers % vectors.max(1) == 0,
+        None => numbers.is_multiple_of(vectors.max(1)),
     };
     cx.require(fits, "svm-c10", || format!("{numbers} numbers are not {vectors} support vectors"))
 }

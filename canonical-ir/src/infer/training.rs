@@ -13,7 +13,7 @@ fn step(cx: &InferCx<'_>, groups: usize) -> InferResult {
     cx.require_dtype(rate.dtype, rate.dtype.is_float(), "a float rate")?;
     cx.require_dtype(count.dtype, count.dtype.is_integer(), "an integer step")?;
     let given = cx.operand_count().saturating_sub(2);
-    cx.require(given > 0 && given % groups == 0, "training-c1", || {
+    cx.require(given > 0 && given.is_multiple_of(groups), "training-c1", || {
         format!("{given} tensors are not {groups} groups of equal size")
     })?;
     let n = given / groups;

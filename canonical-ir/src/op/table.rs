@@ -275,12 +275,12 @@ op_table! {
         }
         /// Power. The exponent may have another numeric dtype; the result has the base's. Integer powers wrap; a negative exponent of an integer base gives the truncated quotient, 0 to a negative power fails.
         Pow pow core 1 MayFail "base, exponent" -> "power" {}
-        /// The greater of two tensors of equal type.
+        /// The greater of two tensors of equal type; of equal elements (zeros of either sign too) that of a.
         Max max core 1 Pure "a, b" -> "max" {
             /// What NaN does.
             nan: NanRule = NanRule::Propagate,
         }
-        /// The lesser of two tensors of equal type.
+        /// The lesser of two tensors of equal type; of equal elements (zeros of either sign too) that of a.
         Min min core 1 Pure "a, b" -> "min" {
             /// What NaN does.
             nan: NanRule = NanRule::Propagate,
@@ -289,7 +289,7 @@ op_table! {
         Neg neg core 1 Pure "x" -> "y" {}
         /// Absolute value. MIN stays MIN; of a complex number its magnitude.
         Abs abs core 1 Pure "x" -> "y" {}
-        /// -1, 0 or 1; NaN stays NaN.
+        /// -1, 0 or 1; NaN stays NaN, zero of either sign gives +0.
         Sign sign core 1 Pure "x" -> "y" {}
         /// Greatest integer not above.
         Floor floor core 1 Pure "x" -> "y" {}
@@ -345,9 +345,9 @@ op_table! {
         BitOr bit_or core 1 Pure "a, b" -> "y" {}
         /// Bitwise exclusive or of integers.
         BitXor bit_xor core 1 Pure "a, b" -> "y" {}
-        /// Left shift of integers; a shift by the width or more gives 0.
+        /// Left shift of integers; a shift by the width or more, or by a negative count, gives 0.
         ShiftLeft shift_left core 1 Pure "x, count" -> "y" {}
-        /// Right shift of integers, arithmetic for signed ones; a shift by the width or more gives 0 or -1.
+        /// Right shift of integers, arithmetic for signed ones; a shift by the width or more, or by a negative count, gives 0 or -1.
         ShiftRight shift_right core 1 Pure "x, count" -> "y" {}
         /// Whether elements are equal; NaN equals nothing. Any dtype.
         Equal equal core 1 Pure "a, b" -> "y" {}
@@ -1433,7 +1433,7 @@ op_table! {
     }
 
     image {
-        /// Resampling as ONNX Resize.
+        /// Resampling as ONNX Resize. Coordinates are computed in f32; a size from a scale is rounded down. Integers of plain linear interpolation are truncated, others rounded.
         Resize resize composite 1 MayFail "x, roi?" -> "y" {
             /// The axes that change, not negative; all when empty.
             axes: Vec<i64> = Vec::new(),
@@ -1467,7 +1467,7 @@ op_table! {
             /// Whether -1 and 1 are the centres of the corner pixels.
             align_corners: bool = false,
         }
-        /// Sampling grid of an affine map for an image of the given size.
+        /// Sampling grid of an affine map theta[N, rank, rank + 1] for an image of the given size; a lone pixel between aligned corners is at 0.
         AffineGrid affine_grid composite 1 Pure "theta" -> "grid" {
             /// N, C and the spatial sizes.
             dims: Vec<Dim>,
@@ -1523,7 +1523,7 @@ op_table! {
             /// Whether only the first half is kept.
             onesided: bool = false,
         }
-        /// ONNX STFT: transforms of windows of signal[batch, length, 1 or 2].
+        /// ONNX STFT: transforms of windows of signal[batch, length, 1 or 2] or signal[batch, length]. A window shorter than a frame is zero after its end.
         Stft stft composite 1 Pure "signal, window?" -> "y" {
             /// Distance of frames.
             frame_step: Dim,
@@ -1861,7 +1861,7 @@ op_table! {
             /// Marker for integers.
             replaced_value_int64: i64 = 0,
         }
-        /// A map of elements by a table of keys and values.
+        /// A map of elements by a table of keys and values; NaN finds NaN, and of equal keys the last counts.
         LabelEncoder label_encoder core 1 Pure "x" -> "y" {
             /// Keys, rank 1, of the dtype of x.
             keys: TensorId,

@@ -56,11 +56,12 @@
 //! type     = dtype "[" dim ,* "]" | dtype "[" "*" "]" | "unknown"
 //!          | "sequence" "(" type ")" | "optional" "(" type ")" | "map" "(" dtype "," type ")"
 //! dtype    = "f32" | "i64" ...
-//! dim      = see [`parse_dim`]; a symbol that no name finds is "$N" in quotes
+//! dim      = what `dim::parse_dim` reads; a symbol that no name finds is "$N" in quotes
 //!
 //! field    = by the kind of the field in the op table: dim, "[" dim ,* "]", dtype, type,
 //!            name | string for an enumerated choice, "[" ... "]" for ints, floats and
-//!            strings, and attr for every other kind
+//!            strings, and attr for every other kind; of a source op `domain`, `overload`,
+//!            `version` and `attributes` may be left out
 //! attr     = "true" | "false" | int | float | string | hex | "#N" | "@N" | region
 //!          | "dim" dim | "dtype" dtype | "type" type | "{" ( key "=" attr ) ,* "}"
 //!          | "[" one or more ints, floats or strings "]"
@@ -96,17 +97,16 @@ mod print;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 
 use bytes::Bytes;
 
+use crate::attr::Attr;
 use crate::diag::Diagnostic;
 use crate::entity::{FuncId, NodeId};
 use crate::module::{Function, Module};
-
-#[allow(unused_imports)] // named in the documentation
-use crate::dim::parse_dim;
 
 /// The version of the text form.
 pub const VERSION: &str = "0.1";
@@ -254,6 +254,16 @@ impl From<ParseError> for Diagnostic {
     fn from(e: ParseError) -> Self {
         let at = format!("line {}, column {}", e.line, e.column);
         Diagnostic::error(e.code(), e.message).at(at).line(e.excerpt)
+    }
+}
+
+/// What an entry of a source op is when the text does not say.
+fn source_default(key: &str) -> Option<Attr> {
+    match key {
+        "domain" | "overload" => Some(Attr::Str(String::new())),
+        "version" => Some(Attr::Int(0)),
+        "attributes" => Some(Attr::Map(BTreeMap::new())),
+        _ => None,
     }
 }
 

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 
 use super::lex::{Cursor, Parsed, fail};
 use super::number::encode;
-use super::{ErrorKind, ParseOptions, VERSION};
+use super::{ErrorKind, ParseOptions, VERSION, source_default};
 use crate::array::StrBytes;
 use crate::attr::{Attr, Float};
 use crate::dim::{Dim, DimParseError, parse_dim};
@@ -378,6 +378,17 @@ impl<'a> Parser<'a> {
             "float" => Attr::Float(self.float()?),
             "ints" | "floats" | "strings" if self.c.peek() == Some(b'[') => {
                 self.typed_list(kind)?
+            }
+            "source_op" => {
+                let mut attr = self.attr()?;
+                if let Attr::Map(map) = &mut attr {
+                    for key in ["domain", "overload", "version", "attributes"] {
+                        if let (false, Some(v)) = (map.contains_key(key), source_default(key)) {
+                            map.insert(key.to_owned(), v);
+                        }
+                    }
+                }
+                attr
             }
             _ if kind.starts_with("enum") => Attr::Str(self.key()?),
             _ => self.attr()?,

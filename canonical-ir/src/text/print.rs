@@ -5,7 +5,7 @@ use std::io;
 
 use super::lex::{id_number, is_name};
 use super::number::{decode, float, hex, quote};
-use super::{PrintOptions, VERSION};
+use super::{PrintOptions, VERSION, source_default};
 use crate::attr::Attr;
 use crate::dim::{Dim, Range};
 use crate::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, SymbolId, TensorId, ValueId};
@@ -113,7 +113,7 @@ struct State<'a> {
     next_node: u32,
     /// The nesting that the reader will be at.
     depth: u32,
-    /// Whether regions are named only, and all that is defined is written.
+    /// Whether regions are only named and operands have their types.
     one_line: bool,
 }
 
@@ -586,8 +586,34 @@ impl Printer<'_> {
             Attr::Type(ty) => write_type(&mut self.out, st.f, ty),
             Attr::Ints(_) | Attr::Floats(_) | Attr::Strs(_) => self.plain_list(attr),
             Attr::Str(choice) if kind.starts_with("enum") && is_name(choice) => self.text(choice),
+            Attr::Map(map) if kind == "source_op" => {
+                let said = |(k, a): &(&String, &Attr)| source_default(k).as_ref() != Some(a);
+                let (last, first): (Vec<_>, Vec<_>) =
+                    map.iter().filter(said).partition(|(k, _)| *k == "attributes");
+                self.map(st, first.into_iter().chain(last), indent)
+            }
             _ => self.attr(st, attr, indent),
         }
+    }
+
+    fn map<'b>(
+        &mut self,
+        st: &mut State<'_>,
+        entries: impl IntoIterator<Item = (&'b String, &'b Attr)>,
+        indent: usize,
+    ) -> fmt::Result {
+        st.depth += 1;
+        self.text("{")?;
+        self.list(entries, |p, (key, a)| {
+            match is_name(key) {
+                true => p.text(key)?,
+                false => p.quoted(key)?,
+            }
+            p.text(" = ")?;
+            p.attr(st, a, indent)
+        })?;
+        st.depth -= 1;
+        self.text("}")
     }
 
     /// A list of integers, floats or strings.
@@ -641,20 +667,7 @@ impl Printer<'_> {
                 st.depth -= 1;
                 self.text("]")
             }
-            Attr::Map(v) => {
-                st.depth += 1;
-                self.text("{")?;
-                self.list(v, |p, (key, a)| {
-                    match is_name(key) {
-                        true => p.text(key)?,
-                        false => p.quoted(key)?,
-                    }
-                    p.text(" = ")?;
-                    p.attr(st, a, indent)
-                })?;
-                st.depth -= 1;
-                self.text("}")
-            }
+            Attr::Map(v) => self.map(st, v, indent),
         }
     }
 }

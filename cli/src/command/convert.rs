@@ -1,6 +1,7 @@
 //! `airconv IN --opt LIST -o OUT`
 
 use airconv_api::{Registry, Report, WriteOptions};
+use airconv_ir::pass::LogLevel;
 use airconv_ir::verify::Stage;
 
 use crate::Exit;
@@ -23,7 +24,7 @@ pub(crate) fn run(registry: &Registry, args: &Convert) -> Result<(), Exit> {
     let mut module = session::read(registry, input, &args.reading, &args.common, &mut report)?;
     session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     if args.optimising.opt != "none" {
-        session::optimise(&mut module, &args.optimising, &args.common)?;
+        session::optimise(&mut module, &args.optimising, LogLevel::Counts, &args.common)?;
     }
     let verified = session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     let options = WriteOptions {

@@ -1,8 +1,9 @@
 //! `airconv opt IN --opt LIST --explain`
 
 use airconv_api::{Registry, Report};
+use airconv_ir::pass::{LogLevel, PassCx};
 use airconv_ir::verify::Stage;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::Exit;
 use crate::args::Opt;
@@ -17,35 +18,60 @@ pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
         m.functions.values().map(|f| f.regions.values().map(|r| r.nodes.len()).sum::<usize>()).sum()
     };
     let before = count(&module);
-    let cx = session::optimise(&mut module, &args.optimising, &args.common)?;
+    let log = LogLevel::Full;
+    let cx = session::optimise(&mut module, &args.optimising, log, &args.common)?;
     let after = count(&module);
     session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     if args.common.json {
-        let rewrites: Vec<_> = cx.log.iter().map(|e| json!({"pass": e.pass, "function": e.function, "before": e.before, "after": e.after, "reason": e.reason})).collect();
-        let declined: Vec<_> = cx.declined.iter().map(|d| json!({"pass": d.pass, "at": d.at, "reason": d.reason})).collect();
-        output::json(&json!({"before": before, "after": after, "rewrites": rewrites, "declined": declined}));
+        output::json(&json!({
+            "before": before, "after": after, "rewrites": rewrites(&cx), "declined": declined(&cx),
+        }));
         return Ok(());
     }
-    let mut per_pass: Vec<(String, usize)> = Vec::new();
+    let mut per_pass: Vec<(&str, u64)> = Vec::new();
     for e in &cx.log {
         match per_pass.iter_mut().find(|(p, _)| *p == e.pass) {
             Some((_, n)) => *n += 1,
-            None => per_pass.push((e.pass.to_string(), 1)),
+            None => per_pass.push((e.pass, 1)),
         }
     }
-    for (pass, n) in per_pass {
-        output::line(format!("{n:6}  {pass}"));
-    }
+    per_pass.iter().for_each(|(pass, n)| output::line(format!("{n:6}  {pass}")));
     if args.explain {
-        for e in &cx.log {
-            output::line(format!("{}: {}", e.pass, e.reason));
-            e.before.iter().for_each(|l| output::line(format!("  - {l}")));
-            e.after.iter().for_each(|l| output::line(format!("  + {l}")));
-        }
-        for d in &cx.declined {
-            output::line(format!("{} declined at {}: {}", d.pass, d.at, d.reason));
-        }
+        explain(&cx);
     }
     output::line(format!("{before} nodes before, {after} after"));
     Ok(())
+}
+
+fn explain(cx: &PassCx) {
+    for e in &cx.log {
+        let place = e.place.as_deref().unwrap_or("");
+        output::line(format!("#{} {}: {} {place}", e.number, e.pass, e.reason));
+        e.before.iter().for_each(|l| output::line(format!("  - {l}")));
+        e.after.iter().for_each(|l| output::line(format!("  + {l}")));
+    }
+    for ((pass, reason), d) in &cx.declined {
+        output::line(format!("{pass} declined {} times: {reason} (first: {})", d.count, d.first));
+    }
+}
+
+fn rewrites(cx: &PassCx) -> Vec<Value> {
+    cx.log
+        .iter()
+        .map(|e| {
+            json!({
+                "number": e.number, "pass": e.pass, "function": e.func, "place": e.place,
+                "before": e.before, "after": e.after, "reason": e.reason, "bytes": e.bytes,
+            })
+        })
+        .collect()
+}
+
+fn declined(cx: &PassCx) -> Vec<Value> {
+    cx.declined
+        .iter()
+        .map(|((pass, reason), d)| {
+            json!({ "pass": pass, "reason": reason, "count": d.count, "first": d.first })
+        })
+        .collect()
 }

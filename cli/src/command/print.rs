@@ -1,16 +1,24 @@
 //! `airconv print IN`
 
 use airconv_api::{Registry, Report};
+use airconv_ir::text::PrintOptions;
 
 use crate::Exit;
-use crate::args::Input;
+use crate::args::Print;
 use crate::{output, session};
 
-pub(crate) fn run(registry: &Registry, args: &Input) -> Result<(), Exit> {
+pub(crate) fn run(registry: &Registry, args: &Print) -> Result<(), Exit> {
     let mut report = Report::default();
     let module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
     output::report(&report, &args.common);
-    let text = airconv_ir::text::print(&module, &airconv_ir::text::PrintOptions::default());
-    output::line(text.trim_end());
-    Ok(())
+    let options = if args.full { PrintOptions::default() } else { PrintOptions::brief() };
+    match airconv_ir::text::write(&module, &options, &mut std::io::stdout().lock()) {
+        Ok(()) => Ok(()),
+        // Whoever reads has seen enough.
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        Err(e) => {
+            output::error(e.to_string());
+            Err(Exit::System)
+        }
+    }
 }

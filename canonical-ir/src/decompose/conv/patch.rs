@@ -93,7 +93,7 @@ pub fn max_unpool(cx: &mut DecomposeCx<'_, '_>, op: &MaxUnpool) -> DecomposeResu
         return cx.unsupported("a list of max_unpool is too short");
     };
     let count = numel(&ty.shape);
-    let values = cx.b.reshape(x, &[count.clone()])?;
+    let values = cx.b.reshape(x, std::slice::from_ref(&count))?;
     let indices = cx.b.reshape(indices, &[count, Dim::Known(1)])?;
     let empty = zero(cx, ty.dtype)?;
     let target = cx.b.broadcast_to(empty, &[numel(&implied)])?;

@@ -113,6 +113,9 @@ fn plan(
     axes: &[usize],
 ) -> Result<Vec<Axis>, NoDecomposition> {
     let inputs: Vec<Dim> = axes.iter().filter_map(|&a| shape.get(a).cloned()).collect();
+    if inputs.len() != axes.len() {
+        return cx.unsupported("an axis is out of range");
+    }
     let scales = scales_f32(&op.scales);
     let mut out = Vec::new();
     let policy = op.scales.is_empty() && op.aspect != AspectPolicy::Stretch;

@@ -172,7 +172,7 @@ pub fn roi_align(cx: &mut DecomposeCx<'_, '_>, op: &RoiAlign) -> DecomposeResult
     }
     let &[a, b, c2, d] = taps.as_slice() else { return cx.unsupported("taps") };
     let avg = op.mode == RoiMode::Avg;
-    let mut join = |cx: &mut DecomposeCx<'_, '_>, x, y| {
+    let join = |cx: &mut DecomposeCx<'_, '_>, x, y| {
         if avg { cx.b.add(x, y) } else { cx.b.max(x, y) }
     };
     let sample = join(cx, a, b)?;

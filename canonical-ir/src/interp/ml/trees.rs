@@ -160,7 +160,11 @@ where
         _ => T::zero(),
     };
     let score = |(i, s): (usize, Score<T>)| {
-        let s = s.unwrap_or_else(T::zero);
+        // One of several targets without a vote is 0, whatever its base.
+        let s = match s {
+            None if targets > 1 => return T::zero(),
+            other => other.unwrap_or_else(T::zero),
+        };
         let s = if how == Aggregate::Average { s / count } else { s };
         s + base(i)
     };

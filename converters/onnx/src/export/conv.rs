@@ -79,10 +79,14 @@ fn cast(cx: &mut ExportCx<'_, '_>, x: String, to: DType) -> Result<String, Refus
     cx.temp("Cast", &[x], vec![attr::dtype("to", to)], to)
 }
 
-/// Integers of up to 16 bits multiply and add without rounding in f64, and wrap when they are
-/// cast back by way of i64.
-fn narrow_integer(dtype: DType) -> bool {
-    dtype.is_integer() && dtype.bits() <= 16
+/// A float dtype in which integers of up to 16 bits multiply and add up, `depth` of them,
+/// without rounding. They wrap when they are cast back by way of i64.
+fn exact_float(dtype: DType, depth: Option<i64>) -> Option<DType> {
+    let (low, high) = dtype.int_range().filter(|_| dtype.bits() <= 16)?;
+    let greatest = low.abs().max(high);
+    // One more for the bias.
+    let sum = depth.and_then(|d| (i128::from(d) + 1).checked_mul(greatest * greatest));
+    Some(if sum.is_some_and(|s| s <= 1 << 24) { DType::F32 } else { DType::F64 })
 }
 
 /// Writes the last step: from a value of one dtype to the node's result of another.
@@ -101,10 +105,13 @@ fn conv(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         ty.dtype
     } else if ty.dtype.is_float() {
         DType::F32
-    } else if narrow_integer(ty.dtype) {
-        DType::F64
     } else {
-        return Refuse::because(format!("ONNX has no convolution of {}", ty.dtype));
+        let w = cx.tensor_ty(1)?;
+        let depth = numel(w.shape.get(1..).unwrap_or_default()).as_known();
+        match exact_float(ty.dtype, depth) {
+            Some(dtype) => dtype,
+            None => return Refuse::because(format!("ONNX has no convolution of {}", ty.dtype)),
+        }
     };
     let mut inputs = cx.all()?;
     if dtype != ty.dtype {
@@ -179,8 +186,38 @@ fn pool(
     attrs
 }
 
+/// Before version 22 the type rules of ONNX count a last window that starts in the padding at
+/// the end; refuses where the node's type does not.
+fn check_ceil(
+    cx: &ExportCx<'_, '_>,
+    kernel: &[i64],
+    [strides, dilations, pads]: [&[i64]; 3],
+) -> Result<(), Refuse> {
+    if cx.opset() >= 22 {
+        return Ok(());
+    }
+    let (x, y) = (cx.tensor_ty(0)?, cx.result_ty(0)?);
+    let sizes = x.shape.iter().zip(&y.shape).skip(2);
+    let lists = kernel.iter().zip(strides).zip(dilations);
+    for (i, ((size, out), ((k, s), d))) in sizes.zip(lists).enumerate() {
+        let pad = |i: usize| pads.get(i).copied().unwrap_or(0);
+        let padded = size + (pad(i) + pad(i + kernel.len()));
+        let room = &padded - ((k - 1) * d + 1);
+        let all = &room.ceil_div(&Dim::Known(*s)) + 1;
+        if let (Some(all), Some(out)) = (all.as_known(), out.as_known())
+            && all != out
+        {
+            return Refuse::because("the last window would start in the padding at the end");
+        }
+    }
+    Ok(())
+}
+
 fn max_pool(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::MaxPool(p) = op else { return other() };
+    if p.ceil_mode {
+        check_ceil(cx, &p.kernel_shape, [&p.strides, &p.dilations, &p.pads])?;
+    }
     let attrs = pool(
         &p.kernel_shape,
         window(&p.strides, &p.dilations, &p.pads, p.auto_pad),
@@ -192,6 +229,9 @@ fn max_pool(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
 
 fn average_pool(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::AveragePool(p) = op else { return other() };
+    if p.ceil_mode {
+        check_ceil(cx, &p.kernel_shape, [&p.strides, &p.dilations, &p.pads])?;
+    }
     let attrs = pool(
         &p.kernel_shape,
         window(&p.strides, &p.dilations, &p.pads, p.auto_pad),
@@ -203,6 +243,9 @@ fn average_pool(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
 
 fn lp_pool(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::LpPool(p) = op else { return other() };
+    if p.ceil_mode {
+        check_ceil(cx, &p.kernel_shape, [&p.strides, &p.dilations, &p.pads])?;
+    }
     let mut attrs = pool(
         &p.kernel_shape,
         window(&p.strides, &p.dilations, &p.pads, p.auto_pad),
@@ -432,19 +475,20 @@ fn slide_windows(
         }
     }
     if pads.iter().any(|&p| p != 0) {
-        let range = dtype.int_range();
-        let neutral = match (kind, range) {
-            (ReduceKind::Prod, _) => 1.0,
-            (ReduceKind::Max, None) => f64::NEG_INFINITY,
-            (ReduceKind::Min, None) => f64::INFINITY,
-            (ReduceKind::Max, Some((low, _))) if dtype.bits() < 64 => low as f64,
-            (ReduceKind::Min, Some((_, high))) if dtype.bits() < 64 => high as f64,
-            (ReduceKind::Max | ReduceKind::Min, Some(_)) => {
-                return Refuse::because(format!("padding for extremes of {dtype} is not written"));
+        let neutral = match (kind, dtype.int_range()) {
+            (ReduceKind::Prod, _) => cx.scalar(dtype, 1.0)?,
+            (ReduceKind::Max, None) => cx.scalar(dtype, f64::NEG_INFINITY)?,
+            (ReduceKind::Min, None) => cx.scalar(dtype, f64::INFINITY)?,
+            (ReduceKind::Max, Some(_)) if dtype == DType::I64 => cx.int_scalar(i64::MIN)?,
+            (ReduceKind::Min, Some(_)) if dtype == DType::I64 => cx.int_scalar(i64::MAX)?,
+            (ReduceKind::Min, Some(_)) if dtype == DType::U64 => {
+                return Refuse::because("padding for minima of u64 is not written");
             }
-            _ => 0.0,
+            (ReduceKind::Max, Some((low, _))) => cx.scalar(dtype, low as f64)?,
+            (ReduceKind::Min, Some((_, high))) => cx.scalar(dtype, high as f64)?,
+            _ => cx.scalar(dtype, 0.0)?,
         };
-        let inputs = [x, cx.ints(&pads)?, cx.scalar(dtype, neutral)?];
+        let inputs = [x, cx.ints(&pads)?, neutral];
         x = cx.temp("Pad", &inputs, vec![], dtype)?;
     }
     for a in axes {

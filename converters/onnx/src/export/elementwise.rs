@@ -114,9 +114,50 @@ fn extreme(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     cx.emit("Where", &[a_nan, b.clone(), rest], Vec::new())
 }
 
-/// `BitShift` of unsigned integers. Other ones have no form in ONNX.
+/// `BitShift`, which takes unsigned integers. Signed ones are shifted as unsigned: to the left
+/// by their bits, to the right by those of the complement where they are negative.
 fn shift(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
-    let direction = if matches!(op, Op::ShiftLeft(_)) { "LEFT" } else { "RIGHT" };
+    let left = matches!(op, Op::ShiftLeft(_));
+    let attrs = vec![attr::string("direction", if left { "LEFT" } else { "RIGHT" })];
     let inputs = cx.broadcast_operands()?;
-    cx.emit("BitShift", &inputs, vec![attr::string("direction", direction)])
+    let dtype = cx.tensor_ty(0)?.dtype;
+    if dtype.is_unsigned_int() {
+        return cx.emit("BitShift", &inputs, attrs);
+    }
+    let bits = match dtype {
+        DType::I8 => DType::U8,
+        DType::I16 => DType::U16,
+        DType::I32 => DType::U32,
+        DType::I64 => DType::U64,
+        other => return Refuse::because(format!("ONNX does not shift {other}")),
+    };
+    let [x, count] = inputs.as_slice() else { return Refuse::because("wants two operands") };
+    let cast = |cx: &mut ExportCx<'_, '_>, x: String, to: DType| {
+        cx.temp("Cast", &[x], vec![attr::dtype("to", to)], to)
+    };
+    let width = f64::from(dtype.bits());
+    let count = cast(cx, count.clone(), bits)?;
+    let most = cx.scalar(bits, width - 1.0)?;
+    let held = cx.temp("Min", &[count.clone(), most.clone()], Vec::new(), bits)?;
+    if left {
+        let x = cast(cx, x.clone(), bits)?;
+        let y = cx.temp("BitShift", &[x, held], attrs, bits)?;
+        let beyond = cx.temp("Less", &[most, count], Vec::new(), DType::Bool)?;
+        let zero = cx.scalar(bits, 0.0)?;
+        let y = cx.temp("Where", &[beyond, zero, y], Vec::new(), bits)?;
+        return cx.emit("Cast", &[y], vec![attr::dtype("to", dtype)]);
+    }
+    let (zero, ones) = (cx.scalar(dtype, 0.0)?, cx.scalar(dtype, -1.0)?);
+    let below = cx.temp("Less", &[x.clone(), zero], Vec::new(), DType::Bool)?;
+    let complement = |cx: &mut ExportCx<'_, '_>, x: &String| {
+        let flipped = cx.temp("Sub", &[ones.clone(), x.clone()], Vec::new(), dtype)?;
+        Ok((flipped, x.clone()))
+    };
+    let (flipped, plain) = complement(cx, x)?;
+    let x = cx.temp("Where", &[below.clone(), flipped, plain], Vec::new(), dtype)?;
+    let x = cast(cx, x, bits)?;
+    let y = cx.temp("BitShift", &[x, held], attrs, bits)?;
+    let y = cast(cx, y, dtype)?;
+    let (flipped, plain) = complement(cx, &y)?;
+    cx.emit("Where", &[below, flipped, plain], Vec::new())
 }

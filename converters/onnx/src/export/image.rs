@@ -63,7 +63,8 @@ fn resize(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     } else {
         let values: Vec<f64> = scales.iter().map(|s| s.0).collect();
         let array = Array::from_f64s(DType::F32, vec![values.len()], &values);
-        let tensor = array.and_then(|a| Tensor::from_array(&a)).map_err(|e| Refuse(e.to_string()))?;
+        let tensor =
+            array.and_then(|a| Tensor::from_array(&a)).map_err(|e| Refuse(e.to_string()))?;
         cx.ex.constant(&tensor, "scales")?
     };
     let sizes = if r.scales.is_empty() { cx.dims(&sizes)? } else { String::new() };

@@ -90,9 +90,12 @@ fn column(cx: &ExportCx<'_, '_>, prefix: &str, id: TensorId) -> Result<Attribute
     }
 }
 
-fn default(cx: &ExportCx<'_, '_>, id: TensorId) -> Result<AttributeProto, Refuse> {
+/// What stands for keys that are not there; `None` where ONNX's default says it.
+fn default(cx: &ExportCx<'_, '_>, id: TensorId) -> Result<Option<AttributeProto>, Refuse> {
     let value = array(cx, id)?;
-    Ok(match (value.dtype, value.get(0)) {
+    Ok(Some(match (value.dtype, value.get(0)) {
+        (DType::String, Some(Scalar::Str(s))) if &s[..] == b"_Unused" => return Ok(None),
+        (DType::I64, Some(Scalar::Int(-1))) => return Ok(None),
         (DType::String, Some(Scalar::Str(s))) => {
             attr::bytes("default_string", Bytes::copy_from_slice(&s))
         }
@@ -105,15 +108,15 @@ fn default(cx: &ExportCx<'_, '_>, id: TensorId) -> Result<AttributeProto, Refuse
             tensor.dims = vec![1];
             attr::tensor("default_tensor", tensor)
         }
-    })
+    }))
 }
 
 /// `LabelEncoder`; version 1 knows classes and their positions only.
 fn label_encoder(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::LabelEncoder(l) = op else { return wrong() };
     let default = default(cx, l.default)?;
-    let attrs = if cx.ex.version_of(ML) >= 2 {
-        vec![column(cx, "keys", l.keys)?, column(cx, "values", l.values)?, default]
+    let mut attrs = if cx.ex.version_of(ML) >= 2 {
+        vec![column(cx, "keys", l.keys)?, column(cx, "values", l.values)?]
     } else {
         let (keys, values) = (array(cx, l.keys)?, array(cx, l.values)?);
         let counts = |a: &Array| {
@@ -122,11 +125,12 @@ fn label_encoder(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         let classes = if counts(&values) { &keys } else { &values };
         match classes.as_slice::<StrBytes>() {
             Some(v) if counts(&values) || counts(&keys) => {
-                vec![texts("classes_strings", v), default]
+                vec![texts("classes_strings", v)]
             }
             _ => return Refuse::because("this table needs version 2 of ai.onnx.ml"),
         }
     };
+    attrs.extend(default);
     let inputs = cx.all()?;
     cx.emit_in(ML, "LabelEncoder", &inputs, attrs)
 }

@@ -1,12 +1,17 @@
 //! Writing rules of the reduce family.
 
+use airconv_api::ir::array::{Array, Scalar};
+use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
-use airconv_api::ir::op::{ArgKind, Op, OpKind, ReduceKind};
+use airconv_api::ir::op::{ArgKind, Op, OpKind, ReduceKind, ScanReduce};
+use airconv_api::ir::tensor::Tensor;
+use airconv_api::ir::types::Type;
 
 use super::attr;
 use super::node::{ExportCx, Refuse};
 use super::rules::ExportRule;
-use crate::proto::AttributeProto;
+use super::types::type_proto;
+use crate::proto::{AttributeProto, GraphProto, NodeProto, ValueInfoProto};
 
 pub(super) const RULES: &[ExportRule] = &[
     ExportRule::new(OpKind::Reduce, reduce),
@@ -106,13 +111,13 @@ fn arg_reduce(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     cx.emit(name, &inputs, attrs)
 }
 
-/// `CumSum` and `CumProd`.
+/// `CumSum` and `CumProd`; what ONNX lacks is a `Scan`.
 fn scan_reduce(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::ScanReduce(op) = op else { return Refuse::because("not a running combination") };
     let name = match op.kind {
         ReduceKind::Sum => "CumSum",
-        ReduceKind::Prod => "CumProd",
-        other => return Refuse::because(format!("ONNX has no running {}", other.as_str())),
+        ReduceKind::Prod if cx.opset() >= 26 => "CumProd",
+        _ => return scan(cx, op),
     };
     let mut attrs = Vec::new();
     if op.exclusive {
@@ -123,4 +128,78 @@ fn scan_reduce(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     }
     let inputs = [cx.x(0)?, cx.int_scalar(op.axis)?];
     cx.emit(name, &inputs, attrs)
+}
+
+/// What a running combination starts from.
+fn start(kind: ReduceKind, dtype: DType) -> Option<Scalar> {
+    let (low, high) = match dtype.int_range() {
+        Some((low, high)) => (Scalar::Int(low), Scalar::Int(high)),
+        None if dtype.is_float() => {
+            (Scalar::Float(f64::NEG_INFINITY), Scalar::Float(f64::INFINITY))
+        }
+        None => return None,
+    };
+    match kind {
+        ReduceKind::Max => Some(low),
+        ReduceKind::Min => Some(high),
+        ReduceKind::Prod => Some(Scalar::Int(1)),
+        ReduceKind::Sum | ReduceKind::And | ReduceKind::Or => None,
+    }
+}
+
+/// A running combination as a `Scan` whose state is the combination so far.
+fn scan(cx: &mut ExportCx<'_, '_>, op: &ScanReduce) -> Result<(), Refuse> {
+    let ty = cx.tensor_ty(0)?;
+    let combine = match op.kind {
+        ReduceKind::Max => "Max",
+        ReduceKind::Min => "Min",
+        ReduceKind::Prod => "Mul",
+        other => return Refuse::because(format!("ONNX has no running {}", other.as_str())),
+    };
+    let Some(first) = start(op.kind, ty.dtype) else {
+        return Refuse::because(format!("ONNX has no running {combine} of {}", ty.dtype));
+    };
+    let first = Array::scalar(ty.dtype, &first).and_then(|a| Tensor::from_array(&a));
+    let first = cx.ex.constant(&first.map_err(|e| Refuse(e.to_string()))?, "const")?;
+    let axis = usize::try_from(op.axis).unwrap_or(usize::MAX);
+    let rest = ty.shape.iter().enumerate().filter(|(i, _)| *i != axis);
+    let slice: Vec<Dim> = rest.map(|(_, d)| d.clone()).collect();
+    let dims = cx.dims(&slice)?;
+    let state = cx.temp("Expand", &[first, dims], Vec::new(), ty.dtype)?;
+    let [before, x, after, out, last] =
+        ["before", "x", "after", "out", "last"].map(|stem| cx.ex.fresh_name(stem));
+    let node = |op: &str, inputs: &[&String], output: &String| NodeProto {
+        input: inputs.iter().map(|s| (*s).clone()).collect(),
+        output: vec![output.clone()],
+        op_type: Some(op.to_owned()),
+        ..Default::default()
+    };
+    let info = |name: &String| {
+        let slice = Type::tensor(ty.dtype, slice.iter().cloned());
+        ValueInfoProto {
+            name: Some(name.clone()),
+            r#type: type_proto(cx.ex.f(), &slice),
+            ..Default::default()
+        }
+    };
+    let shown = if op.exclusive { &before } else { &after };
+    let body = GraphProto {
+        node: vec![node(combine, &[&before, &x], &after), node("Identity", &[shown], &out)],
+        name: Some("step".to_owned()),
+        input: vec![info(&before), info(&x)],
+        output: vec![info(&after), info(&out)],
+        ..Default::default()
+    };
+    let direction = i64::from(op.reverse);
+    let attrs = vec![
+        attr::graph("body", body),
+        attr::int("num_scan_inputs", 1),
+        attr::ints("scan_input_axes", &[op.axis]),
+        attr::ints("scan_input_directions", &[direction]),
+        attr::ints("scan_output_axes", &[op.axis]),
+        attr::ints("scan_output_directions", &[direction]),
+    ];
+    let inputs = [state, cx.x(0)?];
+    let outputs = vec![last, cx.result(0)];
+    cx.emit_to("Scan", &inputs, attrs, outputs)
 }

@@ -7,6 +7,7 @@ use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::op::{Dft, Op, OpKind};
 use airconv_api::ir::tensor::Tensor;
+use airconv_api::ir::types::Type;
 
 use super::attr;
 use super::node::{ExportCx, Refuse};
@@ -75,10 +76,17 @@ fn dft_by_table(cx: &mut ExportCx<'_, '_>, d: &Dft) -> Result<(), Refuse> {
     let (last, to, out) = (x.rank() - 1, letters[x.rank()], letters[x.rank() + 1]);
     let from: String = letters.iter().take(x.rank()).collect();
     let result: String = (0..x.rank())
-        .map(|i| if i == axis { to } else if i == last { out } else { letters[i] })
+        .map(|i| {
+            if i == axis {
+                to
+            } else if i == last {
+                out
+            } else {
+                letters[i]
+            }
+        })
         .collect();
-    let equation =
-        format!("{from},{}{to}{}{out}->{result}", letters[axis], letters[last]);
+    let equation = format!("{from},{}{to}{}{out}->{result}", letters[axis], letters[last]);
     let inputs = [cx.x(0)?, table];
     cx.emit("Einsum", &inputs, vec![attr::string("equation", &equation)])
 }
@@ -111,9 +119,12 @@ fn dft(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
 
 fn stft(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::Stft(s) = op else { return wrong() };
-    let step = cx.dim_scalar(&s.frame_step)?;
-    let length = cx.dim_scalar(&s.frame_length)?;
-    let inputs = [cx.x(0)?, step, cx.opt(1)?, length];
+    let mut inputs = vec![cx.x(0)?, cx.dim_scalar(&s.frame_step)?, cx.opt(1)?];
+    // The length of the window is the default.
+    let window = cx.ty(1).and_then(Type::as_tensor).and_then(|w| w.shape.first());
+    if window != Some(&s.frame_length) {
+        inputs.push(cx.dim_scalar(&s.frame_length)?);
+    }
     let attrs = if s.onesided { Vec::new() } else { vec![attr::bool("onesided", false)] };
     cx.emit("STFT", &inputs, attrs)
 }

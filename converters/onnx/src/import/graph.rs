@@ -410,7 +410,7 @@ impl<'p> Importer<'p> {
         };
         let version = version.unwrap_or(1);
         let Some(rule) = rule else {
-            if domain.is_empty() {
+            if domain.is_empty() && common::schema::find(domain, node.op_type(), version).is_none() {
                 return Err(Stop::Unsupported(format!("there is no such op at opset {version}")));
             }
             self.note_unknown(common::op_name(domain, node.op_type()), fs.path().to_string());

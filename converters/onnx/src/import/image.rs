@@ -133,9 +133,8 @@ fn roi_align(cx: &mut NodeCx<'_, '_>) -> Outcome {
             "half_pixel" => true,
             "output_half_pixel" => false,
             other => {
-                return cx.invalid(format!(
-                    "attribute `coordinate_transformation_mode` is `{other}`"
-                ));
+                return cx
+                    .invalid(format!("attribute `coordinate_transformation_mode` is `{other}`"));
             }
         }
     };

@@ -108,7 +108,11 @@ fn common(cx: &NodeCx<'_, '_>, axes: Vec<i64>, keep_all: bool) -> Result<(Vec<i6
 }
 
 /// Extremes of bools are all and any.
-fn of_dtype(cx: &NodeCx<'_, '_>, kind: ReduceKind, logical: ReduceKind) -> Result<ReduceKind, Stop> {
+fn of_dtype(
+    cx: &NodeCx<'_, '_>,
+    kind: ReduceKind,
+    logical: ReduceKind,
+) -> Result<ReduceKind, Stop> {
     Ok(if cx.dtype(0)? == DType::Bool { logical } else { kind })
 }
 
