@@ -282,6 +282,20 @@ impl<'m> Editor<'m> {
             self.module.notes.remove(&Entity::Value(func, value));
         }
     }
+    /// Gives open sizes at the top level of a type fresh symbols.
+    pub(crate) fn name_open(&mut self, func: FuncId, ty: &Type, hint: &str) -> Type {
+        let f = &mut self.module.functions[func];
+        match ty {
+            Type::Tensor(_) => ty.map_dims(&mut |d| match d {
+                Dim::Any => {
+                    let why = Some(format!("size found by {hint}"));
+                    Dim::from(f.add_symbol(hint, Range::NONNEG, why))
+                }
+                d => d.clone(),
+            }),
+            other => other.clone(),
+        }
+    }
     /// Gives a value a type that says at least as much as the one it has.
     pub(crate) fn refine(&mut self, func: FuncId, value: ValueId, ty: Type) {
         if let Some(v) = self.module.functions[func].values.get_mut(value) {
@@ -554,7 +568,9 @@ impl Site<'_> {
                 |d: &Dim| d.is_any() || d.as_symbol().is_some_and(|s| s.index() >= symbols_mark);
             let fits = h.dtype == w.dtype
                 && h.rank() == w.rank()
-                && h.shape.iter().zip(&w.shape).all(|(h, w)| h == w || open(h));
+                && h.shape.iter().zip(&w.shape).all(|(h, w)| {
+                    h == w || open(h) || h.proves_eq(w, &|s| self.f().symbol_range(s))
+                });
             if !fits {
                 return Err("the types differ".to_owned());
             }

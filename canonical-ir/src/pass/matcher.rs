@@ -232,7 +232,8 @@ impl<'p, 's> Pattern<'p, 's> {
     pub fn closed(&self) -> Matched<()> {
         let f = self.site.f();
         for v in f.nodes[self.site.node].outputs() {
-            if !matches!(self.site.ty(v).dtype(), Some(DType::F32 | DType::F64)) {
+            let dtype = self.site.ty(v).dtype();
+            if dtype.is_some_and(|d| d.is_float() && !matches!(d, DType::F32 | DType::F64)) {
                 return because("fusing would leave out roundings of a narrow float");
             }
         }

@@ -36,6 +36,9 @@ pub mod raise_rms_norm;
 pub mod raise_softmax;
 pub mod raise_swish;
 
+#[cfg(test)]
+mod tests;
+
 pub use compact::compact;
 pub use editor::{Editor, Site};
 pub use pipeline::{PassSummary, Pipeline, PipelineError, Summary, run_pipeline};
