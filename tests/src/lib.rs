@@ -1,6 +1,5 @@
 //! What the tests share: where the corpus is, ONNX test data, comparison.
 
-pub mod compare;
 pub mod fuzz;
 pub mod node_case;
 

@@ -216,6 +216,12 @@ impl<'p> Importer<'p> {
     ) {
         for info in &graph.input {
             let name = info.name();
+            // Before IR version 4 every initializer had to be an input too, and none of them
+            // could be overridden.
+            if let (true, Some(&tensor)) = (self.ir_version < 4, defaults.get(name)) {
+                self.constant(fs, name, tensor);
+                continue;
+            }
             if let Some(bound) = self.options.binds.get(name) {
                 let bound = bound.clone();
                 self.bound_input(fs, info, &bound);

@@ -41,7 +41,7 @@ use airconv_ir::entity::FuncId;
 use airconv_ir::module::{Entity, Module, Origin};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::common::{self, NEWEST, OLDEST_READ};
+use crate::common::{self, NEWEST, NEWEST_IR, OLDEST_READ};
 use crate::external::ExternalFiles;
 use crate::proto::{FunctionProto, ModelProto};
 
@@ -59,6 +59,7 @@ pub(crate) struct Importer<'p> {
     specialised: Vec<(function::Key<'p>, FuncId)>,
     active: Vec<(&'p str, &'p str, &'p str)>,
     function_names: FxHashSet<String>,
+    ir_version: i64,
     nodes: u64,
     expanded: u64,
     unknown: BTreeMap<String, (u64, String)>,
@@ -94,7 +95,13 @@ pub fn import_model(
             );
         }
     }
-    let mut importer = Importer { module, files, functions, ..Importer::bare(options, report) };
+    let mut importer = Importer {
+        module,
+        files,
+        functions,
+        ir_version: model.ir_version(),
+        ..Importer::bare(options, report)
+    };
     let entry = importer.main_graph(graph, &opsets);
     importer.report_unknown();
     let Importer { mut module, report, .. } = importer;
@@ -166,6 +173,7 @@ impl<'p> Importer<'p> {
             specialised: Vec::new(),
             active: Vec::new(),
             function_names: FxHashSet::default(),
+            ir_version: NEWEST_IR,
             nodes: 0,
             expanded: 0,
             unknown: BTreeMap::new(),
