@@ -21,8 +21,9 @@ import onnxruntime as ort
 
 ort.set_default_logger_severity(4)
 
-# Below this relative distance nothing is called different: a few units of f32.
-LEAST = 1e-5
+# Below this relative distance nothing is called different: what f32 makes of another order of
+# the same operations, behind a softmax (magika: 1.0e-5 when its gelu becomes one op).
+LEAST = 2e-5
 # The floor of one sample says little of another; four of it is still the same model.
 FLOORS = 4.0
 
