@@ -83,7 +83,6 @@ const CHANGES: &[(&str, i64, Option<(&str, &str)>)] = &[
     ("LogSoftmax", 13, None),
     ("OneHot", 11, None),
     ("Pad", 19, Some(("mode", "wrap"))),
-    ("Range", 27, None),
     ("Resize", 11, None),
     ("Resize", 19, Some(("coordinate_transformation_mode", "half_pixel_symmetric"))),
     ("RoiAlign", 16, None),

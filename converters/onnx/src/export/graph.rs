@@ -641,6 +641,11 @@ impl<'m> Exporter<'m> {
         if source.format != "onnx" {
             return Refuse::because(format!("{}::{} is an op of {}", source.domain, source.name, source.format));
         }
+        if let (ONNX, "Upsample", [Some(x), Some(scales)]) =
+            (source.domain.as_str(), source.name.as_str(), node.operands.as_slice())
+        {
+            return self.write_upsample(node, [*x, *scales], &source.attributes, outputs);
+        }
         let here = schema::find(&source.domain, &source.name, self.version_of(&source.domain));
         let there = schema::find(&source.domain, &source.name, source.version);
         let same = match (here, there) {
@@ -683,6 +688,26 @@ impl<'m> Exporter<'m> {
             last.overload = Some(source.overload.clone());
         }
         Ok(())
+    }
+
+    /// `Upsample` has a successor since opset 10 that says the same.
+    fn write_upsample(
+        &mut self,
+        node: &Node,
+        [x, scales]: [ValueId; 2],
+        attributes: &BTreeMap<String, Attr>,
+        outputs: Vec<String>,
+    ) -> Result<(), Refuse> {
+        let inputs = [self.name_of(x)?, String::new(), self.name_of(scales)?];
+        let mut attrs = vec![
+            attr::string("coordinate_transformation_mode", "asymmetric"),
+            attr::string("nearest_mode", "floor"),
+        ];
+        for (name, value) in attributes {
+            attrs.push(self.generic_attr(name, value, &[])?);
+        }
+        let label = self.node_name(node);
+        self.write_node(ONNX, "Resize", label, &inputs, outputs, attrs)
     }
 
     fn generic_attr(&mut self, name: &str, value: &Attr, captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
