@@ -213,7 +213,18 @@ pub fn same_meaning(
         let between = *op == name && old < *version && *version <= new;
         between && of.is_none_or(|(attr, new)| value(attr).as_deref() == Some(new))
     });
-    !changed && (a.extends(b) || b.extends(a))
+    let moved = moved(name);
+    !changed && (a.extends(b, moved) || b.extends(a, moved))
+}
+
+/// The attribute of an op that became its second input in a later version.
+pub fn moved(name: &str) -> Option<&'static str> {
+    match name {
+        "Squeeze" | "Unsqueeze" => Some("axes"),
+        "Split" => Some("split"),
+        _ if name.starts_with("Reduce") => Some("axes"),
+        _ => None,
+    }
 }
 
 impl Schema {
@@ -228,7 +239,7 @@ impl Schema {
         check_params(&self.inputs, inputs, "input")?;
         check_params(&self.outputs, outputs, "output")?;
         for name in attributes {
-            if !self.attributes.iter().any(|(n, _)| n == name) {
+            if !self.has(name) {
                 return Err(format!("has no attribute `{name}`"));
             }
         }
@@ -240,15 +251,20 @@ impl Schema {
         Ok(())
     }
 
-    /// Whether this has all slots and attributes of another schema.
-    fn extends(&self, other: &Self) -> bool {
+    /// Whether there is an attribute of this name.
+    pub fn has(&self, attribute: &str) -> bool {
+        self.attributes.iter().any(|(name, _)| *name == attribute)
+    }
+
+    /// Whether this has all slots and attributes of another schema but for one attribute.
+    fn extends(&self, other: &Self, but: Option<&str>) -> bool {
         let prefix = |long: &[Param], short: &[Param]| {
             long.len() >= short.len()
                 && long.iter().zip(short).all(|(l, s)| (l.kind == '*') == (s.kind == '*'))
         };
         prefix(&self.inputs, &other.inputs)
             && prefix(&self.outputs, &other.outputs)
-            && other.attributes.iter().all(|(n, _)| self.attributes.iter().any(|(m, _)| m == n))
+            && other.attributes.iter().all(|(n, _)| self.has(n) || but == Some(n))
     }
 }
 

@@ -678,12 +678,20 @@ impl<'m> Exporter<'m> {
                 None => String::new(),
             });
         }
+        let moved = schema::moved(&source.name).filter(|name| here.is_some_and(|s| !s.has(name)));
         let mut attrs = Vec::new();
         for (name, value) in &source.attributes {
-            attrs.push(self.generic_attr(name, value, &captures)?);
+            match value {
+                Attr::Ints(list) if moved == Some(name.as_str()) && inputs.len() == 1 => {
+                    inputs.push(self.int_constant(list, false)?);
+                }
+                _ => attrs.push(self.generic_attr(name, value, &captures)?),
+            }
         }
         let label = self.node_name(node);
-        self.write_node(&source.domain, &source.name, label, &inputs, outputs, attrs)?;
+        self.write_node(&source.domain, &source.name, label, &inputs, outputs, attrs).map_err(
+            |Refuse(why)| Refuse(format!("{why}; it was kept as it is: {}", opaque.reason)),
+        )?;
         if let (false, Some(last)) = (source.overload.is_empty(), self.scope().nodes.last_mut()) {
             last.overload = Some(source.overload.clone());
         }
