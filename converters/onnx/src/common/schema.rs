@@ -335,3 +335,76 @@ fn describe(ty: &Type) -> String {
         Type::Unknown => "an unknown type".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(name: &str, version: i64) -> &'static Schema {
+        find("", name, version).unwrap()
+    }
+
+    fn same(name: &str, from: i64, to: i64, attribute: Option<(&str, &str)>) -> bool {
+        let value = |name: &str| attribute.filter(|a| a.0 == name).map(|a| a.1.to_owned());
+        same_meaning(name, schema(name, from), schema(name, to), value)
+    }
+
+    #[test]
+    fn containers_are_checked() {
+        let list = Type::Sequence(Box::new(Type::Unranked(DType::F32)));
+        let maybe = Type::Optional(Box::new(list.clone()));
+        let given = |ty| [Slot::Given(Some(ty))];
+        let identity = |version, ty| {
+            schema("Identity", version).check(&given(ty), &[Slot::Given(None)], &[])
+        };
+        assert_eq!(
+            identity(13, &list).unwrap_err(),
+            "does not take a sequence of f32 as input 0"
+        );
+        assert!(identity(14, &list).is_ok());
+        assert_eq!(
+            identity(14, &maybe).unwrap_err(),
+            "does not take an optional sequence of f32 as input 0"
+        );
+        assert!(identity(16, &maybe).is_ok());
+        assert!(identity(13, &Type::Sequence(Box::new(Type::Unknown))).is_ok());
+    }
+
+    #[test]
+    fn slots_that_are_required_have_to_be_given() {
+        let x = Type::Unranked(DType::F32);
+        let given = [Slot::Given(Some(&x))];
+        let gemm = |version, inputs: &[Slot<'_>]| schema("Gemm", version).check(inputs, &given, &[]);
+        assert!(gemm(13, &[given[0], given[0]]).is_ok());
+        assert_eq!(gemm(13, &given).unwrap_err(), "needs input 1");
+        assert_eq!(gemm(9, &[given[0], given[0]]).unwrap_err(), "needs input 2");
+        assert_eq!(gemm(13, &[given[0], Slot::Absent]).unwrap_err(), "needs input 1");
+    }
+
+    #[test]
+    fn versions_of_the_same_meaning() {
+        assert!(same("Reshape", 25, 13, None));
+        assert!(same("ReduceMean", 13, 18, None));
+        assert!(same("Pad", 25, 18, Some(("mode", "reflect"))));
+        assert!(!same("Pad", 25, 18, Some(("mode", "wrap"))));
+        assert!(!same("Softmax", 11, 13, None));
+        assert!(!same("DFT", 17, 20, None));
+        assert!(same("DFT", 17, 19, None));
+    }
+
+    #[test]
+    fn changes_name_versions_that_exist() {
+        for (op, version, _) in CHANGES {
+            assert_eq!(schema(op, *version).since, *version, "{op}");
+        }
+    }
+
+    #[test]
+    fn the_version_that_a_use_needs() {
+        let x = Type::Unranked(DType::BF16);
+        let flag = Type::Unranked(DType::Bool);
+        let slots = [&flag, &x, &x].map(|t| Slot::Given(Some(t)));
+        let fits = |s: &Schema| s.check(&slots, &slots[1..2], &[]).is_ok();
+        assert_eq!(fits_from("", "Where", 13, fits), Some(16));
+    }
+}

@@ -35,6 +35,9 @@ use crate::proto::{
 /// The opset of programs that come from elsewhere.
 const DEFAULT_OPSET: i64 = 21;
 
+/// The opset that brought `CastLike`; what its attributes say only concerns newer dtypes.
+const CAST_LIKE: i64 = 15;
+
 /// The lowest IR version for each opset from 13 on.
 const IR_VERSIONS: &[(i64, i64)] = &[
     (13, 7),
@@ -641,10 +644,18 @@ impl<'m> Exporter<'m> {
         if source.format != "onnx" {
             return Refuse::because(format!("{}::{} is an op of {}", source.domain, source.name, source.format));
         }
-        if let (ONNX, "Upsample", [Some(x), Some(scales)]) =
-            (source.domain.as_str(), source.name.as_str(), node.operands.as_slice())
-        {
-            return self.write_upsample(node, [*x, *scales], &source.attributes, outputs);
+        match (source.domain.as_str(), source.name.as_str(), node.operands.as_slice()) {
+            (ONNX, "Upsample", [Some(x), Some(scales)]) => {
+                return self.write_upsample(node, [*x, *scales], &source.attributes, outputs);
+            }
+            (ONNX, "CastLike", [Some(x), Some(like)]) if self.opset < CAST_LIKE => {
+                if let Some(to) = self.ty(*like).dtype() {
+                    let (inputs, attrs) = ([self.name_of(*x)?], vec![attr::dtype("to", to)]);
+                    let label = self.node_name(node);
+                    return self.write_node(ONNX, "Cast", label, &inputs, outputs, attrs);
+                }
+            }
+            _ => {}
         }
         let here = schema::find(&source.domain, &source.name, self.version_of(&source.domain));
         let there = schema::find(&source.domain, &source.name, source.version);
