@@ -83,7 +83,6 @@ const CHANGES: &[(&str, i64, Option<(&str, &str)>)] = &[
     ("LogSoftmax", 13, None),
     ("OneHot", 11, None),
     ("Pad", 19, Some(("mode", "wrap"))),
-    ("Range", 27, None),
     ("Resize", 11, None),
     ("Resize", 19, Some(("coordinate_transformation_mode", "half_pixel_symmetric"))),
     ("RoiAlign", 16, None),
@@ -213,7 +212,18 @@ pub fn same_meaning(
         let between = *op == name && old < *version && *version <= new;
         between && of.is_none_or(|(attr, new)| value(attr).as_deref() == Some(new))
     });
-    !changed && (a.extends(b) || b.extends(a))
+    let moved = moved(name);
+    !changed && (a.extends(b, moved) || b.extends(a, moved))
+}
+
+/// The attribute of an op that became its second input in a later version.
+pub fn moved(name: &str) -> Option<&'static str> {
+    match name {
+        "Squeeze" | "Unsqueeze" => Some("axes"),
+        "Split" => Some("split"),
+        _ if name.starts_with("Reduce") => Some("axes"),
+        _ => None,
+    }
 }
 
 impl Schema {
@@ -228,7 +238,7 @@ impl Schema {
         check_params(&self.inputs, inputs, "input")?;
         check_params(&self.outputs, outputs, "output")?;
         for name in attributes {
-            if !self.attributes.iter().any(|(n, _)| n == name) {
+            if !self.has(name) {
                 return Err(format!("has no attribute `{name}`"));
             }
         }
@@ -240,15 +250,20 @@ impl Schema {
         Ok(())
     }
 
-    /// Whether this has all slots and attributes of another schema.
-    fn extends(&self, other: &Self) -> bool {
+    /// Whether there is an attribute of this name.
+    pub fn has(&self, attribute: &str) -> bool {
+        self.attributes.iter().any(|(name, _)| *name == attribute)
+    }
+
+    /// Whether this has all slots and attributes of another schema but for one attribute.
+    fn extends(&self, other: &Self, but: Option<&str>) -> bool {
         let prefix = |long: &[Param], short: &[Param]| {
             long.len() >= short.len()
                 && long.iter().zip(short).all(|(l, s)| (l.kind == '*') == (s.kind == '*'))
         };
         prefix(&self.inputs, &other.inputs)
             && prefix(&self.outputs, &other.outputs)
-            && other.attributes.iter().all(|(n, _)| self.attributes.iter().any(|(m, _)| m == n))
+            && other.attributes.iter().all(|(n, _)| self.has(n) || but == Some(n))
     }
 }
 
@@ -317,5 +332,78 @@ fn describe(ty: &Type) -> String {
         },
         Type::Map(key, t) => format!("a map from {key} to {}", describe(t)),
         Type::Unknown => "an unknown type".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn schema(name: &str, version: i64) -> &'static Schema {
+        find("", name, version).unwrap()
+    }
+
+    fn same(name: &str, from: i64, to: i64, attribute: Option<(&str, &str)>) -> bool {
+        let value = |name: &str| attribute.filter(|a| a.0 == name).map(|a| a.1.to_owned());
+        same_meaning(name, schema(name, from), schema(name, to), value)
+    }
+
+    #[test]
+    fn containers_are_checked() {
+        let list = Type::Sequence(Box::new(Type::Unranked(DType::F32)));
+        let maybe = Type::Optional(Box::new(list.clone()));
+        let given = |ty| [Slot::Given(Some(ty))];
+        let identity = |version, ty| {
+            schema("Identity", version).check(&given(ty), &[Slot::Given(None)], &[])
+        };
+        assert_eq!(
+            identity(13, &list).unwrap_err(),
+            "does not take a sequence of f32 as input 0"
+        );
+        assert!(identity(14, &list).is_ok());
+        assert_eq!(
+            identity(14, &maybe).unwrap_err(),
+            "does not take an optional sequence of f32 as input 0"
+        );
+        assert!(identity(16, &maybe).is_ok());
+        assert!(identity(13, &Type::Sequence(Box::new(Type::Unknown))).is_ok());
+    }
+
+    #[test]
+    fn slots_that_are_required_have_to_be_given() {
+        let x = Type::Unranked(DType::F32);
+        let given = [Slot::Given(Some(&x))];
+        let gemm = |version, inputs: &[Slot<'_>]| schema("Gemm", version).check(inputs, &given, &[]);
+        assert!(gemm(13, &[given[0], given[0]]).is_ok());
+        assert_eq!(gemm(13, &given).unwrap_err(), "needs input 1");
+        assert_eq!(gemm(9, &[given[0], given[0]]).unwrap_err(), "needs input 2");
+        assert_eq!(gemm(13, &[given[0], Slot::Absent]).unwrap_err(), "needs input 1");
+    }
+
+    #[test]
+    fn versions_of_the_same_meaning() {
+        assert!(same("Reshape", 25, 13, None));
+        assert!(same("ReduceMean", 13, 18, None));
+        assert!(same("Pad", 25, 18, Some(("mode", "reflect"))));
+        assert!(!same("Pad", 25, 18, Some(("mode", "wrap"))));
+        assert!(!same("Softmax", 11, 13, None));
+        assert!(!same("DFT", 17, 20, None));
+        assert!(same("DFT", 17, 19, None));
+    }
+
+    #[test]
+    fn changes_name_versions_that_exist() {
+        for (op, version, _) in CHANGES {
+            assert_eq!(schema(op, *version).since, *version, "{op}");
+        }
+    }
+
+    #[test]
+    fn the_version_that_a_use_needs() {
+        let x = Type::Unranked(DType::BF16);
+        let flag = Type::Unranked(DType::Bool);
+        let slots = [&flag, &x, &x].map(|t| Slot::Given(Some(t)));
+        let fits = |s: &Schema| s.check(&slots, &slots[1..2], &[]).is_ok();
+        assert_eq!(fits_from("", "Where", 13, fits), Some(16));
     }
 }

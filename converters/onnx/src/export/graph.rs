@@ -33,6 +33,9 @@ use crate::proto::{
 /// The opset of programs that come from elsewhere.
 const DEFAULT_OPSET: i64 = 21;
 
+/// The opset that brought `CastLike`; what its attributes say only concerns newer dtypes.
+const CAST_LIKE: i64 = 15;
+
 /// The lowest IR version for each opset from 13 on.
 const IR_VERSIONS: &[(i64, i64)] =
     &[(13, 7), (15, 8), (19, 9), (21, 10), (23, 11), (24, 12), (25, 13), (28, 14)];
@@ -646,6 +649,19 @@ impl<'m> Exporter<'m> {
                 source.domain, source.name, source.format
             ));
         }
+        match (source.domain.as_str(), source.name.as_str(), node.operands.as_slice()) {
+            (ONNX, "Upsample", [Some(x), Some(scales)]) => {
+                return self.write_upsample(node, [*x, *scales], &source.attributes, outputs);
+            }
+            (ONNX, "CastLike", [Some(x), Some(like)]) if self.opset < CAST_LIKE => {
+                if let Some(to) = self.ty(*like).dtype() {
+                    let (inputs, attrs) = ([self.name_of(*x)?], vec![attr::dtype("to", to)]);
+                    let label = self.node_name(node);
+                    return self.write_node(ONNX, "Cast", label, &inputs, outputs, attrs);
+                }
+            }
+            _ => {}
+        }
         let here = schema::find(&source.domain, &source.name, self.version_of(&source.domain));
         let there = schema::find(&source.domain, &source.name, source.version);
         let same = match (here, there) {
@@ -677,24 +693,47 @@ impl<'m> Exporter<'m> {
                 None => String::new(),
             });
         }
+        let moved = schema::moved(&source.name).filter(|name| here.is_some_and(|s| !s.has(name)));
         let mut attrs = Vec::new();
         for (name, value) in &source.attributes {
-            attrs.push(self.generic_attr(name, value, &captures)?);
+            match value {
+                Attr::Ints(list) if moved == Some(name.as_str()) && inputs.len() == 1 => {
+                    inputs.push(self.int_constant(list, false)?);
+                }
+                _ => attrs.push(self.generic_attr(name, value, &captures)?),
+            }
         }
         let label = self.node_name(node);
-        self.write_node(&source.domain, &source.name, label, &inputs, outputs, attrs)?;
+        self.write_node(&source.domain, &source.name, label, &inputs, outputs, attrs).map_err(
+            |Refuse(why)| Refuse(format!("{why}; it was kept as it is: {}", opaque.reason)),
+        )?;
         if let (false, Some(last)) = (source.overload.is_empty(), self.scope().nodes.last_mut()) {
             last.overload = Some(source.overload.clone());
         }
         Ok(())
     }
 
-    fn generic_attr(
+    /// `Upsample` has a successor since opset 10 that says the same.
+    fn write_upsample(
         &mut self,
-        name: &str,
-        value: &Attr,
-        captures: &[ValueId],
-    ) -> Result<AttributeProto, Refuse> {
+        node: &Node,
+        [x, scales]: [ValueId; 2],
+        attributes: &BTreeMap<String, Attr>,
+        outputs: Vec<String>,
+    ) -> Result<(), Refuse> {
+        let inputs = [self.name_of(x)?, String::new(), self.name_of(scales)?];
+        let mut attrs = vec![
+            attr::string("coordinate_transformation_mode", "asymmetric"),
+            attr::string("nearest_mode", "floor"),
+        ];
+        for (name, value) in attributes {
+            attrs.push(self.generic_attr(name, value, &[])?);
+        }
+        let label = self.node_name(node);
+        self.write_node(ONNX, "Resize", label, &inputs, outputs, attrs)
+    }
+
+    fn generic_attr(&mut self, name: &str, value: &Attr, captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
         Ok(match value {
             Attr::Int(v) => attr::int(name, *v),
             Attr::Bool(v) => attr::bool(name, *v),
