@@ -208,6 +208,47 @@ fn different_nodes_stay_apart() {
 }
 
 #[test]
+fn sizes_that_two_equal_nodes_find_are_one() {
+    let m = module(|b| {
+        let x = x32(b, "x", &[2, 3]);
+        let (p, q) = (b.emit(Nonzero {}, &[x])?, b.emit(Nonzero {}, &[x])?);
+        let n = b.tensor_ty(q)?.shape[1].clone();
+        let p = b.neg(p)?;
+        let q = b.reshape(q, &[n.clone(), Dim::Known(2)])?;
+        let q = b.transpose(q, &[1, 0])?;
+        let s = b.emit(Concat { axis: 1 }, &[p, q])?;
+        let n = b.dims_value(&[n])?;
+        let n = b.broadcast_to(n, &[Dim::Known(2), Dim::Known(1)])?;
+        b.emit(Concat { axis: 1 }, &[s, n])
+    });
+    let new = opt(&m, "cse", 0.0);
+    let want =
+        ["nonzero", "neg", "reshape", "transpose", "concat", "dim_value", "broadcast", "concat"];
+    assert_eq!(ops(&new), want);
+    let f = new.main();
+    let y = f.ty(f.body().results[0]).as_tensor().unwrap().shape[1].clone();
+    assert_eq!(f.dim_text(&y), "2*nonzero + 1");
+}
+
+#[test]
+fn a_size_that_folding_finds_takes_the_place_of_its_name() {
+    let m = module(|b| {
+        let c = b.constant(&Array::from_vec(vec![4], vec![0.0f32, 1.0, 0.0, 2.0]).unwrap())?;
+        let nz = b.emit(Nonzero {}, &[c])?;
+        let n = b.tensor_ty(nz)?.shape[1].clone();
+        let x = x32(b, "x", &[1]);
+        let x = b.broadcast_to(x, &[n.clone()])?;
+        let n = b.dim_scalar(&n)?;
+        let n = b.cast(n, DType::F32)?;
+        b.mul(x, n)
+    });
+    let new = opt(&m, "basic", 0.0);
+    assert_eq!(ops(&new), ["broadcast", "constant", "mul"]);
+    let f = new.main();
+    assert_eq!(f.ty(f.body().results[0]), &Type::tensor(DType::F32, k(&[2])));
+}
+
+#[test]
 fn branches_are_rewritten_too() {
     let m = module(|b| {
         let x = x32(b, "x", &[2]);
