@@ -16,7 +16,7 @@ use airconv_onnx::decode::{self, Limits};
 use airconv_onnx::import::tensor_from_proto;
 use airconv_onnx::proto::{SequenceProto, TensorProto};
 
-use crate::compare::mismatch;
+use airconv_api::compare::distance;
 
 /// The tolerances that onnx's own runner takes.
 pub const RTOL: f64 = 1e-3;
@@ -199,7 +199,11 @@ fn run_set(
     };
     for ((name, got), want) in outputs.iter().zip(&wanted) {
         let Some(want) = want else { continue };
-        if let Some(why) = mismatch(got, want, RTOL, ATOL) {
+        let d = distance(got, want, RTOL, ATOL);
+        if !d.agrees() {
+            let why = d.structural.unwrap_or_else(|| {
+                format!("{} of {} elements differ, by up to {:e}", d.outside, d.elements, d.max_abs)
+            });
             return Verdict::Wrong(format!("`{name}`: {why}"));
         }
     }

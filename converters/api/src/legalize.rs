@@ -7,7 +7,7 @@ use airconv_ir::decompose::{NoDecomposition, decompose};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, ValueId};
 use airconv_ir::module::{Module, Origin};
-use airconv_ir::op::Tier;
+use airconv_ir::op::{Op, Tier};
 use rustc_hash::FxHashMap;
 
 use crate::{Failed, Report};
@@ -66,7 +66,8 @@ fn report_refused(refused: Vec<Refused>, report: &mut Report) {
     }
     for (op, reason, place, count) in seen {
         let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
-        let mut d = Diagnostic::error("target-op", format!("`{op}` cannot be written{times}: {reason}"));
+        let mut d =
+            Diagnostic::error("target-op", format!("`{op}` cannot be written{times}: {reason}"));
         d.at.extend(place);
         report.push(d);
     }
@@ -98,8 +99,13 @@ fn legalize_region(
         };
         let node = module.functions[func].nodes[id].clone();
         let place = module.source_of(node.origin).map(ToString::to_string);
-        let name = node.op.name().to_owned();
-        let mut refuse = |reason: String| refused.push(Refused { op: name.clone(), reason, place: place.clone() });
+        let name = match &node.op {
+            Op::Opaque(o) => o.source.name.clone(),
+            op => op.name().to_owned(),
+        };
+        let mut refuse = |reason: String| {
+            refused.push(Refused { op: name.clone(), reason, place: place.clone() })
+        };
         if node.op.info().tier != Tier::Composite || depth >= DEEPEST {
             refuse(reason);
             order.push(id);
@@ -170,5 +176,7 @@ fn expand(
 }
 
 fn derived(module: &mut Module, from: OriginId, name: &str) -> OriginId {
-    module.origins.push(Origin::Derived { by: format!("decompose {name}").into(), from: vec![from] })
+    module
+        .origins
+        .push(Origin::Derived { by: format!("decompose {name}").into(), from: vec![from] })
 }

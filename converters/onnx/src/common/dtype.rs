@@ -31,6 +31,8 @@ const TABLE: &[(DataType, DType)] = &[
     (DataType::Float8e8m0, DType::F8E8M0),
     (DataType::Uint2, DType::U2),
     (DataType::Int2, DType::I2),
+    (DataType::Float6e2m3, DType::F6E2M3),
+    (DataType::Float6e3m2, DType::F6E3M2),
 ];
 
 /// The dtype with this number.
@@ -38,7 +40,7 @@ pub fn from_onnx(number: i64) -> Option<DType> {
     TABLE.iter().find(|(o, _)| *o as i64 == number).map(|(_, d)| *d)
 }
 
-/// The number of a dtype; ONNX has no 6-bit floats.
+/// The number of a dtype.
 pub fn to_onnx(dtype: DType) -> Option<i32> {
     TABLE.iter().find(|(_, d)| *d == dtype).map(|(o, _)| *o as i32)
 }

@@ -4,6 +4,7 @@
 use std::sync::LazyLock;
 
 use airconv_api::ir::dtype::DType;
+use airconv_api::ir::types::Type;
 use rustc_hash::FxHashMap;
 
 /// One version of an op.
@@ -21,9 +22,18 @@ pub struct Schema {
 
 #[derive(Clone, Copy, Debug)]
 struct Param {
-    /// Allowed dtypes; `None` allows more than tensors.
-    mask: Option<u32>,
+    /// Allowed types, a bit for each.
+    mask: u128,
     kind: char,
+}
+
+/// What is given in an operand or result slot of a use.
+#[derive(Clone, Copy, Debug)]
+pub enum Slot<'a> {
+    /// Nothing.
+    Absent,
+    /// A value, of a type if that is known.
+    Given(Option<&'a Type>),
 }
 
 /// Per name, the domains that have an op of it, each with its versions, oldest first.
@@ -57,28 +67,60 @@ const NAMES: &[(&str, DType)] = &[
     ("float8e8m0", DType::F8E8M0),
     ("uint2", DType::U2),
     ("int2", DType::I2),
+    ("float6e2m3", DType::F6E2M3),
+    ("float6e3m2", DType::F6E3M2),
+];
+
+/// Uses of an op with the same slots and attributes that mean something else from a version
+/// on: the op, the version, and the attribute value that is new in it; without one every use.
+const CHANGES: &[(&str, i64, Option<(&str, &str)>)] = &[
+    ("AveragePool", 19, None),
+    ("BatchNormalization", 14, None),
+    ("DFT", 20, None),
+    ("GridSample", 20, None),
+    ("GroupNormalization", 21, None),
+    ("Hardmax", 13, None),
+    ("LogSoftmax", 13, None),
+    ("OneHot", 11, None),
+    ("Pad", 19, Some(("mode", "wrap"))),
+    ("Range", 27, None),
+    ("Resize", 11, None),
+    ("Resize", 19, Some(("coordinate_transformation_mode", "half_pixel_symmetric"))),
+    ("RoiAlign", 16, None),
+    ("Scan", 9, None),
+    ("ScatterElements", 18, Some(("reduction", "max"))),
+    ("ScatterElements", 18, Some(("reduction", "min"))),
+    ("ScatterND", 18, Some(("reduction", "max"))),
+    ("ScatterND", 18, Some(("reduction", "min"))),
+    ("Softmax", 13, None),
 ];
 
 struct Schemas {
     table: Table,
-    bits: Vec<Option<DType>>,
+    dtypes: Vec<Option<DType>>,
+    /// The bits of types that are no tensors, by ONNX's spelling.
+    containers: FxHashMap<&'static str, u32>,
 }
 
-static SCHEMAS: LazyLock<Schemas> =
-    LazyLock::new(|| parse(include_str!("../../data/schemas.txt")));
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| parse(include_str!("../../data/schemas.txt")));
 
 fn parse(text: &'static str) -> Schemas {
-    let mut sets: Vec<u32> = Vec::new();
-    let mut schemas = Schemas { table: Table::default(), bits: Vec::new() };
+    let mut sets: Vec<u128> = Vec::new();
+    let mut schemas =
+        Schemas { table: Table::default(), dtypes: Vec::new(), containers: FxHashMap::default() };
     for line in text.lines() {
         let mut words = line.split(' ');
         match words.next() {
             Some("D") => {
                 let dtype = |w| NAMES.iter().find(|(n, _)| *n == w).map(|(_, d)| *d);
-                schemas.bits = words.map(dtype).collect();
+                schemas.dtypes = words.map(dtype).collect();
+            }
+            Some("T") => {
+                let bit = (schemas.dtypes.len() + schemas.containers.len()) as u32;
+                schemas.containers.extend(words.next().map(|name| (name, bit)));
             }
             Some("S") => {
-                let mask = words.next().and_then(|w| u32::from_str_radix(w, 16).ok());
+                let mask = words.next().and_then(|w| u128::from_str_radix(w, 16).ok());
                 sets.push(mask.unwrap_or(0));
             }
             Some("O") => {
@@ -98,7 +140,7 @@ fn parse(text: &'static str) -> Schemas {
 
 fn parse_op(
     mut words: std::str::Split<'static, char>,
-    sets: &[u32],
+    sets: &[u128],
 ) -> Option<((&'static str, &'static str), Schema)> {
     let domain = words.next()?;
     let domain = if domain == "-" { "" } else { domain };
@@ -113,7 +155,7 @@ fn parse_op(
             .map(|p| {
                 let kind = p.chars().last().filter(|c| "?*".contains(*c)).unwrap_or(' ');
                 let set = p.trim_end_matches(['?', '*']).parse::<usize>().ok();
-                Param { mask: set.and_then(|s| sets.get(s).copied()), kind }
+                Param { mask: set.and_then(|s| sets.get(s).copied()).unwrap_or(u128::MAX), kind }
             })
             .collect()
     };
@@ -136,6 +178,17 @@ pub fn find(domain: &str, name: &str, version: i64) -> Option<&'static Schema> {
     versions(domain, name)?.iter().rev().find(|s| s.since <= version)
 }
 
+/// The first version after `version` whose schema a use fits.
+pub fn fits_from(
+    domain: &str,
+    name: &str,
+    version: i64,
+    fits: impl Fn(&Schema) -> bool,
+) -> Option<i64> {
+    let later = versions(domain, name)?.iter().filter(|s| s.since > version && !s.deprecated);
+    later.into_iter().find(|s| fits(s)).map(|s| s.since)
+}
+
 /// Whether any version of an op exists.
 pub fn exists(domain: &str, name: &str) -> bool {
     versions(domain, name).is_some()
@@ -146,13 +199,30 @@ pub fn first_version(domain: &str, name: &str) -> Option<i64> {
     versions(domain, name)?.first().map(|s| s.since)
 }
 
+/// Whether a use of an op that was written for one version of its schema means the same under
+/// another version: one extends the other, and no change of meaning lies between.
+/// `value` gives the value of a string attribute of the use.
+pub fn same_meaning(
+    name: &str,
+    a: &Schema,
+    b: &Schema,
+    value: impl Fn(&str) -> Option<String>,
+) -> bool {
+    let (old, new) = (a.since.min(b.since), a.since.max(b.since));
+    let changed = CHANGES.iter().any(|(op, version, of)| {
+        let between = *op == name && old < *version && *version <= new;
+        between && of.is_none_or(|(attr, new)| value(attr).as_deref() == Some(new))
+    });
+    !changed && (a.extends(b) || b.extends(a))
+}
+
 impl Schema {
-    /// Checks dtypes, counts and attributes of a use; the first thing that does not fit.
-    /// `None` dtypes are not checked.
+    /// Checks types, counts and attributes of a use; the first thing that does not fit.
+    /// Types that are not known are not checked.
     pub fn check(
         &self,
-        inputs: &[Option<DType>],
-        outputs: &[Option<DType>],
+        inputs: &[Slot<'_>],
+        outputs: &[Slot<'_>],
         attributes: &[&str],
     ) -> Result<(), String> {
         check_params(&self.inputs, inputs, "input")?;
@@ -169,11 +239,21 @@ impl Schema {
         }
         Ok(())
     }
+
+    /// Whether this has all slots and attributes of another schema.
+    fn extends(&self, other: &Self) -> bool {
+        let prefix = |long: &[Param], short: &[Param]| {
+            long.len() >= short.len()
+                && long.iter().zip(short).all(|(l, s)| (l.kind == '*') == (s.kind == '*'))
+        };
+        prefix(&self.inputs, &other.inputs)
+            && prefix(&self.outputs, &other.outputs)
+            && other.attributes.iter().all(|(n, _)| self.attributes.iter().any(|(m, _)| m == n))
+    }
 }
 
-fn check_params(params: &[Param], given: &[Option<DType>], what: &str) -> Result<(), String> {
-    let bits = &SCHEMAS.bits;
-    for (i, dtype) in given.iter().enumerate() {
+fn check_params(params: &[Param], given: &[Slot<'_>], what: &str) -> Result<(), String> {
+    for (i, slot) in given.iter().enumerate() {
         let param = match params.get(i) {
             Some(p) => p,
             None => match params.last() {
@@ -181,12 +261,61 @@ fn check_params(params: &[Param], given: &[Option<DType>], what: &str) -> Result
                 _ => return Err(format!("has no {what} {i}")),
             },
         };
-        if let (Some(mask), Some(dtype)) = (param.mask, dtype) {
-            let bit = bits.iter().position(|b| b.as_ref() == Some(dtype));
-            if bit.is_none_or(|b| mask & (1 << b) == 0) {
-                return Err(format!("does not take {dtype} as {what} {i}"));
+        match slot {
+            Slot::Given(Some(ty)) if !allows(param.mask, ty) => {
+                return Err(format!("does not take {} as {what} {i}", describe(ty)));
             }
+            Slot::Absent if what == "input" && param.kind == ' ' => {
+                return Err(format!("needs {what} {i}"));
+            }
+            _ => {}
         }
     }
-    Ok(())
+    match params.iter().enumerate().skip(given.len()).find(|(_, p)| p.kind == ' ') {
+        Some((i, _)) if what == "input" => Err(format!("needs {what} {i}")),
+        _ => Ok(()),
+    }
+}
+
+fn allows(mask: u128, ty: &Type) -> bool {
+    let bit = match ty {
+        Type::Tensor(_) | Type::Unranked(_) => {
+            SCHEMAS.dtypes.iter().position(|d| d.is_some() && *d == ty.dtype()).map(|b| b as u32)
+        }
+        _ => match spelled(ty) {
+            Some(text) => SCHEMAS.containers.get(text.as_str()).copied(),
+            // Not known in full.
+            None => return true,
+        },
+    };
+    bit.is_some_and(|b| mask & (1 << b) != 0)
+}
+
+/// A type in ONNX's spelling.
+fn spelled(ty: &Type) -> Option<String> {
+    let name = |dtype: DType| NAMES.iter().find(|(_, d)| *d == dtype).map(|(n, _)| *n);
+    Some(match ty {
+        Type::Tensor(t) => format!("tensor({})", name(t.dtype)?),
+        Type::Unranked(dtype) => format!("tensor({})", name(*dtype)?),
+        Type::Sequence(t) => format!("seq({})", spelled(t)?),
+        Type::Optional(t) => format!("optional({})", spelled(t)?),
+        // The value of a map is spelled as a bare dtype.
+        Type::Map(key, t) => format!("map({},{})", name(*key)?, name(t.dtype()?)?),
+        Type::Unknown => return None,
+    })
+}
+
+/// A type for people: a tensor by its dtype.
+fn describe(ty: &Type) -> String {
+    match ty {
+        Type::Tensor(t) => t.dtype.to_string(),
+        Type::Unranked(dtype) => dtype.to_string(),
+        Type::Sequence(t) => format!("a sequence of {}", describe(t)),
+        Type::Optional(t) => match describe(t) {
+            inner if inner.starts_with("a ") => format!("an optional {}", &inner[2..]),
+            inner => format!("an optional {inner}"),
+        },
+        Type::Map(key, t) => format!("a map from {key} to {}", describe(t)),
+        Type::Unknown => "an unknown type".to_owned(),
+    }
 }

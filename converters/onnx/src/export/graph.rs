@@ -7,9 +7,7 @@ use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::entity::{FuncId, NodeId, RegionId, SymbolId, TensorId, ValueId};
-use airconv_api::ir::module::{
-    Def, Entity, Function, InputRole, Module, Node, Origin,
-};
+use airconv_api::ir::module::{Def, Entity, Function, InputRole, Module, Node, Origin};
 use airconv_api::ir::op::{Broadcast, Op};
 use airconv_api::ir::tensor::{Storage, Tensor};
 use airconv_api::ir::types::Type;
@@ -24,7 +22,8 @@ use super::dims::Place;
 use super::node::{ExportCx, Refuse, check_schema};
 use super::rules::{Export, find};
 use super::types::type_proto;
-use crate::common::{self, MICROSOFT, ML, NEWEST, OLDEST_WRITTEN, ONNX, schema};
+use crate::common::schema::{self, Slot};
+use crate::common::{self, MICROSOFT, ML, NEWEST, OLDEST_WRITTEN, ONNX};
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
@@ -35,16 +34,8 @@ use crate::proto::{
 const DEFAULT_OPSET: i64 = 21;
 
 /// The lowest IR version for each opset from 13 on.
-const IR_VERSIONS: &[(i64, i64)] = &[
-    (13, 7),
-    (15, 8),
-    (19, 9),
-    (21, 10),
-    (23, 11),
-    (24, 12),
-    (25, 13),
-    (28, 14),
-];
+const IR_VERSIONS: &[(i64, i64)] =
+    &[(13, 7), (15, 8), (19, 9), (21, 10), (23, 11), (24, 12), (25, 13), (28, 14)];
 
 /// A region being written.
 #[derive(Default)]
@@ -73,7 +64,8 @@ pub(crate) struct Exporter<'m> {
     used: FxHashSet<String>,
     node_names: FxHashSet<String>,
     counter: usize,
-    dtypes: FxHashMap<String, DType>,
+    /// What is known of the types of names; tensors without their shape.
+    types: FxHashMap<String, Type>,
     broadcasts: FxHashMap<ValueId, ValueId>,
     constant_nodes: bool,
     /// Whether rules are only asked whether they would write.
@@ -103,7 +95,11 @@ pub fn export_model(
     write_model(&legal, opset, &opsets, report)
 }
 
-fn target_opset(module: &Module, options: &WriteOptions, report: &mut Report) -> Result<i64, Failed> {
+fn target_opset(
+    module: &Module,
+    options: &WriteOptions,
+    report: &mut Report,
+) -> Result<i64, Failed> {
     let asked = options.opset.unwrap_or_else(|| {
         module.opsets.get("onnx").map_or(DEFAULT_OPSET, |&v| v.max(OLDEST_WRITTEN))
     });
@@ -155,7 +151,8 @@ fn write_model(
         ex.constant_nodes = true;
         match ex.function() {
             Ok(f) => functions.push(f),
-            Err(e) => report.error("onnx-write", format!("function {}: {}", module.functions[func].name, e.0)),
+            Err(e) => report
+                .error("onnx-write", format!("function {}: {}", module.functions[func].name, e.0)),
         }
         domains.append(&mut ex.domains);
         pending.append(&mut ex.called);
@@ -164,7 +161,7 @@ fn write_model(
         return Err(Failed::Unsupported);
     }
     let Some(graph) = graph else { return Err(Failed::Unsupported) };
-    for (key, _) in &module.opsets {
+    for key in module.opsets.keys() {
         domains.insert(key.strip_prefix("onnx:").unwrap_or("").to_owned());
     }
     let ir = ir_version(opset, module, !functions.is_empty());
@@ -199,17 +196,21 @@ fn ir_version(opset: i64, module: &Module, functions: bool) -> i64 {
     let meta = module.notes.iter().any(|(e, notes)| {
         *e != Entity::Module && notes.keys().any(|k| k.starts_with("onnx.meta."))
     });
-    let by_features = if overloads || meta { 10 } else if functions { 8 } else { 0 };
+    let by_features = if overloads || meta {
+        10
+    } else if functions {
+        8
+    } else {
+        0
+    };
     by_opset.max(by_features)
 }
 
 fn meta_props(module: &Module, about: Entity) -> Vec<StringStringEntryProto> {
     let Some(notes) = module.notes.get(&about) else { return Vec::new() };
     let entry = |(k, v): (&String, &String)| {
-        k.strip_prefix("onnx.meta.").map(|key| StringStringEntryProto {
-            key: Some(key.to_owned()),
-            value: Some(v.clone()),
-        })
+        k.strip_prefix("onnx.meta.")
+            .map(|key| StringStringEntryProto { key: Some(key.to_owned()), value: Some(v.clone()) })
     };
     notes.iter().filter_map(entry).collect()
 }
@@ -227,7 +228,11 @@ fn function_names(module: &Module) -> FxHashMap<FuncId, (String, String, String)
             Some(s) if s.format == "onnx" => (s.domain.clone(), s.name.clone(), s.overload.clone()),
             _ => {
                 let name = module.functions.get(call.function).map_or("f", |f| f.name.as_str());
-                ("airconv".to_owned(), name.replace(|c: char| !c.is_alphanumeric(), "_"), String::new())
+                (
+                    "airconv".to_owned(),
+                    name.replace(|c: char| !c.is_alphanumeric(), "_"),
+                    String::new(),
+                )
             }
         };
         let stem = key.1.clone();
@@ -260,7 +265,7 @@ impl<'m> Exporter<'m> {
             used: FxHashSet::default(),
             node_names: FxHashSet::default(),
             counter: 0,
-            dtypes: FxHashMap::default(),
+            types: FxHashMap::default(),
             broadcasts: FxHashMap::default(),
             constant_nodes: false,
             probe: false,
@@ -275,12 +280,23 @@ impl<'m> Exporter<'m> {
     pub(super) fn version_of(&self, domain: &str) -> i64 {
         self.opsets.get(domain).copied().unwrap_or(1)
     }
-    pub(super) fn dtype(&self, name: &str) -> Option<DType> {
-        self.dtypes.get(name).copied()
+    /// What stands in a slot under this name.
+    pub(super) fn slot(&self, name: &str) -> Slot<'_> {
+        if name.is_empty() { Slot::Absent } else { Slot::Given(self.types.get(name)) }
     }
     pub(super) fn set_dtype(&mut self, name: &str, dtype: Option<DType>) {
         if let Some(dtype) = dtype {
-            self.dtypes.insert(name.to_owned(), dtype);
+            self.types.insert(name.to_owned(), Type::Unranked(dtype));
+        }
+    }
+    /// Notes the type of a value under a name.
+    fn set_type(&mut self, name: &str, value: ValueId) {
+        match self.ty(value) {
+            Type::Unknown => {}
+            Type::Tensor(t) => self.set_dtype(name, Some(t.dtype)),
+            other => {
+                self.types.insert(name.to_owned(), other.clone());
+            }
         }
     }
     fn scope(&mut self) -> &mut Scope {
@@ -317,8 +333,7 @@ impl<'m> Exporter<'m> {
         name
     }
     fn bind_name(&mut self, value: ValueId, name: String) {
-        let dtype = self.ty(value).dtype();
-        self.set_dtype(&name, dtype);
+        self.set_type(&name, value);
         self.scope().names.insert(value, name);
     }
     /// The name of a value that was written; an implicit broadcast is written on demand.
@@ -331,8 +346,7 @@ impl<'m> Exporter<'m> {
         }
         if self.probe {
             let name = value.to_string();
-            let dtype = self.ty(value).dtype();
-            self.set_dtype(&name, dtype);
+            self.set_type(&name, value);
             return Ok(name);
         }
         Refuse::because(format!("{value} is used before it is written"))
@@ -414,7 +428,8 @@ impl<'m> Exporter<'m> {
         match self.module.tensors.get(id) {
             Some(t) => {
                 let mut proto = to_proto(t, name)?;
-                proto.doc_string = self.module.noted(Entity::Tensor(id), "onnx.doc").map(str::to_owned);
+                proto.doc_string =
+                    self.module.noted(Entity::Tensor(id), "onnx.doc").map(str::to_owned);
                 Ok(proto)
             }
             None => Refuse::because(format!("there is no tensor {id}")),
@@ -428,15 +443,12 @@ impl<'m> Exporter<'m> {
         self.place_constant(proto, &name, false)?;
         Ok(name)
     }
-    /// Writes a constant of the module's tensor and gives its name.
-    pub(super) fn tensor_constant(&mut self, id: TensorId) -> Result<String, Refuse> {
-        let name = self.fresh_name("const");
-        let proto = self.tensor_proto(id, &name)?;
-        self.set_dtype(&name, self.module.tensors.get(id).map(|t| t.dtype));
-        self.place_constant(proto, &name, false)?;
-        Ok(name)
-    }
-    fn place_constant(&mut self, mut proto: TensorProto, name: &str, as_node: bool) -> Result<(), Refuse> {
+    fn place_constant(
+        &mut self,
+        mut proto: TensorProto,
+        name: &str,
+        as_node: bool,
+    ) -> Result<(), Refuse> {
         if as_node || self.constant_nodes {
             proto.name = None;
             let attrs = vec![attr::tensor("value", proto)];
@@ -613,7 +625,8 @@ impl<'m> Exporter<'m> {
         let Op::Call(call) = &node.op else { return Ok(()) };
         let inputs = node.inputs().map(|v| self.name_of(v)).collect::<Result<Vec<_>, _>>()?;
         self.called.insert(call.function);
-        let Some((domain, name, overload)) = self.function_names.get(&call.function).cloned() else {
+        let Some((domain, name, overload)) = self.function_names.get(&call.function).cloned()
+        else {
             return if self.probe { Ok(()) } else { Refuse::because("the function has no name") };
         };
         let label = self.node_name(node);
@@ -628,11 +641,27 @@ impl<'m> Exporter<'m> {
         let Op::Opaque(opaque) = &node.op else { return Ok(()) };
         let source = &opaque.source;
         if source.format != "onnx" {
-            return Refuse::because(format!("{}::{} is an op of {}", source.domain, source.name, source.format));
+            return Refuse::because(format!(
+                "{}::{} is an op of {}",
+                source.domain, source.name, source.format
+            ));
         }
         let here = schema::find(&source.domain, &source.name, self.version_of(&source.domain));
         let there = schema::find(&source.domain, &source.name, source.version);
-        if here.map(|s| s.since) != there.map(|s| s.since) {
+        let same = match (here, there) {
+            (Some(here), Some(there)) => {
+                let text = |name: &str| {
+                    source.attributes.iter().find_map(|(n, a)| match a {
+                        Attr::Str(s) if n == name => Some(s.to_string()),
+                        _ => None,
+                    })
+                };
+                here.since == there.since || schema::same_meaning(&source.name, here, there, text)
+            }
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
             return Refuse::because(format!(
                 "{} was kept as it is at version {} ({}); give what it needs with --bind or --dim, or write that version",
                 source.name, source.version, opaque.reason
@@ -660,7 +689,12 @@ impl<'m> Exporter<'m> {
         Ok(())
     }
 
-    fn generic_attr(&mut self, name: &str, value: &Attr, captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
+    fn generic_attr(
+        &mut self,
+        name: &str,
+        value: &Attr,
+        captures: &[ValueId],
+    ) -> Result<AttributeProto, Refuse> {
         Ok(match value {
             Attr::Int(v) => attr::int(name, *v),
             Attr::Bool(v) => attr::bool(name, *v),
@@ -674,7 +708,8 @@ impl<'m> Exporter<'m> {
             Attr::Tensor(t) => attr::tensor(name, self.tensor_proto(*t, "")?),
             Attr::Region(r) => attr::graph(name, self.subgraph(*r, captures)?),
             Attr::Type(t) => {
-                let proto = type_proto(self.f(), t).ok_or_else(|| Refuse("a type is not known".to_owned()))?;
+                let proto = type_proto(self.f(), t)
+                    .ok_or_else(|| Refuse("a type is not known".to_owned()))?;
                 attr::other(name, AttributeType::TypeProto, |a| a.tp = Some(Box::new(proto)))
             }
             Attr::List(items) => self.list_attr(name, items, captures)?,
@@ -684,7 +719,12 @@ impl<'m> Exporter<'m> {
         })
     }
 
-    fn list_attr(&mut self, name: &str, items: &[Attr], captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
+    fn list_attr(
+        &mut self,
+        name: &str,
+        items: &[Attr],
+        captures: &[ValueId],
+    ) -> Result<AttributeProto, Refuse> {
         let mut out = attr::other(name, AttributeType::Undefined, |_| {});
         for item in items {
             let kind = match item {
@@ -704,7 +744,9 @@ impl<'m> Exporter<'m> {
                     out.type_protos.extend(type_proto(self.f(), t));
                     AttributeType::TypeProtos
                 }
-                other => return Refuse::because(format!("attribute `{name}` lists a {}", other.kind())),
+                other => {
+                    return Refuse::because(format!("attribute `{name}` lists a {}", other.kind()));
+                }
             };
             out.r#type = Some(kind as i32);
         }
@@ -715,7 +757,11 @@ impl<'m> Exporter<'m> {
 
     /// A region as a graph, in a scope of its own. Its last parameters stand for captured
     /// values of the scope around and are left out of its inputs.
-    pub(super) fn subgraph(&mut self, region: RegionId, captures: &[ValueId]) -> Result<GraphProto, Refuse> {
+    pub(super) fn subgraph(
+        &mut self,
+        region: RegionId,
+        captures: &[ValueId],
+    ) -> Result<GraphProto, Refuse> {
         if self.probe {
             return Ok(GraphProto::default());
         }
@@ -753,6 +799,27 @@ impl<'m> Exporter<'m> {
         })
     }
 
+    /// Starts a graph that a rule writes by itself, in a scope of its own.
+    pub(super) fn open_branch(&mut self) {
+        self.scopes.push(Scope::default());
+    }
+    /// Ends such a graph; its one output has the type of a value.
+    pub(super) fn close_branch(
+        &mut self,
+        value: ValueId,
+        output: Result<String, Refuse>,
+    ) -> Result<GraphProto, Refuse> {
+        let scope = self.scopes.pop().unwrap_or_default();
+        let name = output?;
+        Ok(GraphProto {
+            node: scope.nodes,
+            name: Some("graph".to_owned()),
+            initializer: scope.initializers,
+            output: vec![self.value_info(value, &name)],
+            ..Default::default()
+        })
+    }
+
     /// Writes the nodes of a region and gives its outputs under fresh or own names. A result
     /// that is not made by a node of this region, or is given twice, goes through `Identity`.
     fn fill(&mut self, region: RegionId) -> Result<Vec<ValueInfoProto>, Refuse> {
@@ -768,7 +835,7 @@ impl<'m> Exporter<'m> {
             let own = self.scope().nodes.iter().any(|n| n.output.contains(&name));
             if !own || !given.insert(name.clone()) {
                 let out = self.fresh_name(&name);
-                self.set_dtype(&out, self.ty(v).dtype());
+                self.set_type(&out, v);
                 self.write_node(ONNX, "Identity", None, &[name], vec![out.clone()], Vec::new())?;
                 given.insert(out.clone());
                 name = out;
@@ -781,7 +848,8 @@ impl<'m> Exporter<'m> {
     fn value_info(&self, value: ValueId, name: &str) -> ValueInfoProto {
         let about = Entity::Value(self.func, value);
         let mut ty = type_proto(self.f(), self.ty(value));
-        if let (Some(ty), Some(denotation)) = (&mut ty, self.module.noted(about, "onnx.denotation")) {
+        if let (Some(ty), Some(denotation)) = (&mut ty, self.module.noted(about, "onnx.denotation"))
+        {
             ty.denotation = Some(denotation.to_owned());
         }
         ValueInfoProto {
@@ -808,7 +876,9 @@ impl<'m> Exporter<'m> {
             if let Some(tensor) = stored {
                 match self.tensor_proto(tensor, &input.name) {
                     Ok(proto) => self.scope().initializers.push(proto),
-                    Err(e) => report.error("onnx-write", format!("input `{}`: {}", input.name, e.0)),
+                    Err(e) => {
+                        report.error("onnx-write", format!("input `{}`: {}", input.name, e.0))
+                    }
                 }
             }
             inputs.push(self.value_info(param, &input.name));
@@ -825,8 +895,11 @@ impl<'m> Exporter<'m> {
             if let Err(Refuse(reason)) = self.write(id, &f.nodes[id]) {
                 let n = &f.nodes[id];
                 report.push(
-                    Diagnostic::error("onnx-write", format!("`{}` cannot be written: {reason}", n.op.name()))
-                        .at_origin(self.module, n.origin),
+                    Diagnostic::error(
+                        "onnx-write",
+                        format!("`{}` cannot be written: {reason}", n.op.name()),
+                    )
+                    .at_origin(self.module, n.origin),
                 );
             }
         }
@@ -839,8 +912,15 @@ impl<'m> Exporter<'m> {
                 if name == output.name {
                     return Ok(());
                 }
-                self.set_dtype(&output.name, self.ty(value).dtype());
-                self.write_node(ONNX, "Identity", None, &[name], vec![output.name.clone()], Vec::new())
+                self.set_type(&output.name, value);
+                self.write_node(
+                    ONNX,
+                    "Identity",
+                    None,
+                    &[name],
+                    vec![output.name.clone()],
+                    Vec::new(),
+                )
             });
             if let Err(Refuse(reason)) = written {
                 report.error("onnx-write", format!("output `{}`: {reason}", output.name));
@@ -879,10 +959,14 @@ impl<'m> Exporter<'m> {
     }
 
     fn quantization(&self) -> Vec<TensorAnnotation> {
-        let Some(notes) = self.module.notes.get(&Entity::Func(self.func)) else { return Vec::new() };
+        let Some(notes) = self.module.notes.get(&Entity::Func(self.func)) else {
+            return Vec::new();
+        };
         let mut out: BTreeMap<String, Vec<StringStringEntryProto>> = BTreeMap::new();
         for (key, value) in notes {
-            let Some((tensor, key)) = key.strip_prefix("onnx.quant.").and_then(|k| k.rsplit_once('.')) else {
+            let Some((tensor, key)) =
+                key.strip_prefix("onnx.quant.").and_then(|k| k.rsplit_once('.'))
+            else {
                 continue;
             };
             out.entry(tensor.to_owned()).or_default().push(StringStringEntryProto {
@@ -915,10 +999,16 @@ impl<'m> Exporter<'m> {
         let mut opset_import: Vec<OperatorSetIdProto> = self
             .domains
             .iter()
-            .map(|d| OperatorSetIdProto { domain: Some(d.clone()), version: Some(self.version_of(d)) })
+            .map(|d| OperatorSetIdProto {
+                domain: Some(d.clone()),
+                version: Some(self.version_of(d)),
+            })
             .collect();
         if opset_import.is_empty() {
-            opset_import.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) });
+            opset_import.push(OperatorSetIdProto {
+                domain: Some(String::new()),
+                version: Some(self.opset),
+            });
         }
         self.domains.insert(domain.clone());
         Ok(FunctionProto {

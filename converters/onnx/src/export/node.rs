@@ -89,10 +89,6 @@ impl<'a, 'm> ExportCx<'a, 'm> {
     pub fn result(&self, slot: usize) -> String {
         self.outputs.get(slot).cloned().unwrap_or_default()
     }
-    /// Whether a result is there.
-    pub fn wants(&self, slot: usize) -> bool {
-        self.outputs.get(slot).is_some_and(|o| !o.is_empty())
-    }
 
     /// The names of the operands with implicit broadcasts left out, which the target's own
     /// broadcasting makes up for. Where it would not provably give the result's shape the
@@ -118,22 +114,16 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         }
         shape == result.shape
     }
-    /// The name of an operand whose implicit broadcast is left out, for ops that broadcast it
-    /// to another operand by themselves.
-    pub fn bare(&mut self, slot: usize) -> Result<String, Refuse> {
-        match self.node.operand(slot) {
-            Some(v) => {
-                let bare = self.ex.bare(v);
-                self.ex.name_of(bare)
-            }
-            None => Ok(String::new()),
-        }
-    }
 
     // Nodes.
 
     /// Writes the node itself: all results, standard domain.
-    pub fn emit(&mut self, op: &str, inputs: &[String], attrs: Vec<AttributeProto>) -> Result<(), Refuse> {
+    pub fn emit(
+        &mut self,
+        op: &str,
+        inputs: &[String],
+        attrs: Vec<AttributeProto>,
+    ) -> Result<(), Refuse> {
         self.emit_in(ONNX, op, inputs, attrs)
     }
     /// Writes the node itself in a domain.
@@ -172,6 +162,17 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         self.write(ONNX, op, None, inputs, vec![out.clone()], attrs)?;
         Ok(out)
     }
+    /// A graph without inputs whose output is the node's first result: what `write` writes and
+    /// names.
+    pub fn branch(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<String, Refuse>,
+    ) -> Result<GraphProto, Refuse> {
+        let Some(value) = self.node.result(0) else { return Refuse::because("there is no result") };
+        self.ex.open_branch();
+        let output = write(self);
+        self.ex.close_branch(value, output)
+    }
     fn write(
         &mut self,
         domain: &str,
@@ -209,10 +210,6 @@ impl<'a, 'm> ExportCx<'a, 'm> {
     /// A tensor of the module in ONNX's form, without name.
     pub fn tensor(&self, id: TensorId) -> Result<TensorProto, Refuse> {
         self.ex.tensor_proto(id, "")
-    }
-    /// The name of a constant of a module's tensor.
-    pub fn tensor_constant(&mut self, id: TensorId) -> Result<String, Refuse> {
-        self.ex.tensor_constant(id)
     }
     /// A region as a graph. Its last parameters, as many as there are captures, stand for
     /// these values.
@@ -253,7 +250,9 @@ impl<'a, 'm> ExportCx<'a, 'm> {
             Attr::Floats(v) => attr::floats(name, v),
             Attr::Strs(v) => attr::strings(name, v),
             Attr::Tensor(t) => attr::tensor(name, self.ex.tensor_proto(*t, "")?),
-            other => return Refuse::because(format!("attribute `{name}` cannot be a {}", other.kind())),
+            other => {
+                return Refuse::because(format!("attribute `{name}` cannot be a {}", other.kind()));
+            }
         })
     }
 }
@@ -280,9 +279,13 @@ pub(super) fn check_schema(
     if found.deprecated {
         return Refuse::because(format!("{name} was removed in version {}", found.since));
     }
-    let dtypes = |names: &[String]| names.iter().map(|n| ex.dtype(n)).collect::<Vec<_>>();
+    let slots = |names: &[String]| names.iter().map(|n| ex.slot(n)).collect::<Vec<_>>();
     let attributes: Vec<&str> = node.attribute.iter().map(|a| a.name()).collect();
-    found
-        .check(&dtypes(&node.input), &dtypes(&node.output), &attributes)
-        .map_err(|why| Refuse(format!("{name} at version {} {why}", found.since)))
+    let (inputs, outputs) = (slots(&node.input), slots(&node.output));
+    let fits = |s: &schema::Schema| s.check(&inputs, &outputs, &attributes);
+    fits(found).map_err(|why| {
+        let later = schema::fits_from(domain, node.op_type(), version, |s| fits(s).is_ok());
+        let hint = later.map_or_else(String::new, |v| format!("; version {v} does"));
+        Refuse(format!("{name} at version {} {why}{hint}", found.since))
+    })
 }

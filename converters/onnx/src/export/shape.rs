@@ -59,14 +59,19 @@ fn constant_shape(from: &Shape, dims: &[Dim]) -> Option<Vec<i64>> {
     Some(out)
 }
 
+/// The opset that brought `allowzero`.
+const ALLOWZERO: i64 = 14;
+
 /// `Reshape`.
 fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     let Op::Reshape(op) = op else { return mismatch() };
     let x = cx.x(0)?;
     let from = cx.tensor_ty(0)?.shape;
     let all_known = op.dims.iter().all(|d| d.as_known().is_some());
-    // A vector that the program computes serves as it is.
-    let computed = if all_known { None } else { cx.ex.fact(&op.dims, false) };
+    // A vector that the program computes serves as it is, unless its zeros would be misread.
+    let noted = cx.note("onnx.allowzero").is_some();
+    let misread = noted && cx.opset() < ALLOWZERO;
+    let computed = if all_known || misread { None } else { cx.ex.fact(&op.dims, false) };
     let short = match &computed {
         None => constant_shape(&from, &op.dims),
         Some(_) => None,
@@ -76,8 +81,8 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
     let stays = |(i, d): (usize, &Dim)| from.get(i) == Some(d);
-    let literal_zero = cx.note("onnx.allowzero").is_some()
-        || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
+    let literal_zero =
+        noted || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
     let shape = match computed {
         Some(name) => name,
         None => cx.dims(&op.dims)?,
@@ -85,7 +90,31 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
     if !literal_zero {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
-    cx.emit("Reshape", &[x, shape], vec![attr::int("allowzero", 1)])
+    if cx.opset() >= ALLOWZERO {
+        return cx.emit("Reshape", &[x, shape], vec![attr::int("allowzero", 1)]);
+    }
+    reshape_or_empty(cx, &x, &shape)
+}
+
+/// What `allowzero` says, without it: where a size is 0 there are no elements to move.
+fn reshape_or_empty(cx: &mut ExportCx<'_, '_>, x: &str, shape: &str) -> Result<(), Refuse> {
+    let dtype = cx.result_ty(0)?.dtype;
+    let (x, shape) = (x.to_owned(), shape.to_owned());
+    let count =
+        cx.temp("ReduceProd", &[shape.clone()], vec![attr::int("keepdims", 0)], DType::I64)?;
+    let zero = cx.int_scalar(0)?;
+    let empty = cx.temp("Equal", &[count, zero], Vec::new(), DType::Bool)?;
+    let then_branch = cx.branch(|cx| {
+        let none = cx.temp("ConstantOfShape", &[shape.clone()], Vec::new(), DType::F32)?;
+        match dtype {
+            DType::F32 => Ok(none),
+            _ => cx.temp("Cast", &[none], vec![attr::dtype("to", dtype)], dtype),
+        }
+    })?;
+    let else_branch = cx.branch(|cx| cx.temp("Reshape", &[x, shape.clone()], Vec::new(), dtype))?;
+    let attrs =
+        vec![attr::graph("then_branch", then_branch), attr::graph("else_branch", else_branch)];
+    cx.emit("If", &[empty], attrs)
 }
 
 /// `Transpose`.

@@ -22,6 +22,6 @@ pub(super) const MIRRORS: &[Mirror] = &[
     Mirror::new("Sigmoid", 6, OpKind::Sigmoid),
     Mirror::new("Softplus", 1, OpKind::Softplus),
     Mirror::new("Softsign", 1, OpKind::Softsign),
-    Mirror::new("Swish", 24, OpKind::Swish),
+    Mirror::new("Swish", 24, OpKind::Swish).always(&["alpha"]),
     Mirror::new("ThresholdedRelu", 10, OpKind::ThresholdedRelu),
 ];
