@@ -145,6 +145,9 @@ fn cost(site: &Site<'_>, value: ValueId) -> Option<(u64, u64)> {
     let inner = site.unbroadcast(value);
     let (id, tensor) = site.constant(inner)?;
     let bytes = tensor.byte_len()?;
+    if inner != value {
+        known(&site.tensor_ty(value)?.shape)?;
+    }
     // Used by this node alone, perhaps more than once.
     let here = site.n().inputs().filter(|&v| v == value).count() as u32;
     let alone = site.uses(value) == here && (inner == value || site.uses(inner) == 1);
@@ -161,6 +164,12 @@ fn candidate(site: &Site<'_>) -> bool {
         || n.results.is_empty()
         || info.fields.iter().any(|f| matches!(f.kind, "tensor" | "region" | "function"))
     {
+        return false;
+    }
+    // What depends on sizes that are not known is no constant.
+    let mut symbolic = false;
+    super::symbols::of_op(&n.op, &mut |_| symbolic = true);
+    if symbolic {
         return false;
     }
     match &n.op {

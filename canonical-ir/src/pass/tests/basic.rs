@@ -37,7 +37,7 @@ fn folding_does_not_grow_the_file() {
         let x = x32(b, "x", &[64, 64]);
         let c = b.scalar(DType::F32, 2.0)?;
         let wide = b.emit(Tile { repeats: vec![] }, &[c])?;
-        let wide = b.broadcast_to(wide, &k(&[64, 64]))?;
+        let wide = b.emit(Broadcast { dims: k(&[64, 64]), implicit: false }, &[wide])?;
         b.add(x, wide)
     });
     let mut cx = context();
@@ -243,7 +243,7 @@ fn a_size_that_folding_finds_takes_the_place_of_its_name() {
         b.mul(x, n)
     });
     let new = opt(&m, "basic", 0.0);
-    assert_eq!(ops(&new), ["broadcast", "constant", "mul"]);
+    assert_eq!(ops(&new), ["broadcast", "constant", "broadcast", "mul"]);
     let f = new.main();
     assert_eq!(f.ty(f.body().results[0]), &Type::tensor(DType::F32, k(&[2])));
 }
@@ -431,11 +431,11 @@ fn long_programs_take_time_in_proportion() {
     let mut new = m.clone();
     let start = std::time::Instant::now();
     run_pipeline(&mut new, &Pipeline::parse("basic").unwrap(), &mut cx).unwrap();
-    assert_eq!(ops(&new).len(), 40_000);
+    assert_eq!(ops(&new).len(), 60_000);
     // Unoptimised code takes a few seconds; anything quadratic takes minutes.
     assert!(start.elapsed().as_secs() < 60);
     compact(&mut new);
-    assert_eq!(new.main().nodes.len(), 40_000);
+    assert_eq!(new.main().nodes.len(), 60_000);
 }
 
 #[test]
