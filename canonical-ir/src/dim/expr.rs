@@ -591,6 +591,17 @@ impl Dim {
         }
         list.sort();
         list.dedup();
+        // `min(a, k)` with k above 1 says nothing beside `a`: where it is not a it is k, which
+        // is neither a nor 1, and then there is no value.
+        let all = list.clone();
+        list.retain(|arg| match arg.bare_atom() {
+            Some(Atom::Min(of)) => {
+                let beside = |d: &Dim| d != arg && all.contains(d);
+                let bound = |d: &Dim| d.as_known().is_some_and(|k| k > 1);
+                !(of.iter().any(beside) && of.iter().all(|d| beside(d) || bound(d)))
+            }
+            _ => true,
+        });
         match list.len() {
             0 => Dim::Known(1),
             1 => list.swap_remove(0),

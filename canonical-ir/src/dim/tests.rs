@@ -139,8 +139,13 @@ fn broadcasts() {
     same("broadcast(N, 1)", "N");
     same("broadcast(N, N)", "N");
     same("broadcast(N, 7)", "7");
+    same("broadcast(N, min(N, 7))", "N");
+    same("broadcast(M, min(N, 7), N)", "broadcast(M, N)");
     same("broadcast(N, 0)", "0");
     same("broadcast(2, 3)", "?");
+    // With N = 5 this is 5, which is not what either bound alone says.
+    assert_ne!(parse("broadcast(N, min(N, 1))"), parse("N"));
+    assert_ne!(parse("broadcast(N, min(M, 7))"), parse("N"));
     same("broadcast(N, broadcast(M, N))", "broadcast(M, N)");
     same("broadcast(broadcast(N, M), K)", "broadcast(N, broadcast(M, K))");
     let s = |v: &[&str]| v.iter().map(|t| parse(t)).collect::<Shape>();

@@ -94,8 +94,12 @@ struct State {
     /// Nodes that were removed.
     dead: Vec<bool>,
     any_dead: bool,
+    /// What gives each symbol its value.
+    binders: FxHashMap<SymbolId, Binder>,
     /// Nodes that give a symbol its value.
     binds: FxHashSet<NodeId>,
+    /// Sizes in the place of symbols whose node went.
+    bindings: Bindings,
 }
 
 impl State {
@@ -112,8 +116,9 @@ impl State {
             }
             region.results.iter().copied().for_each(&mut add);
         }
-        let binds = binders(f).into_values().filter_map(|b| match b {
-            Binder::Node(n) => Some(n),
+        let binders = binders(f);
+        let binds = binders.values().filter_map(|b| match b {
+            Binder::Node(n) => Some(*n),
             Binder::Param => None,
         });
         Self {
@@ -122,6 +127,8 @@ impl State {
             dead: vec![false; f.nodes.len()],
             any_dead: false,
             binds: binds.collect(),
+            binders,
+            bindings: Bindings::default(),
         }
     }
     fn uses(&self, v: ValueId) -> u32 {
@@ -220,7 +227,13 @@ impl<'m> Editor<'m> {
         };
         self.module.functions[func].regions[region].nodes.reserve(nodes.len());
         let mut subst: FxHashMap<ValueId, ValueId> = FxHashMap::default();
+        if !state.bindings.is_empty() {
+            self.substitute_params(func, region, &state.bindings);
+        }
         for node in nodes {
+            if !state.bindings.is_empty() {
+                self.substitute_in(func, node, &state.bindings);
+            }
             if !subst.is_empty() {
                 for operand in self.module.functions[func].nodes[node].operands.iter_mut().flatten()
                 {
@@ -490,7 +503,10 @@ impl Site<'_> {
                 None
             }
             Ok(new) => match self.settle_types(&new, values_mark, symbols_mark) {
-                Ok(()) => Some(new),
+                Ok(bound) => {
+                    self.state.bindings.extend(bound);
+                    Some(new)
+                }
                 Err(why) => {
                     self.decline(cx, why);
                     None
@@ -539,14 +555,17 @@ impl Site<'_> {
     }
 
     /// Checks that new results say at least as much as old ones, and gives fresh values the
-    /// old types where those say more.
+    /// old types where those say more. A size that only this node names may take another form;
+    /// the answer is what to put in the place of such names.
     fn settle_types(
         &mut self,
         new: &[Option<ValueId>],
         values_mark: usize,
         symbols_mark: usize,
-    ) -> Result<(), String> {
+    ) -> Result<Bindings, String> {
         let func = self.state.func;
+        let mut bound = Bindings::default();
+        let mut settled = Vec::new();
         for (slot, old) in self.n().results.clone().into_iter().enumerate() {
             let Some(old) = old else { continue };
             let Some(value) = new.get(slot).copied().flatten() else {
@@ -559,25 +578,46 @@ impl Site<'_> {
             if have.refines(want) {
                 continue;
             }
-            let (Type::Tensor(h), Type::Tensor(w), true) =
-                (have, want, value.index() >= values_mark)
-            else {
+            let (Type::Tensor(h), Type::Tensor(w)) = (have, want) else {
                 return Err("the types differ".to_owned());
             };
-            let open =
-                |d: &Dim| d.is_any() || d.as_symbol().is_some_and(|s| s.index() >= symbols_mark);
-            let fits = h.dtype == w.dtype
-                && h.rank() == w.rank()
-                && h.shape.iter().zip(&w.shape).all(|(h, w)| {
-                    h == w || open(h) || h.proves_eq(w, &|s| self.f().symbol_range(s))
-                });
-            if !fits {
+            if h.dtype != w.dtype || h.rank() != w.rank() {
                 return Err("the types differ".to_owned());
             }
-            let ty = want.clone();
+            let fresh = value.index() >= values_mark;
+            let mut shape = h.shape.clone();
+            for (h, w) in shape.iter_mut().zip(&w.shape) {
+                let open = h.is_any() || h.as_symbol().is_some_and(|s| s.index() >= symbols_mark);
+                if h == w {
+                    continue;
+                } else if let (Some(symbol), false) = (self.own_symbol(w, h), open) {
+                    match bound.insert(symbol, h.clone()) {
+                        Some(other) if other != *h => return Err("the types differ".to_owned()),
+                        _ => {}
+                    }
+                } else if fresh && (open || h.proves_eq(w, &|s| self.f().symbol_range(s))) {
+                    *h = w.clone();
+                } else {
+                    return Err("the types differ".to_owned());
+                }
+            }
+            settled.push((value, Type::tensor(h.dtype, shape)));
+        }
+        for (value, ty) in settled {
             self.module.functions[func].values[value].ty = ty;
         }
-        Ok(())
+        Ok(bound)
+    }
+
+    /// The symbol that is this size, if the node binds it and another size may be it.
+    fn own_symbol(&self, size: &Dim, other: &Dim) -> Option<SymbolId> {
+        let symbol = size.as_symbol()?;
+        let own = self.state.binders.get(&symbol) == Some(&Binder::Node(self.node));
+        let range = self.f().symbol_range(symbol);
+        let fits = other.as_known().is_none_or(|k| range.contains(k));
+        let mut cyclic = false;
+        other.symbols(&mut |s| cyclic |= s == symbol);
+        (own && fits && !cyclic).then_some(symbol)
     }
 
     /// Counts what fresh nodes use, and gives them their origin; the bytes of new constants.

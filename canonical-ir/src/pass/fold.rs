@@ -22,10 +22,12 @@ use crate::interp::{Datum, EvalLimits, Interpreter};
 use crate::module::{Function, Module};
 use crate::op::{Constant, Effects, Op, OpInfo, Tier};
 use crate::tensor::{Storage, Tensor};
-use crate::types::Type;
 
 /// What a node takes in a file, roughly.
 const NODE_BYTES: u64 = 64;
+
+/// The most elements of operands that are read when the size of the result is not known.
+const MOST_OPEN: u64 = 1 << 16;
 
 /// The pass.
 pub struct Fold;
@@ -86,18 +88,6 @@ fn become_constants(
     why: &'static str,
     arrays: Vec<Option<Array>>,
 ) -> bool {
-    let has_symbols = !site.f().symbols.is_empty();
-    for (slot, array) in arrays.iter().enumerate() {
-        let Some(value) = site.n().result(slot) else { continue };
-        if has_symbols
-            && let (Some(array), Type::Tensor(t)) = (array, site.ty(value))
-            && t.known_shape().is_none_or(|s| s != array.shape)
-        {
-            // A size was declared by a name; it stays what the program checks it against.
-            site.decline(cx, "the size of the result has a name");
-            return false;
-        }
-    }
     site.replace(cx, why, &[], |b| {
         let mut out = Vec::with_capacity(arrays.len());
         for array in arrays {
@@ -155,6 +145,9 @@ fn cost(site: &Site<'_>, value: ValueId) -> Option<(u64, u64)> {
     let inner = site.unbroadcast(value);
     let (id, tensor) = site.constant(inner)?;
     let bytes = tensor.byte_len()?;
+    if inner != value {
+        known(&site.tensor_ty(value)?.shape)?;
+    }
     // Used by this node alone, perhaps more than once.
     let here = site.n().inputs().filter(|&v| v == value).count() as u32;
     let alone = site.uses(value) == here && (inner == value || site.uses(inner) == 1);
@@ -171,6 +164,12 @@ fn candidate(site: &Site<'_>) -> bool {
         || n.results.is_empty()
         || info.fields.iter().any(|f| matches!(f.kind, "tensor" | "region" | "function"))
     {
+        return false;
+    }
+    // What depends on sizes that are not known is no constant.
+    let mut symbolic = false;
+    super::symbols::of_op(&n.op, &mut |_| symbolic = true);
+    if symbolic {
         return false;
     }
     match &n.op {
@@ -211,6 +210,8 @@ fn constants(site: &mut Site<'_>, cx: &mut PassCx, eval: &mut Evaluator) -> bool
         let count = numel(&t.shape).as_known().and_then(|n| u64::try_from(n).ok());
         match count.and_then(|n| t.dtype.byte_len(n)) {
             Some(n) => grown = grown.saturating_add(n),
+            // It is known after the run.
+            None if elements <= MOST_OPEN => {}
             None => {
                 site.decline(cx, "the size of the result is not known");
                 return false;
@@ -252,13 +253,22 @@ fn constants(site: &mut Site<'_>, cx: &mut PassCx, eval: &mut Evaluator) -> bool
     };
     let wanted = site.n().results.clone();
     let mut arrays = Vec::new();
+    let mut grown = 0u64;
     for (slot, wanted) in wanted.iter().enumerate() {
         let array = out.get(slot).and_then(Option::as_ref).and_then(Datum::as_array);
         arrays.push(match (wanted, array) {
             (None, _) => None,
-            (Some(_), Some(a)) => Some(a.clone()),
+            (Some(_), Some(a)) => {
+                let bytes = a.dtype.byte_len(a.numel() as u64).unwrap_or(u64::MAX);
+                grown = grown.saturating_add(bytes);
+                Some(a.clone())
+            }
             (Some(_), None) => return false,
         });
+    }
+    if grown > budget {
+        site.decline(cx, "the file would grow");
+        return false;
     }
     become_constants(site, cx, "the operands are constants", arrays)
 }

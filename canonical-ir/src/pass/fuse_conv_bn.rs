@@ -147,6 +147,7 @@ fn arithmetic<'p>(p: &mut Pattern<'p, '_>) -> Matched<(&'p Node, Affine)> {
     p.either(both, |p, y, c| {
         swapped = !swapped;
         let conv = convolution(p, y)?;
+        site.constant(site.unbroadcast(c)).or_no()?;
         let Some(c) = per_channel(site, c, rank) else {
             return because("the other operand is not a constant per channel");
         };

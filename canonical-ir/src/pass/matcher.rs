@@ -158,19 +158,23 @@ impl<'p, 's> Pattern<'p, 's> {
             self.consumed.push(node);
         }
     }
+    /// Consumes the node that makes a value, and broadcasts of what it makes.
+    fn consume_through(&mut self, mut value: ValueId) {
+        let inner = self.site.unbroadcast(value);
+        while let Some((id, node)) = self.site.def(value) {
+            self.consume(id);
+            match node.operand(0) {
+                Some(x) if value != inner => value = x,
+                _ => break,
+            }
+        }
+    }
     /// The node of this kind that makes a value, seen through broadcasts.
     pub fn find(&mut self, value: ValueId, kind: OpKind) -> Matched<&'p Node> {
         let site = self.site;
-        let inner = site.unbroadcast(value);
-        let (id, node) = site.def(inner).or_no()?;
+        let (_, node) = site.def(site.unbroadcast(value)).or_no()?;
         only(node.op.kind() == kind)?;
-        let mut v = value;
-        while v != inner {
-            let (id, node) = site.def(v).or_no()?;
-            self.consume(id);
-            v = node.operand(0).or_no()?;
-        }
-        self.consume(id);
+        self.consume_through(value);
         Ok(node)
     }
     /// The operand of a unary node of this kind.
@@ -268,19 +272,19 @@ impl<'p, 's> Pattern<'p, 's> {
             let own = top || (site.uses(inner) == 1 && site.uses(v) == 1);
             let def = site.def(inner).filter(|_| own && factors.len() + todo.len() < 8);
             match def {
-                Some((id, node)) if matches!(node.op, Op::Mul(_)) => {
-                    self.consume(id);
+                Some((_, node)) if matches!(node.op, Op::Mul(_)) => {
+                    self.consume_through(v);
                     todo.extend(node.inputs().rev().map(|x| (x, false)));
                 }
-                Some((id, node)) if matches!(node.op, Op::Neg(_)) => {
-                    self.consume(id);
+                Some((_, node)) if matches!(node.op, Op::Neg(_)) => {
+                    self.consume_through(v);
                     number = -number;
                     todo.extend(node.inputs().map(|x| (x, false)));
                 }
-                Some((id, node)) if matches!(node.op, Op::Div(_)) => {
+                Some((_, node)) if matches!(node.op, Op::Div(_)) => {
                     match (node.operand(0), node.operand(1).and_then(|d| site.scalar(d))) {
                         (Some(x), Some(c)) => {
-                            self.consume(id);
+                            self.consume_through(v);
                             number /= c;
                             todo.push((x, false));
                         }

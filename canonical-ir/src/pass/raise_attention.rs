@@ -7,7 +7,8 @@
 //! 2. A sum of the scaled scores and a mask gives `attention` that mask.
 //! 3. A `select` of the scaled scores by a condition, -inf elsewhere, gives it as a bool mask.
 //!
-//! Declined when the ranks, batches or heads differ, when the score of hidden positions is
+//! Declined when the ranks, batches or heads differ, when probabilities that are NaN are
+//! replaced (attention of a row without any visible position is NaN), when the score of hidden positions is
 //! finite (a row without any visible position then means something else), and when an
 //! intermediate value has other uses.
 
@@ -16,6 +17,7 @@ use super::{Editor, Outcome, Pass, PassCx, Site};
 use crate::attr::Float;
 use crate::dtype::DType;
 use crate::entity::ValueId;
+use crate::module::Node;
 use crate::op::{Attention, Op, OpKind, Transpose};
 
 /// The pass.
@@ -77,7 +79,7 @@ fn visit(site: &mut Site<'_>, cx: &mut PassCx) -> bool {
 fn find(p: &mut Pattern<'_, '_>) -> Matched<Found> {
     let site = p.site;
     let (probabilities, v) = (site.operand(0).or_no()?, site.operand(1).or_no()?);
-    let node = p.find(probabilities, OpKind::Softmax)?;
+    let node = p.or(|p| p.find(probabilities, OpKind::Softmax), |p| guarded(p, probabilities))?;
     let Op::Softmax(op) = &node.op else { return Err(Decline::NoMatch) };
     let s = node.operand(0).or_no()?;
     let ty = site.tensor_ty(s).or_no()?.clone();
@@ -112,6 +114,14 @@ fn find(p: &mut Pattern<'_, '_>) -> Matched<Found> {
         }
     });
     Ok(Found { scores, v, mask })
+}
+
+/// Probabilities of which NaN is replaced, as PyTorch writes it for rows that are all hidden.
+fn guarded<'p>(p: &mut Pattern<'p, '_>, v: ValueId) -> Matched<&'p Node> {
+    let node = p.find(v, OpKind::Select)?;
+    let nan = p.unary(node.operand(0).or_no()?, OpKind::IsNan)?;
+    p.find(nan, OpKind::Softmax)?;
+    because("probabilities that are NaN are replaced")
 }
 
 fn added(p: &mut Pattern<'_, '_>, s: ValueId) -> Matched<(Scores, Option<ValueId>)> {

@@ -1,8 +1,9 @@
 //! Ops that move or convert elements.
 
-use crate::dim::Dim;
+use crate::dim::{Dim, numel};
 use crate::dtype::{Class, DType};
 use crate::entity::ValueId;
+use crate::module::Node;
 use crate::op::*;
 use crate::pass::{PassCx, Site};
 
@@ -49,6 +50,30 @@ pub(super) fn transpose(site: &mut Site<'_>, cx: &mut PassCx) -> bool {
     site.become_op(cx, why, &from, Transpose { perm }, &[Some(x)])
 }
 
+/// The permutation that a reshape, a transpose and a reshape make, when the first one merges
+/// leading axes, which the second one leaves in front, and the last one takes them apart
+/// again; with the value before.
+fn unmerged(site: &Site<'_>) -> Option<(ValueId, Vec<i64>)> {
+    let Op::Reshape(_) = site.op() else { return None };
+    let (Op::Transpose(op), merged) = inner(site)? else { return None };
+    let (_, Node { op: Op::Reshape(_), operands, .. }) = site.def(merged)? else { return None };
+    let x = operands.first().copied().flatten()?;
+    let sizes = |v: ValueId| site.tensor_ty(v).map(|t| t.shape.as_slice());
+    let (before, between) = (sizes(x)?, sizes(merged)?);
+    let (turned, after) = (sizes(site.operand(0)?)?, sizes(site.n().result(0)?)?);
+    let lead = (before.len() + 1).checked_sub(between.len())?;
+    let (first, rest) = between.split_first()?;
+    let same = op.perm.first() == Some(&0)
+        && lead >= 2
+        && *first == numel(before.get(..lead)?)
+        && rest == before.get(lead..)?
+        && after.get(..lead) == before.get(..lead)
+        && after.get(lead..)? == turned.get(1..)?;
+    let shift = lead as i64 - 1;
+    let perm = (0..lead as i64).chain(op.perm.iter().skip(1).map(|p| p + shift)).collect();
+    same.then_some((x, perm))
+}
+
 fn reshapes(op: &Op) -> bool {
     matches!(op, Op::Reshape(_) | Op::Squeeze(_) | Op::Unsqueeze(_) | Op::Flatten(_))
 }
@@ -61,6 +86,12 @@ fn others(axes: &[i64], rank: i64) -> Vec<i64> {
 pub(super) fn reshape(site: &mut Site<'_>, cx: &mut PassCx) -> bool {
     if has_type_of_operand(site) {
         return same(site, cx, "a reshape to the shape that is there");
+    }
+    if let Some((x, perm)) = unmerged(site) {
+        let transpose = site.operand(0).and_then(|v| site.producer(v));
+        let from: Vec<_> = transpose.into_iter().collect();
+        let why = "a transpose of axes that were not merged";
+        return site.become_op(cx, why, &from, Transpose { perm }, &[Some(x)]);
     }
     let Some((first, x)) = inner(site) else { return false };
     if !reshapes(first) {

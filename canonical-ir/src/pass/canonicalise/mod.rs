@@ -3,7 +3,8 @@
 //! 1. `identity`, and `clip` without bounds, go.
 //! 2. `transpose`: the identity goes, two in a row become one.
 //! 3. `reshape`, `squeeze`, `unsqueeze`, `flatten`: what gives the operand's type goes; two in a
-//!    row become one, or none where they undo each other.
+//!    row become one, or none where they undo each other. A transpose between two reshapes, of
+//!    which one merges leading axes and the other takes them apart, becomes one transpose.
 //! 4. `cast` to the same dtype goes; a cast of a cast that kept every value casts from the
 //!    start; `cast_like` becomes `cast`.
 //! 5. `broadcast` and `tile` that repeat nothing go; two broadcasts become one.

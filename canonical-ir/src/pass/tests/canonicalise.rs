@@ -302,3 +302,26 @@ fn padding_becomes_explicit() {
     // What is padded depends on a size that is not known.
     assert_eq!(conv(AutoPad::SameUpper, None), (AutoPad::SameUpper, vec![]));
 }
+
+#[test]
+fn a_transpose_of_axes_that_were_not_merged() {
+    let build = |perm: &'static [i64], symbolic: bool| {
+        canon(move |b| {
+            let n = if symbolic { size(b, "n") } else { Dim::Known(2) };
+            let x =
+                input(b, "x", DType::F32, &[n.clone(), Dim::Known(3), n.clone(), Dim::Known(5)]);
+            let merged = b.reshape(x, &[&n * 3, n.clone(), Dim::Known(5)])?;
+            let turned = b.transpose(merged, perm)?;
+            let dims = b.tensor_ty(turned)?.shape;
+            let y = if perm[0] == 0 {
+                vec![n.clone(), Dim::Known(3), dims[1].clone(), dims[2].clone()]
+            } else {
+                vec![dims[0].clone(), n.clone(), Dim::Known(3), dims[2].clone()]
+            };
+            b.reshape(turned, &y)
+        })
+    };
+    assert_eq!(build(&[0, 2, 1], true), ["transpose"]);
+    assert_eq!(build(&[0, 2, 1], false), ["transpose"]);
+    assert_eq!(build(&[1, 0, 2], true), ["reshape", "transpose", "reshape"]);
+}
