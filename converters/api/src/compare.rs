@@ -112,6 +112,7 @@ fn arrays(a: &Array, b: &Array, rtol: f64, atol: f64) -> Distance {
 /// Elements as real numbers; a complex one gives two.
 fn parts(a: &Array) -> Option<Vec<f64>> {
     match &a.data {
+        Data::Bool(v) => Some(v.iter().map(|&b| f64::from(u8::from(b))).collect()),
         Data::C64(v) => Some(v.iter().flat_map(|c| [f64::from(c.re), f64::from(c.im)]).collect()),
         Data::C128(v) => Some(v.iter().flat_map(|c| [c.re, c.im]).collect()),
         _ => a.to_f64s(),
@@ -154,6 +155,9 @@ mod tests {
             max_ulp: Some(0),
             ..Distance::default()
         });
+        let bools = |v: &[bool]| Datum::from(Array::from_vec(vec![v.len()], v.to_vec()).unwrap());
+        assert!(distance(&bools(&[true, false]), &bools(&[true, false]), 0.0, 0.0).agrees());
+        assert_eq!(distance(&bools(&[true, false]), &bools(&[true, true]), 1e-3, 1e-3).outside, 1);
         assert!(!distance(&datum(&[f64::NAN]), &datum(&[1.0]), 1.0, 1.0).agrees());
         assert!(distance(&datum(&[1.0]), &datum(&[1.0, 2.0]), 1.0, 1.0).structural.is_some());
     }

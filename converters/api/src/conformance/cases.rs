@@ -68,7 +68,6 @@ impl Cases {
         tensors: Vec<Tensor>,
     ) -> Result<(), BuildCaseError> {
         let mut module = Module::default();
-        module.opsets.insert("onnx".to_owned(), 21);
         tensors.into_iter().for_each(|t| {
             module.tensors.push(t);
         });
