@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use petgraph::Directed;
 use petgraph::visit::{
     Data, EdgeCount, EdgeRef, GraphBase, GraphProp, IntoEdgeReferences, IntoEdges,
-    IntoEdgesDirected, IntoNeighbors, IntoNeighborsDirected, IntoNodeIdentifiers, NodeCount,
-    NodeCompactIndexable, NodeIndexable, VisitMap, Visitable,
+    IntoEdgesDirected, IntoNeighbors, IntoNeighborsDirected, IntoNodeIdentifiers,
+    NodeCompactIndexable, NodeCount, NodeIndexable, VisitMap, Visitable,
 };
 use rustc_hash::FxHashMap;
 
@@ -365,14 +365,14 @@ impl Drawing<'_> {
             self.line(indent, format_args!("label={};", quoted(&label)));
         }
         let named = |v: &ValueId| {
-            f.values.get(*v).and_then(|v| v.name.as_deref()).map_or_else(|| v.to_string(), str::to_owned)
+            f.values
+                .get(*v)
+                .and_then(|v| v.name.as_deref())
+                .map_or_else(|| v.to_string(), str::to_owned)
         };
         let names = |values: &[ValueId]| values.iter().map(named).collect::<Vec<_>>().join(", ");
         let (params, results) = (names(&r.params), names(&r.results));
-        self.line(
-            indent,
-            format_args!("in{} [shape=oval, label={}];", region.0, quoted(&params)),
-        );
+        self.line(indent, format_args!("in{} [shape=oval, label={}];", region.0, quoted(&params)));
         for &node in &r.nodes {
             let Some(n) = f.nodes.get(node) else { continue };
             let label = self.label(&n.op);
@@ -421,7 +421,8 @@ impl Drawing<'_> {
     fn label(&self, op: &Op) -> String {
         match op {
             Op::Call(c) => {
-                let callee = self.module.functions.get(c.function).filter(|_| c.function != self.func);
+                let callee =
+                    self.module.functions.get(c.function).filter(|_| c.function != self.func);
                 format!("call {}", callee.map_or("", |g| g.name.as_str()))
             }
             Op::Opaque(o) if o.source.domain.is_empty() => format!("opaque {}", o.source.name),

@@ -155,7 +155,8 @@ fn markdown() -> String {
         writeln!(out, "## {family}\n").unwrap();
         for info in infos().filter(|i| i.family == family) {
             writeln!(out, "### {}\n", info.name).unwrap();
-            let results = if info.results.is_empty() { "nothing".to_owned() } else { slots(&info.results) };
+            let results =
+                if info.results.is_empty() { "nothing".to_owned() } else { slots(&info.results) };
             writeln!(
                 out,
                 "`({}) -> {results}` · {} · {} · since 0.{}\n",
@@ -172,8 +173,15 @@ fn markdown() -> String {
             out.push_str("| field | kind | default | |\n|---|---|---|---|\n");
             for f in &info.fields {
                 let (kind, default) = (kind_text(f), default_text(f));
-                writeln!(out, "| `{}` | {} | {} | {} |", f.name, cell(&kind), cell(&default), cell(f.doc))
-                    .unwrap();
+                writeln!(
+                    out,
+                    "| `{}` | {} | {} | {} |",
+                    f.name,
+                    cell(&kind),
+                    cell(&default),
+                    cell(f.doc)
+                )
+                .unwrap();
             }
             out.push('\n');
         }
@@ -214,8 +222,11 @@ fn json_document() -> String {
     };
     let op = |i: &OpInfo| {
         let fields: Vec<String> = i.fields.iter().map(field).collect();
-        let fields =
-            if fields.is_empty() { "[]".to_owned() } else { format!("[\n{}\n      ]", fields.join(",\n")) };
+        let fields = if fields.is_empty() {
+            "[]".to_owned()
+        } else {
+            format!("[\n{}\n      ]", fields.join(",\n"))
+        };
         format!(
             "    {{\n      \"name\": {},\n      \"family\": {},\n      \"tier\": \"{}\",\n      \
              \"effects\": \"{}\",\n      \"since\": \"0.{}\",\n      \"operands\": {},\n      \
@@ -322,7 +333,9 @@ fn samples(field: &FieldInfo) -> [Attr; 2] {
         "string" => ["", "x\n\""].map(|s| Attr::Str(s.to_owned())),
         "dtype" => [Attr::DType(DType::F4E2M1), Attr::DType(DType::String)],
         "dim" => [Attr::Dim(Dim::Known(-3)), Attr::Dim(Dim::Known(9))],
-        "type" => [Attr::Type(Type::Unknown), Attr::Type(Type::tensor(DType::F32, [Dim::Known(2)]))],
+        "type" => {
+            [Attr::Type(Type::Unknown), Attr::Type(Type::tensor(DType::F32, [Dim::Known(2)]))]
+        }
         "tensor" => [Attr::Tensor(TensorId(0)), Attr::Tensor(TensorId(5))],
         "region" => [Attr::Region(RegionId(1)), Attr::Region(RegionId(2))],
         "function" => [Attr::Func(FuncId(0)), Attr::Func(FuncId(3))],
@@ -358,7 +371,12 @@ fn defaults_stand_for_absent_fields() {
         for f in &info.fields {
             spelt.extend(f.default.clone().map(|d| (f.name.to_owned(), d)));
         }
-        assert_eq!(Op::from_attrs(info.kind, spelt).unwrap(), op, "{}: defaults spelt out", info.name);
+        assert_eq!(
+            Op::from_attrs(info.kind, spelt).unwrap(),
+            op,
+            "{}: defaults spelt out",
+            info.name
+        );
     }
 }
 
@@ -430,8 +448,11 @@ fn each_op_has_one_meaning() {
     for info in infos() {
         let composite = info.tier == Tier::Composite;
         assert_eq!(runs_directly(info.kind), !composite);
-        let (text, cx) =
-            if composite { (&interp, "cx: &mut EvalCx") } else { (&decompose, "cx: &mut DecomposeCx") };
+        let (text, cx) = if composite {
+            (&interp, "cx: &mut EvalCx")
+        } else {
+            (&decompose, "cx: &mut DecomposeCx")
+        };
         for name in [info.name.to_owned(), format!("{}_", info.name)] {
             for lead in [format!("pub fn {name}({cx}"), format!("pub fn {name}(\n    {cx}")] {
                 assert!(!text.contains(&lead), "`{}` has a second meaning", info.name);

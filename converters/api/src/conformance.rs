@@ -7,7 +7,8 @@
 //! 1. What is written reads back at once, and runs with the expected outputs. Writing again
 //!    gives the same bytes.
 //! 2. The support tables are honest: of an op that a writer supports some case can be
-//!    written, of any other none; refusing says why and leaves no file.
+//!    written, with the options given or with those that let it write the most; of any other
+//!    none. Refusing says why and leaves no file.
 //! 3. Truncated files are refused, or what was cut had no bearing on the program. Damaged
 //!    ones are refused or read as something that can be verified. Nothing panics.
 
@@ -50,13 +51,19 @@ const CUTS: usize = 200;
 struct Kit<'a> {
     reader: &'a dyn Reader,
     writer: &'a dyn Writer,
+    options: &'a WriteOptions,
     folder: tempfile::TempDir,
     failures: Vec<String>,
 }
 
 /// Check 1; a list of what is wrong.
-pub fn round_trips(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase]) -> Vec<String> {
-    with_kit(reader, writer, |kit| {
+pub fn round_trips(
+    reader: &dyn Reader,
+    writer: &dyn Writer,
+    options: &WriteOptions,
+    cases: &[OpCase],
+) -> Vec<String> {
+    with_kit(reader, writer, options, |kit| {
         let mut written = 0;
         for case in cases {
             let Some(path) = kit.write(case, "case") else { continue };
@@ -75,9 +82,15 @@ pub fn round_trips(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase]) -
     })
 }
 
-/// Check 2; a list of what is wrong.
-pub fn honest_support(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase]) -> Vec<String> {
-    with_kit(reader, writer, |kit| {
+/// Check 2; a list of what is wrong. `most` are the options that let the writer write the most.
+pub fn honest_support(
+    reader: &dyn Reader,
+    writer: &dyn Writer,
+    most: &WriteOptions,
+    cases: &[OpCase],
+) -> Vec<String> {
+    let defaults = WriteOptions::default();
+    with_kit(reader, writer, &defaults, |kit| {
         let rows = writer.support();
         for row in rows.iter().chain(&reader.support()) {
             if matches!(&row.support, Support::No(reason) if reason.is_empty()) {
@@ -103,11 +116,14 @@ pub fn honest_support(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase]
             };
             let mut written = 0;
             let mut reasons = BTreeSet::new();
-            for &case in &cases {
-                match kit.attempt(case, "support") {
-                    Ok(_) => written += 1,
-                    Err(reason) => {
-                        reasons.insert(reason);
+            for options in [&defaults, most] {
+                kit.options = options;
+                for &case in &cases {
+                    match kit.attempt(case, "support") {
+                        Ok(_) => written += 1,
+                        Err(reason) => {
+                            reasons.insert(reason);
+                        }
                     }
                 }
             }
@@ -118,15 +134,21 @@ pub fn honest_support(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase]
                 ));
             }
             if !stated && written > 0 {
-                kit.failures.push(format!("`{kind}` is stated not to be supported, but is written"));
+                kit.failures
+                    .push(format!("`{kind}` is stated not to be supported, but is written"));
             }
         }
     })
 }
 
 /// Check 3; a list of what is wrong.
-pub fn malformed_files(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase]) -> Vec<String> {
-    with_kit(reader, writer, |kit| {
+pub fn malformed_files(
+    reader: &dyn Reader,
+    writer: &dyn Writer,
+    options: &WriteOptions,
+    cases: &[OpCase],
+) -> Vec<String> {
+    with_kit(reader, writer, options, |kit| {
         let mut seen = BTreeSet::new();
         // One case of every eighth op: what can go wrong is mostly the same in all files.
         let picked = cases.iter().filter(|c| seen.insert(c.op)).step_by(8);
@@ -159,14 +181,15 @@ pub fn malformed_files(reader: &dyn Reader, writer: &dyn Writer, cases: &[OpCase
     })
 }
 
-fn with_kit(
-    reader: &dyn Reader,
-    writer: &dyn Writer,
-    check: impl FnOnce(&mut Kit<'_>),
+fn with_kit<'a>(
+    reader: &'a dyn Reader,
+    writer: &'a dyn Writer,
+    options: &'a WriteOptions,
+    check: impl FnOnce(&mut Kit<'a>),
 ) -> Vec<String> {
     match tempfile::tempdir() {
         Ok(folder) => {
-            let mut kit = Kit { reader, writer, folder, failures: Vec::new() };
+            let mut kit = Kit { reader, writer, options, folder, failures: Vec::new() };
             check(&mut kit);
             kit.failures
         }
@@ -199,9 +222,8 @@ impl Kit<'_> {
             }
         };
         let mut report = Report::default();
-        let options = WriteOptions::default();
         let result = catch_unwind(AssertUnwindSafe(|| {
-            self.writer.write(&verified, &path, &options, &mut report)
+            self.writer.write(&verified, &path, self.options, &mut report)
         }));
         let mut wrong = |what: &str| self.failures.push(format!("{}: {what}", case.name));
         match result {
@@ -240,9 +262,10 @@ impl Kit<'_> {
         };
         match verify(&module, Stage::Imported) {
             Ok(_) => Ok(module),
-            Err(e) => {
-                Err(format!("what is read does not verify: {}", e.first().map(ToString::to_string).unwrap_or_default()))
-            }
+            Err(e) => Err(format!(
+                "what is read does not verify: {}",
+                e.first().map(ToString::to_string).unwrap_or_default()
+            )),
         }
     }
 
@@ -261,12 +284,14 @@ impl Kit<'_> {
                 self.failures.push(format!("{what}: it is refused without an error"));
             }
             Ok(Err(_)) => {}
-            Ok(Ok(module)) => match catch_unwind(AssertUnwindSafe(|| verify(&module, Stage::Imported).is_ok())) {
-                Err(_) => self.failures.push(format!("{what}: verifying panics")),
-                // What does not verify goes no further.
-                Ok(false) => {}
-                Ok(true) => return Some(module),
-            },
+            Ok(Ok(module)) => {
+                match catch_unwind(AssertUnwindSafe(|| verify(&module, Stage::Imported).is_ok())) {
+                    Err(_) => self.failures.push(format!("{what}: verifying panics")),
+                    // What does not verify goes no further.
+                    Ok(false) => {}
+                    Ok(true) => return Some(module),
+                }
+            }
         }
         None
     }
@@ -310,10 +335,14 @@ pub fn assert_none(failures: Vec<String>) {
 ///
 /// ```ignore
 /// airconv_api::conformance!(MyReader, MyWriter);
+/// airconv_api::conformance!(MyReader, MyWriter, most_able_options);
 /// ```
 #[macro_export]
 macro_rules! conformance {
     ($reader:expr, $writer:expr) => {
+        $crate::conformance!($reader, $writer, $crate::WriteOptions::default());
+    };
+    ($reader:expr, $writer:expr, $most:expr) => {
         fn conformance_cases() -> Vec<$crate::conformance::OpCase> {
             $crate::conformance::cases().expect("the cases can be built")
         }
@@ -322,6 +351,7 @@ macro_rules! conformance {
             $crate::conformance::assert_none($crate::conformance::round_trips(
                 &$reader,
                 &$writer,
+                &$crate::WriteOptions::default(),
                 &conformance_cases(),
             ));
         }
@@ -330,6 +360,7 @@ macro_rules! conformance {
             $crate::conformance::assert_none($crate::conformance::honest_support(
                 &$reader,
                 &$writer,
+                &$most,
                 &conformance_cases(),
             ));
         }
@@ -338,6 +369,7 @@ macro_rules! conformance {
             $crate::conformance::assert_none($crate::conformance::malformed_files(
                 &$reader,
                 &$writer,
+                &$crate::WriteOptions::default(),
                 &conformance_cases(),
             ));
         }
@@ -399,7 +431,8 @@ mod tests {
             }
         }
         let cases: Vec<_> = cases().unwrap().into_iter().filter(|c| c.op == OpKind::Add).collect();
-        assert_eq!(round_trips(&IrReader, &Bad, &cases).len(), cases.len());
-        assert_eq!(honest_support(&IrReader, &Bad, &cases).len(), 2);
+        let defaults = WriteOptions::default();
+        assert_eq!(round_trips(&IrReader, &Bad, &defaults, &cases).len(), cases.len());
+        assert_eq!(honest_support(&IrReader, &Bad, &defaults, &cases).len(), 2);
     }
 }

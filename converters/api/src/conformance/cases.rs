@@ -46,7 +46,10 @@ const SOME: &[DType] = &[F32, F64, I32, I64, U8, Bool];
 
 fn array((dtype, shape, values): Short<'_>) -> Result<Array, ArrayError> {
     if dtype == Bool {
-        return Array::from_vec(shape.to_vec(), values.iter().map(|&v| v != 0.0).collect::<Vec<_>>());
+        return Array::from_vec(
+            shape.to_vec(),
+            values.iter().map(|&v| v != 0.0).collect::<Vec<_>>(),
+        );
     }
     if dtype.is_integer() {
         let whole: Vec<i64> = values.iter().map(|&v| v as i64).collect();
@@ -91,10 +94,9 @@ impl Cases {
         }
         let mut b = Builder::new(&mut module, func, body, OriginId(0));
         let present = vec![true; outputs.len()];
-        let node = b.node_with(op, &values, &present).map_err(|error| BuildCaseError::Build {
-            name: name.clone(),
-            error,
-        })?;
+        let node = b
+            .node_with(op, &values, &present)
+            .map_err(|error| BuildCaseError::Build { name: name.clone(), error })?;
         let results: Vec<_> = module.functions[func].nodes[node].outputs().collect();
         let mut wanted = Vec::new();
         for (i, (value, want)) in results.into_iter().zip(outputs).enumerate() {
@@ -109,7 +111,14 @@ impl Cases {
             Some(_) => 1e-13,
             None => 0.0,
         };
-        self.0.push(OpCase { name, op: kind, module, inputs: inputs.into_iter().collect(), outputs: wanted, rtol });
+        self.0.push(OpCase {
+            name,
+            op: kind,
+            module,
+            inputs: inputs.into_iter().collect(),
+            outputs: wanted,
+            rtol,
+        });
         Ok(())
     }
 
@@ -151,12 +160,7 @@ impl Cases {
     ) -> Result<(), BuildCaseError> {
         for &d in dtypes {
             let n = [a.len()];
-            self.add(
-                op.clone(),
-                "",
-                &[(d, &n, a), (d, &n, b)],
-                &[(to.unwrap_or(d), &n, y)],
-            )?;
+            self.add(op.clone(), "", &[(d, &n, a), (d, &n, b)], &[(to.unwrap_or(d), &n, y)])?;
         }
         Ok(())
     }
@@ -186,10 +190,29 @@ fn arithmetic(c: &mut Cases) -> Result<(), BuildCaseError> {
     c.binary(Sub {}, NUMBERS, None, &[7.0, 5.0, 3.0], &[4.0, 5.0, 1.0], &[3.0, 0.0, 2.0])?;
     c.binary(Mul {}, NUMBERS, None, &[1.0, 2.0, 3.0], &[4.0, 0.0, 6.0], &[4.0, 0.0, 18.0])?;
     c.binary(Add {}, &[BF16], None, &[0.5, -2.0], &[0.25, 2.0], &[0.75, 0.0])?;
-    c.add(Add {}, "wraps", &[(U8, &[2], &[255.0, 1.0]), (U8, &[2], &[2.0, 1.0])], &[(U8, &[2], &[1.0, 2.0])])?;
+    c.add(
+        Add {},
+        "wraps",
+        &[(U8, &[2], &[255.0, 1.0]), (U8, &[2], &[2.0, 1.0])],
+        &[(U8, &[2], &[1.0, 2.0])],
+    )?;
     let div = |rounding| Div { rounding };
-    c.binary(div(IntRounding::Trunc), FLOATS, None, &[1.0, -3.0, 0.0], &[2.0, 2.0, 4.0], &[0.5, -1.5, 0.0])?;
-    c.binary(div(IntRounding::Trunc), SIGNED, None, &[7.0, -7.0, 7.0], &[2.0, 2.0, -2.0], &[3.0, -3.0, -3.0])?;
+    c.binary(
+        div(IntRounding::Trunc),
+        FLOATS,
+        None,
+        &[1.0, -3.0, 0.0],
+        &[2.0, 2.0, 4.0],
+        &[0.5, -1.5, 0.0],
+    )?;
+    c.binary(
+        div(IntRounding::Trunc),
+        SIGNED,
+        None,
+        &[7.0, -7.0, 7.0],
+        &[2.0, 2.0, -2.0],
+        &[3.0, -3.0, -3.0],
+    )?;
     c.binary(div(IntRounding::Trunc), UNSIGNED, None, &[7.0, 200.0], &[2.0, 3.0], &[3.0, 66.0])?;
     let (a, b) = ((I32, &[3][..], &[7.0, -7.0, 7.0][..]), (I32, &[3][..], &[2.0, 2.0, -2.0][..]));
     c.add(div(IntRounding::Floor), "floor", &[a, b], &[(I32, &[3], &[3.0, -4.0, -4.0])])?;
@@ -225,7 +248,12 @@ fn functions(c: &mut Cases) -> Result<(), BuildCaseError> {
     c.unary(Sqrt {}, FLOATS, &[0.0, 4.0, 2.25], &[0.0, 2.0, 1.5])?;
     let e = std::f64::consts::E;
     c.unary(Exp {}, FLOATS, &[0.0, 1.0, -1.0], &[1.0, e, 1.0 / e])?;
-    c.unary(Log {}, FLOATS, &[1.0, 0.5, 4.0], &[0.0, -0.693_147_180_559_945_3, 1.386_294_361_119_890_6])?;
+    c.unary(
+        Log {},
+        FLOATS,
+        &[1.0, 0.5, 4.0],
+        &[0.0, -0.693_147_180_559_945_3, 1.386_294_361_119_890_6],
+    )?;
     c.unary(Sin {}, WIDE, &[0.5, -0.5], &[0.479_425_538_604_203, -0.479_425_538_604_203])?;
     c.unary(Cos {}, WIDE, &[0.5, 0.0], &[0.877_582_561_890_372_8, 1.0])?;
     c.unary(Tan {}, WIDE, &[0.5, 0.0], &[0.546_302_489_843_790_5, 0.0])?;
@@ -258,7 +286,14 @@ fn logic(c: &mut Cases) -> Result<(), BuildCaseError> {
     c.binary(ShiftRight {}, UNSIGNED, None, &[128.0, 3.0], &[3.0, 2.0], &[16.0, 0.0])?;
     c.binary(Equal {}, SOME, Some(Bool), &[0.0, 1.0], &[1.0, 1.0], &[0.0, 1.0])?;
     c.binary(Less {}, NUMBERS, Some(Bool), &[1.0, 2.0, 3.0], &[2.0, 2.0, 2.0], &[1.0, 0.0, 0.0])?;
-    c.binary(LessOrEqual {}, NUMBERS, Some(Bool), &[1.0, 2.0, 3.0], &[2.0, 2.0, 2.0], &[1.0, 1.0, 0.0])?;
+    c.binary(
+        LessOrEqual {},
+        NUMBERS,
+        Some(Bool),
+        &[1.0, 2.0, 3.0],
+        &[2.0, 2.0, 2.0],
+        &[1.0, 1.0, 0.0],
+    )?;
     let nan = f64::NAN;
     for &d in FLOATS {
         c.add(IsNan {}, "", &[(d, &[2], &[nan, 1.0])], &[(Bool, &[2], &[1.0, 0.0])])?;
@@ -280,17 +315,44 @@ fn conversions(c: &mut Cases) -> Result<(), BuildCaseError> {
     c.add(cast(I32), "to i32", &[(F32, &[3], x)], &[(I32, &[3], &[1.0, -1.0, 0.0])])?;
     c.add(cast(Bool), "to bool", &[(F32, &[3], x)], &[(Bool, &[3], &[1.0, 1.0, 0.0])])?;
     c.add(cast(F64), "to f64", &[(F32, &[3], x)], &[(F64, &[3], x)])?;
-    c.add(cast(F16), "to f16", &[(F32, &[2], &[2049.0, 1e6])], &[(F16, &[2], &[2048.0, f64::INFINITY])])?;
+    c.add(
+        cast(F16),
+        "to f16",
+        &[(F32, &[2], &[2049.0, 1e6])],
+        &[(F16, &[2], &[2048.0, f64::INFINITY])],
+    )?;
     c.add(cast(F32), "to f32", &[(I64, &[2], &[3.0, -4.0])], &[(F32, &[2], &[3.0, -4.0])])?;
     c.add(cast(U8), "to u8", &[(I32, &[2], &[258.0, -1.0])], &[(U8, &[2], &[2.0, 255.0])])?;
     c.add(cast(I64), "to i64", &[(Bool, &[2], &[1.0, 0.0])], &[(I64, &[2], &[1.0, 0.0])])?;
-    c.add(cast(F8E4M3FN), "to f8", &[(F32, &[2], &[1.0625, 1e9])], &[(F8E4M3FN, &[2], &[1.0, 448.0])])?;
-    c.add(Bitcast { to: I32 }, "", &[(F32, &[2], &[1.0, -2.0])], &[(I32, &[2], &[1_065_353_216.0, -1_073_741_824.0])])?;
+    c.add(
+        cast(F8E4M3FN),
+        "to f8",
+        &[(F32, &[2], &[1.0625, 1e9])],
+        &[(F8E4M3FN, &[2], &[1.0, 448.0])],
+    )?;
+    c.add(
+        Bitcast { to: I32 },
+        "",
+        &[(F32, &[2], &[1.0, -2.0])],
+        &[(I32, &[2], &[1_065_353_216.0, -1_073_741_824.0])],
+    )?;
     for (part, whole) in [(F32, C64), (F64, C128)] {
         let z = Array::zeros(whole, vec![1])?;
         let zero = array((part, &[1], &[0.0]))?;
-        c.program(Complex {}.into(), "", &[zero.clone(), zero.clone()], std::slice::from_ref(&z), Vec::new())?;
-        c.program(Real {}.into(), "", std::slice::from_ref(&z), std::slice::from_ref(&zero), Vec::new())?;
+        c.program(
+            Complex {}.into(),
+            "",
+            &[zero.clone(), zero.clone()],
+            std::slice::from_ref(&z),
+            Vec::new(),
+        )?;
+        c.program(
+            Real {}.into(),
+            "",
+            std::slice::from_ref(&z),
+            std::slice::from_ref(&zero),
+            Vec::new(),
+        )?;
         c.program(Imag {}.into(), "", &[z], &[zero], Vec::new())?;
     }
     Ok(())
@@ -302,9 +364,20 @@ fn shapes(c: &mut Cases) -> Result<(), BuildCaseError> {
         let x: Short<'_> = (d, &[2, 3], six);
         let tensor = Tensor::from_array(&array(x)?)?;
         let tensor_id = airconv_ir::entity::TensorId(0);
-        c.program(Constant { tensor: tensor_id }.into(), &d.to_string(), &[], &[array(x)?], vec![tensor])?;
+        c.program(
+            Constant { tensor: tensor_id }.into(),
+            &d.to_string(),
+            &[],
+            &[array(x)?],
+            vec![tensor],
+        )?;
         c.add(Reshape { dims: known(&[3, 2]) }, "", &[x], &[(d, &[3, 2], six)])?;
-        c.add(Transpose { perm: vec![1, 0] }, "", &[x], &[(d, &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0])])?;
+        c.add(
+            Transpose { perm: vec![1, 0] },
+            "",
+            &[x],
+            &[(d, &[3, 2], &[0.0, 3.0, 1.0, 4.0, 2.0, 5.0])],
+        )?;
         c.add(
             Broadcast { dims: known(&[2, 2, 3]), implicit: false },
             "",
@@ -330,9 +403,19 @@ fn shapes(c: &mut Cases) -> Result<(), BuildCaseError> {
         let pad = |mode| Pad { low: known(&[1]), high: known(&[2]), mode };
         let x: Short<'_> = (d, &[3], &[1.0, 2.0, 3.0]);
         let value: Short<'_> = (d, &[], &[9.0]);
-        c.add(pad(PadMode::Constant), "", &[x, value], &[(d, &[6], &[9.0, 1.0, 2.0, 3.0, 9.0, 9.0])])?;
+        c.add(
+            pad(PadMode::Constant),
+            "",
+            &[x, value],
+            &[(d, &[6], &[9.0, 1.0, 2.0, 3.0, 9.0, 9.0])],
+        )?;
         c.add(pad(PadMode::Edge), "edge", &[x], &[(d, &[6], &[1.0, 1.0, 2.0, 3.0, 3.0, 3.0])])?;
-        c.add(pad(PadMode::Reflect), "reflect", &[x], &[(d, &[6], &[2.0, 1.0, 2.0, 3.0, 2.0, 1.0])])?;
+        c.add(
+            pad(PadMode::Reflect),
+            "reflect",
+            &[x],
+            &[(d, &[6], &[2.0, 1.0, 2.0, 3.0, 2.0, 1.0])],
+        )?;
         let iota = Iota { dtype: d, dims: known(&[2, 3]), axis: 1 };
         c.add(iota, &d.to_string(), &[], &[(d, &[2, 3], &[0.0, 1.0, 2.0, 0.0, 1.0, 2.0])])?;
     }
@@ -356,7 +439,12 @@ fn indexing(c: &mut Cases) -> Result<(), BuildCaseError> {
             [(d, &[4], &[1.0, 2.0, 3.0, 4.0]), (I64, &[2, 1], &[3.0, 1.0]), (d, &[2], &[9.0, 8.0])];
         let scatter = |reduction| ScatterNd { reduction };
         c.add(scatter(ScatterReduction::None), "", &operands, &[(d, &[4], &[1.0, 8.0, 3.0, 9.0])])?;
-        c.add(scatter(ScatterReduction::Add), "add", &operands, &[(d, &[4], &[1.0, 10.0, 3.0, 13.0])])?;
+        c.add(
+            scatter(ScatterReduction::Add),
+            "add",
+            &operands,
+            &[(d, &[4], &[1.0, 10.0, 3.0, 13.0])],
+        )?;
         c.add(
             TopK { k: Dim::Known(2), axis: 1, largest: true, sorted: true },
             "",
@@ -389,8 +477,14 @@ fn reductions(c: &mut Cases) -> Result<(), BuildCaseError> {
         c.add(op, "", &[(d, &[2, 3], x)], &[(I64, &[1, 3], &[1.0, 1.0, 1.0])])?;
     }
     for &d in &[F32, F64, I32, I64] {
-        let op = |exclusive, reverse| ScanReduce { kind: ReduceKind::Sum, axis: 1, exclusive, reverse };
-        c.add(op(false, false), "", &[(d, &[2, 3], x)], &[(d, &[2, 3], &[1.0, 3.0, 6.0, 4.0, 9.0, 15.0])])?;
+        let op =
+            |exclusive, reverse| ScanReduce { kind: ReduceKind::Sum, axis: 1, exclusive, reverse };
+        c.add(
+            op(false, false),
+            "",
+            &[(d, &[2, 3], x)],
+            &[(d, &[2, 3], &[1.0, 3.0, 6.0, 4.0, 9.0, 15.0])],
+        )?;
         c.add(
             op(true, true),
             "exclusive, reverse",
