@@ -6,6 +6,7 @@
 //! happened on the way is a [`Report`]: diagnostics and the ledger of changes.
 
 pub mod compare;
+pub mod conformance;
 pub mod hub;
 pub mod inputs;
 pub mod interpreter;

@@ -167,6 +167,10 @@ fn write_model(
     for key in module.opsets.keys() {
         domains.insert(key.strip_prefix("onnx:").unwrap_or("").to_owned());
     }
+    if domains.is_empty() {
+        // A program of constants only; a model has to import something.
+        domains.insert(String::new());
+    }
     let ir = ir_version(opset, module, !functions.is_empty());
     let note = |key: &str| module.noted(Entity::Module, key).map(str::to_owned);
     Ok(ModelProto {
