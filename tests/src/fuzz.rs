@@ -14,8 +14,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use airconv_api::{ReadOptions, Report, WriteOptions, inputs};
+use airconv_ir::array::Array;
 use airconv_ir::dim::Dim;
-use airconv_ir::interp::{EvalLimits, Interpreter};
+use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::text::{self, ParseOptions, PrintOptions};
@@ -264,9 +265,35 @@ fn all_stages(kind: Kind, bytes: &[u8]) -> Outcome {
     }
     let Ok(given) = inputs::seeded(&module, 1, &BTreeMap::new()) else { return Outcome::Refused };
     let limits = EvalLimits { array_bytes: 64 << 20, steps: 20_000, depth: 32 };
+    // Once more, with numbers that no one expects.
+    let mut rng = Rng::new(1, bytes.len() as u64);
+    let extreme = given.iter().map(|(name, v)| (name.clone(), extreme(v, &mut rng))).collect();
+    let _ = Interpreter::new(module.clone(), limits).run(&extreme);
     match Interpreter::new(module, limits).run(&given) {
         Ok(_) => Outcome::Ran,
         Err(_) => Outcome::Refused,
+    }
+}
+
+/// An input with some elements replaced.
+fn extreme(value: &Datum, rng: &mut Rng) -> Datum {
+    let Some(a) = value.as_array() else { return value.clone() };
+    if a.dtype.is_integer() {
+        let Some(mut v) = a.to_i64s() else { return value.clone() };
+        for item in &mut v {
+            if rng.one_in(2) {
+                *item = rng.pick(mutate::INTS).copied().unwrap_or(0);
+            }
+        }
+        Array::from_i64s(a.dtype, a.shape.clone(), &v).map_or_else(|_| value.clone(), Datum::from)
+    } else {
+        let Some(mut v) = a.to_f64s() else { return value.clone() };
+        for item in &mut v {
+            if rng.one_in(2) {
+                *item = f64::from(rng.pick(mutate::FLOATS).copied().unwrap_or(0.0));
+            }
+        }
+        Array::from_f64s(a.dtype, a.shape.clone(), &v).map_or_else(|_| value.clone(), Datum::from)
     }
 }
 

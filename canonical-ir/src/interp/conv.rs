@@ -34,6 +34,21 @@ impl Axis {
     }
 }
 
+impl Axis {
+    /// The elements of window o that may lie on the axis: the rest of a long window is padding.
+    fn inside(&self, o: usize) -> std::ops::Range<usize> {
+        let start = self.origin + o as i64 * self.stride;
+        let end = (self.size as i64).saturating_mul(self.spacing);
+        // The first k from which a place is not below `place`.
+        let first = |place: i64| {
+            let gap = place.saturating_sub(start).max(0);
+            let steps = gap / self.dilation + i64::from(gap % self.dilation != 0);
+            usize::try_from(steps).unwrap_or(usize::MAX).min(self.kernel)
+        };
+        first(0)..first(end)
+    }
+}
+
 /// The windows along axes of these sizes.
 fn axes(windows: &Windows<'_>, sizes: &[usize], spacing: &[i64]) -> Result<Vec<Axis>, EvalError> {
     let spread: Vec<Dim> = sizes
@@ -52,7 +67,7 @@ fn axes(windows: &Windows<'_>, sizes: &[usize], spacing: &[i64]) -> Result<Vec<A
             let kernel = windows.kernel.get(i).and_then(known);
             let kernel = kernel.and_then(|k| usize::try_from(k).ok()).ok_or_else(bad)?;
             let stride = *windows.strides.get(i).ok_or_else(bad)?;
-            let dilation = *windows.dilations.get(i).ok_or_else(bad)?;
+            let dilation = *windows.dilations.get(i).filter(|&&d| d >= 1).ok_or_else(bad)?;
             let origin = known(&axis.low).and_then(i64::checked_neg).ok_or_else(bad)?;
             // What `at` computes has to fit.
             let end = (out as i64).checked_mul(stride).zip((kernel as i64).checked_mul(dilation));
@@ -110,7 +125,7 @@ fn convolved<T: Factor>(x: &[T], w: &[T], bias: Option<&[T]>, s: &Sizes, axes: &
     let rows: Vec<Rows<T>> = (0..s.groups)
         .map(|g| Packed::new(each, depth, |m, k| w[(g * each + m) * depth + k].widen()))
         .collect();
-    let part = ((1 << 21) / depth.max(1)).clamp(1, s.windows.max(1)).next_multiple_of(8);
+    let part = ((1 << 21) / depth.max(s.taps).max(1)).clamp(1, s.windows.max(1)).next_multiple_of(8);
     for first in (0..s.windows).step_by(part) {
         let last = s.windows.min(first + part);
         let positions = plane_positions(axes, first, last);
@@ -309,11 +324,16 @@ fn reduced<T: Combine>(
         }
         let outer: usize = shape[..a].iter().product();
         let inner: usize = shape[a + 1..].iter().product();
+        if outer == 0 || inner == 0 {
+            shape[a] = axis.out;
+            parts = Vec::new();
+            continue;
+        }
         let mut next = vec![neutral; outer * axis.out * inner];
         for o in 0..outer {
             for window in 0..axis.out {
                 let to = &mut next[(o * axis.out + window) * inner..][..inner];
-                for at in (0..axis.kernel).filter_map(|k| axis.at(window, k)) {
+                for at in axis.inside(window).filter_map(|k| axis.at(window, k)) {
                     let from = &parts[(o * axis.size + at) * inner..][..inner];
                     for (t, &f) in to.iter_mut().zip(from) {
                         *t = combine(*t, f);

@@ -593,7 +593,8 @@ impl EvalCx<'_, '_> {
     }
     /// Fails when an array of this shape would be over the limit.
     pub fn check_size(&self, dtype: DType, shape: &[usize]) -> Result<(), EvalError> {
-        let numel = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d as u64));
+        // The sizes beside a zero count too: they are counters of loops.
+        let numel = shape.iter().try_fold(1u64, |n, &d| n.checked_mul(d.max(1) as u64));
         let width = (dtype.bits() as u64 / 8).max(1);
         match numel.and_then(|n| n.checked_mul(width)) {
             Some(bytes) if bytes <= self.interp.limits.array_bytes => Ok(()),

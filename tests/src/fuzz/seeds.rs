@@ -121,7 +121,8 @@ fn stored(text: &str) -> TensorProto {
     t
 }
 
-fn graph(inputs: &[&str], tensors: &[&str], nodes: &[&str], outputs: &[&str]) -> GraphProto {
+/// A graph of inputs, tensors, nodes and outputs, a line each.
+pub fn graph(inputs: &[&str], tensors: &[&str], nodes: &[&str], outputs: &[&str]) -> GraphProto {
     GraphProto {
         name: Some("g".to_owned()),
         node: nodes.iter().map(|n| node(n)).collect(),
@@ -132,7 +133,8 @@ fn graph(inputs: &[&str], tensors: &[&str], nodes: &[&str], outputs: &[&str]) ->
     }
 }
 
-fn model(graph: GraphProto, opset: i64) -> ModelProto {
+/// A model of a graph at a version of the standard operators.
+pub fn model(graph: GraphProto, opset: i64) -> ModelProto {
     let set = |domain: &str, version| OperatorSetIdProto {
         domain: Some(domain.to_owned()),
         version: Some(version),
