@@ -25,10 +25,8 @@ fn mutated(kind: Kind, count: u64) {
             match drive(kind, &corpus.case(kind, 1, number)) {
                 Outcome::Panicked(text) => bad.push(format!("case {number}: {text}")),
                 Outcome::Ran => ran += 1,
-                Outcome::NotRead
-                | Outcome::NotVerified
-                | Outcome::Refused
-                | Outcome::Broken(_) => {}
+                Outcome::NotRead | Outcome::NotVerified | Outcome::Refused | Outcome::Broken(_) => {
+                }
             }
         }
         // The hook of the process is ours, and silent: an assertion would say nothing.

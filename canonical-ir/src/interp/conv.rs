@@ -125,7 +125,8 @@ fn convolved<T: Factor>(x: &[T], w: &[T], bias: Option<&[T]>, s: &Sizes, axes: &
     let rows: Vec<Rows<T>> = (0..s.groups)
         .map(|g| Packed::new(each, depth, |m, k| w[(g * each + m) * depth + k].widen()))
         .collect();
-    let part = ((1 << 21) / depth.max(s.taps).max(1)).clamp(1, s.windows.max(1)).next_multiple_of(8);
+    let part =
+        ((1 << 21) / depth.max(s.taps).max(1)).clamp(1, s.windows.max(1)).next_multiple_of(8);
     for first in (0..s.windows).step_by(part) {
         let last = s.windows.min(first + part);
         let positions = plane_positions(axes, first, last);

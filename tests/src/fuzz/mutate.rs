@@ -55,8 +55,22 @@ pub const INTS: &[i64] = &[
 
 /// Floats at which things go wrong.
 pub const FLOATS: &[f32] = &[
-    0.0, -0.0, 1.0, -1.0, 0.5, 1e-38, 1e38, 1e9, -1e9, 3.0e18, 1e20, f32::NAN, f32::INFINITY,
-    f32::NEG_INFINITY, f32::MIN_POSITIVE, f32::EPSILON,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    1e-38,
+    1e38,
+    1e9,
+    -1e9,
+    3.0e18,
+    1e20,
+    f32::NAN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::MIN_POSITIVE,
+    f32::EPSILON,
 ];
 
 const STRINGS: &[&[u8]] = &[
@@ -842,10 +856,8 @@ fn store_input(g: &mut GraphProto, rng: &mut Rng) {
         7 => t.int64_data = ints,
         6 => t.int32_data = ints.iter().map(|&v| v as i32).collect(),
         _ => {
-            t.float_data = ints
-                .iter()
-                .map(|&v| if wild { some_float(rng) } else { v as f32 })
-                .collect();
+            t.float_data =
+                ints.iter().map(|&v| if wild { some_float(rng) } else { v as f32 }).collect();
         }
     }
     g.initializer.push(t);

@@ -737,7 +737,12 @@ impl<'m> Exporter<'m> {
         self.write_node(ONNX, "Resize", label, &inputs, outputs, attrs)
     }
 
-    fn generic_attr(&mut self, name: &str, value: &Attr, captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
+    fn generic_attr(
+        &mut self,
+        name: &str,
+        value: &Attr,
+        captures: &[ValueId],
+    ) -> Result<AttributeProto, Refuse> {
         Ok(match value {
             Attr::Int(v) => attr::int(name, *v),
             Attr::Bool(v) => attr::bool(name, *v),
