@@ -212,7 +212,7 @@ pub fn models() -> Vec<ModelProto> {
                     "rp:7:2=2,3", "ix:7:2=0,1", "sh:7:2=2,-1", "sc:1:2=8,8", "ex:7:2=1,6",
                     "one:7:1=1", "k:7:1=2", "c:1:", "d:7:=0",
                 ],
-                &[
+                [
                     "a = Slice x st en ax sp", "b = Pad x pd c ; mode=constant", "e = Tile x rp",
                     "f = Gather x ix ; axis=1", "g = Reshape e sh ; allowzero=0",
                     "h = Expand x ex", "j = Unsqueeze x one", "l = Squeeze j one",
@@ -267,7 +267,7 @@ pub fn models() -> Vec<ModelProto> {
             graph(
                 &["x:1:n,3", "t:8:n"],
                 &["w:8:2"],
-                &[
+                [
                     "a = StringNormalizer w ; case_change_action=LOWER ; stopwords=[s0,b]",
                     "b = LabelEncoder t ; keys_strings=[s0,s1] ; values_int64s=[1,2] ; domain=0",
                     "c = ai.onnx.ml::Scaler x ; offset=[0.5,0.5,0.5] ; scale=[1.5,2.5,0.5]",

@@ -1,4 +1,5 @@
 //! The cases: ops, inputs, and outputs worked out by hand or with NumPy.
+#![expect(clippy::approx_constant, reason = "expected values as NumPy prints them")]
 
 use airconv_ir::array::{Array, ArrayError};
 use airconv_ir::attr::Float;

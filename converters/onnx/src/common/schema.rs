@@ -71,9 +71,12 @@ const NAMES: &[(&str, DType)] = &[
     ("float6e3m2", DType::F6E3M2),
 ];
 
+/// An op, a version, and the attribute with its value that changed.
+type Change = (&'static str, i64, Option<(&'static str, &'static str)>);
+
 /// Uses of an op with the same slots and attributes that mean something else from a version
 /// on: the op, the version, and the attribute value that is new in it; without one every use.
-const CHANGES: &[(&str, i64, Option<(&str, &str)>)] = &[
+const CHANGES: &[Change] = &[
     ("AveragePool", 19, None),
     ("BatchNormalization", 14, None),
     ("DFT", 20, None),
