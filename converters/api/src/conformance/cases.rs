@@ -1,6 +1,8 @@
 //! The cases: ops, inputs, and outputs worked out by hand or with NumPy.
 #![expect(clippy::approx_constant, reason = "expected values as NumPy prints them")]
 
+use std::f64::consts::{E, FRAC_PI_3, FRAC_PI_6, LN_2};
+
 use airconv_ir::array::{Array, ArrayError};
 use airconv_ir::attr::Float;
 use airconv_ir::builder::{BuildError, Builder};
@@ -247,19 +249,14 @@ fn functions(c: &mut Cases) -> Result<(), BuildCaseError> {
     c.unary(Ceil {}, FLOATS, &[1.5, -1.5, 2.0], &[2.0, -1.0, 2.0])?;
     c.unary(Round {}, FLOATS, &[0.5, 1.5, -2.5, 2.25], &[0.0, 2.0, -2.0, 2.0])?;
     c.unary(Sqrt {}, FLOATS, &[0.0, 4.0, 2.25], &[0.0, 2.0, 1.5])?;
-    let e = std::f64::consts::E;
-    c.unary(Exp {}, FLOATS, &[0.0, 1.0, -1.0], &[1.0, e, 1.0 / e])?;
-    c.unary(
-        Log {},
-        FLOATS,
-        &[1.0, 0.5, 4.0],
-        &[0.0, -0.693_147_180_559_945_3, 1.386_294_361_119_890_6],
-    )?;
+
+    c.unary(Exp {}, FLOATS, &[0.0, 1.0, -1.0], &[1.0, E, 1.0 / E])?;
+    c.unary(Log {}, FLOATS, &[1.0, 0.5, 4.0], &[0.0, -LN_2, 2.0 * LN_2])?;
     c.unary(Sin {}, WIDE, &[0.5, -0.5], &[0.479_425_538_604_203, -0.479_425_538_604_203])?;
     c.unary(Cos {}, WIDE, &[0.5, 0.0], &[0.877_582_561_890_372_8, 1.0])?;
     c.unary(Tan {}, WIDE, &[0.5, 0.0], &[0.546_302_489_843_790_5, 0.0])?;
-    c.unary(Asin {}, WIDE, &[0.5, 0.0], &[0.523_598_775_598_298_9, 0.0])?;
-    c.unary(Acos {}, WIDE, &[0.5, 1.0], &[1.047_197_551_196_597_9, 0.0])?;
+    c.unary(Asin {}, WIDE, &[0.5, 0.0], &[FRAC_PI_6, 0.0])?;
+    c.unary(Acos {}, WIDE, &[0.5, 1.0], &[FRAC_PI_3, 0.0])?;
     c.unary(Atan {}, WIDE, &[0.5, 0.0], &[0.463_647_609_000_806_1, 0.0])?;
     c.unary(Sinh {}, WIDE, &[0.5, 0.0], &[0.521_095_305_493_747_4, 0.0])?;
     c.unary(Cosh {}, WIDE, &[0.5, 0.0], &[1.127_625_965_206_380_7, 1.0])?;
@@ -557,8 +554,8 @@ fn composites(c: &mut Cases) -> Result<(), BuildCaseError> {
     let (a, b) = (&[1.0, 2.0, 3.0, 4.0][..], &[1.0, 1.0][..]);
     for &d in WIDE {
         c.add(Matmul {}, "", &[(d, &[2, 2], a), (d, &[2], b)], &[(d, &[2], &[3.0, 7.0])])?;
-        let two = std::f64::consts::LN_2;
-        let x: Short<'_> = (d, &[1, 2], &[0.0, two]);
+
+        let x: Short<'_> = (d, &[1, 2], &[0.0, LN_2]);
         c.add(Softmax { axes: vec![1] }, "", &[x], &[(d, &[1, 2], &[1.0 / 3.0, 2.0 / 3.0])])?;
         let rows: Short<'_> = (d, &[2, 2], a);
         c.add(Gather { axis: 0 }, "", &[rows, (I64, &[1], &[-1.0])], &[(d, &[1, 2], &[3.0, 4.0])])?;
