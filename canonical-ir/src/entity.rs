@@ -18,7 +18,7 @@ pub trait EntityId: Copy + Eq + Ord + std::hash::Hash + fmt::Display + fmt::Debu
 macro_rules! entity {
     ($(#[doc = $doc:literal] $name:ident = $prefix:literal;)*) => {$(
         #[doc = $doc]
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub u32);
 
         impl EntityId for $name {

@@ -13,6 +13,7 @@ pub mod diag;
 pub mod dim;
 pub mod dtype;
 pub mod entity;
+pub mod graph;
 pub mod infer;
 pub mod interp;
 pub mod module;

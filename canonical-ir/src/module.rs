@@ -29,12 +29,6 @@ pub struct Module {
     pub opsets: BTreeMap<String, i64>,
 }
 
-impl Default for FuncId {
-    fn default() -> Self {
-        FuncId(0)
-    }
-}
-
 /// What a note is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entity {
@@ -75,12 +69,6 @@ pub struct Function {
     pub nodes: Arena<NodeId, Node>,
     /// Values.
     pub values: Arena<ValueId, Value>,
-}
-
-impl Default for RegionId {
-    fn default() -> Self {
-        RegionId(0)
-    }
 }
 
 /// A symbolic size with its range.

@@ -153,6 +153,9 @@ pub(crate) struct Print {
     /// Print everything, origins and notes too, so that it can be read back.
     #[arg(long)]
     pub full: bool,
+    /// Print the entry function as a graph in DOT, for Graphviz.
+    #[arg(long, conflicts_with = "full")]
+    pub dot: bool,
     #[command(flatten)]
     pub reading: Reading,
     #[command(flatten)]

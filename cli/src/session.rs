@@ -63,11 +63,15 @@ fn bound_value(text: &str) -> Result<Datum, String> {
     }
     let ints: Result<Vec<i64>, _> = items.iter().map(|s| s.parse::<i64>()).collect();
     if let Ok(ints) = ints {
-        return Array::from_i64s(DType::I64, shape, &ints).map(Datum::from).map_err(|e| e.to_string());
+        return Array::from_i64s(DType::I64, shape, &ints)
+            .map(Datum::from)
+            .map_err(|e| e.to_string());
     }
     let floats: Result<Vec<f64>, _> = items.iter().map(|s| s.parse::<f64>()).collect();
     match floats {
-        Ok(f) => Array::from_f64s(DType::F32, shape, &f).map(Datum::from).map_err(|e| e.to_string()),
+        Ok(f) => {
+            Array::from_f64s(DType::F32, shape, &f).map(Datum::from).map_err(|e| e.to_string())
+        }
         Err(_) => Err(format!("`{text}` is not a number, a list of numbers or @FILE.npy")),
     }
 }
@@ -81,21 +85,30 @@ fn op_types(path: &Path) -> Result<BTreeMap<String, Vec<Type>>, String> {
             continue;
         }
         let (op, types) = line.split_once('=').ok_or_else(|| format!("`{line}` has no `=`"))?;
-        let types: Result<Vec<Type>, String> =
-            types.split(']').map(|t| t.trim().trim_start_matches(',').trim()).filter(|t| !t.is_empty()).map(static_type).collect();
+        let types: Result<Vec<Type>, String> = types
+            .split(']')
+            .map(|t| t.trim().trim_start_matches(',').trim())
+            .filter(|t| !t.is_empty())
+            .map(static_type)
+            .collect();
         out.insert(op.trim().to_owned(), types?);
     }
     Ok(out)
 }
 
 fn static_type(text: &str) -> Result<Type, String> {
-    let (dtype, dims) = text.split_once('[').ok_or_else(|| format!("`{text}` is not a type like f32[1, 2]"))?;
+    let (dtype, dims) =
+        text.split_once('[').ok_or_else(|| format!("`{text}` is not a type like f32[1, 2]"))?;
     let dtype: DType = dtype.trim().parse().map_err(|_| format!("`{dtype}` is not a dtype"))?;
     let dims: Result<Vec<airconv_ir::dim::Dim>, String> = dims
         .split(',')
         .map(str::trim)
         .filter(|d| !d.is_empty())
-        .map(|d| d.parse::<i64>().map(airconv_ir::dim::Dim::Known).map_err(|_| format!("`{d}` is not a size")))
+        .map(|d| {
+            d.parse::<i64>()
+                .map(airconv_ir::dim::Dim::Known)
+                .map_err(|_| format!("`{d}` is not a size"))
+        })
         .collect();
     Ok(Type::tensor(dtype, dims?))
 }

@@ -1,14 +1,27 @@
 //! What the tests share: where the corpus is, ONNX test data, comparison.
 
-pub mod compare;
+pub mod fuzz;
 pub mod node_case;
 
 use std::path::PathBuf;
+
+/// The root of the project.
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The Python of the project's virtual environment, or what `AIRCONV_PYTHON` names.
+pub fn python() -> PathBuf {
+    match std::env::var_os("AIRCONV_PYTHON") {
+        Some(path) => path.into(),
+        None => root().join(".venv/bin/python"),
+    }
+}
 
 /// The folder that the corpus scripts fill, or what `AIRCONV_CORPUS` names.
 pub fn corpus() -> PathBuf {
     match std::env::var_os("AIRCONV_CORPUS") {
         Some(folder) => folder.into(),
-        None => PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../.corpus"),
+        None => root().join(".corpus"),
     }
 }

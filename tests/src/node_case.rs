@@ -16,7 +16,7 @@ use airconv_onnx::decode::{self, Limits};
 use airconv_onnx::import::tensor_from_proto;
 use airconv_onnx::proto::{SequenceProto, TensorProto};
 
-use crate::compare::mismatch;
+use airconv_api::compare::distance;
 
 /// The tolerances that onnx's own runner takes.
 pub const RTOL: f64 = 1e-3;
@@ -127,12 +127,23 @@ fn input_names(module: &Module) -> Vec<String> {
 /// Reads a case's model, with integer inputs bound to their values where a node waits for
 /// them, and runs it in the interpreter on every data set.
 pub fn interpret(case: &Path) -> Verdict {
+    interpret_changed(case, &|_| Ok(()))
+}
+
+/// A change of a module before it runs.
+pub type Change<'a> = &'a dyn Fn(&mut Module) -> Result<(), String>;
+
+/// The same with a change of the module in between.
+pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
     let path = case.join("model.onnx");
     let (module, report) = read(&path, &ReadOptions::default());
-    let Some(module) = module else { return Verdict::NotRead(first_error(&report)) };
+    let Some(mut module) = module else { return Verdict::NotRead(first_error(&report)) };
     let names = input_names(&module);
+    if let Err(why) = change(&mut module) {
+        return Verdict::Wrong(why);
+    }
     for set in data_sets(case) {
-        match run_set(&path, &module, &names, &set) {
+        match run_set(&path, &module, &names, &set, change) {
             Verdict::Pass => {}
             other => return other,
         }
@@ -140,7 +151,13 @@ pub fn interpret(case: &Path) -> Verdict {
     Verdict::Pass
 }
 
-fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdict {
+fn run_set(
+    path: &Path,
+    module: &Module,
+    names: &[String],
+    set: &Path,
+    change: Change<'_>,
+) -> Verdict {
     let (ins, outs) = signature(module);
     let (inputs, wanted) = match (load(set, "input", &ins), load(set, "output", &outs)) {
         (Ok(i), Ok(o)) => (i, o),
@@ -162,7 +179,12 @@ fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdic
         let options = ReadOptions { binds: binds.collect(), ..Default::default() };
         let (bound, report) = read(path, &options);
         match bound {
-            Some(bound) => specialised = Some(bound),
+            Some(mut bound) => {
+                if let Err(why) = change(&mut bound) {
+                    return Verdict::Wrong(why);
+                }
+                specialised = Some(bound);
+            }
             None => return Verdict::NotRead(first_error(&report)),
         }
     }
@@ -177,7 +199,11 @@ fn run_set(path: &Path, module: &Module, names: &[String], set: &Path) -> Verdic
     };
     for ((name, got), want) in outputs.iter().zip(&wanted) {
         let Some(want) = want else { continue };
-        if let Some(why) = mismatch(got, want, RTOL, ATOL) {
+        let d = distance(got, want, RTOL, ATOL);
+        if !d.agrees() {
+            let why = d.structural.unwrap_or_else(|| {
+                format!("{} of {} elements differ, by up to {:e}", d.outside, d.elements, d.max_abs)
+            });
             return Verdict::Wrong(format!("`{name}`: {why}"));
         }
     }

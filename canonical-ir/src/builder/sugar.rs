@@ -113,12 +113,13 @@ impl Builder<'_> {
         }
         self.emit(op, &wide)
     }
-    /// Broadcasts to a shape; the value itself when it has it already.
+    /// Broadcasts to a shape, in a way that a target with broadcasting ops may leave out; the
+    /// value itself when it has it already.
     pub fn broadcast_to(&mut self, x: ValueId, dims: &[Dim]) -> R {
         if self.tensor_ty(x)?.shape.as_slice() == dims {
             return Ok(x);
         }
-        self.emit(Broadcast { dims: dims.to_vec(), implicit: false }, &[x])
+        self.emit(Broadcast { dims: dims.to_vec(), implicit: true }, &[x])
     }
     /// Broadcasts to the shape of another value.
     pub fn broadcast_like(&mut self, x: ValueId, like: ValueId) -> R {

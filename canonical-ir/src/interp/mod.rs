@@ -176,8 +176,11 @@ pub struct Interpreter {
     steps: u64,
     rng_draws: u64,
     tensors: FxHashMap<TensorId, Arc<Array>>,
-    decomposed: FxHashMap<(FuncId, NodeId), Vec<(Vec<Option<Type>>, FuncId)>>,
+    decomposed: FxHashMap<(FuncId, NodeId), Vec<Decomposed>>,
 }
+
+/// Operand types of a composite, and the function that it is for them.
+type Decomposed = (Vec<Option<Type>>, FuncId);
 
 /// What the evaluation of a core op sees.
 pub struct EvalCx<'i, 'a> {

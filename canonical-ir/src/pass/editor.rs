@@ -116,7 +116,13 @@ impl State {
             Binder::Node(n) => Some(n),
             Binder::Param => None,
         });
-        Self { func, uses, dead: vec![false; f.nodes.len()], any_dead: false, binds: binds.collect() }
+        Self {
+            func,
+            uses,
+            dead: vec![false; f.nodes.len()],
+            any_dead: false,
+            binds: binds.collect(),
+        }
     }
     fn uses(&self, v: ValueId) -> u32 {
         self.uses.get(v.index()).copied().unwrap_or(0)
@@ -276,6 +282,20 @@ impl<'m> Editor<'m> {
             self.module.notes.remove(&Entity::Value(func, value));
         }
     }
+    /// Gives open sizes at the top level of a type fresh symbols.
+    pub(crate) fn name_open(&mut self, func: FuncId, ty: &Type, hint: &str) -> Type {
+        let f = &mut self.module.functions[func];
+        match ty {
+            Type::Tensor(_) => ty.map_dims(&mut |d| match d {
+                Dim::Any => {
+                    let why = Some(format!("size found by {hint}"));
+                    Dim::from(f.add_symbol(hint, Range::NONNEG, why))
+                }
+                d => d.clone(),
+            }),
+            other => other.clone(),
+        }
+    }
     /// Gives a value a type that says at least as much as the one it has.
     pub(crate) fn refine(&mut self, func: FuncId, value: ValueId, ty: Type) {
         if let Some(v) = self.module.functions[func].values.get_mut(value) {
@@ -302,7 +322,12 @@ impl<'m> Editor<'m> {
         }
     }
     /// The same in the types of a region's parameters.
-    pub(crate) fn substitute_params(&mut self, func: FuncId, region: RegionId, bindings: &Bindings) {
+    pub(crate) fn substitute_params(
+        &mut self,
+        func: FuncId,
+        region: RegionId,
+        bindings: &Bindings,
+    ) {
         let f = &mut self.module.functions[func];
         let params = f.regions.get(region).map(|r| r.params.clone()).unwrap_or_default();
         for param in params {
@@ -539,12 +564,13 @@ impl Site<'_> {
             else {
                 return Err("the types differ".to_owned());
             };
-            let open = |d: &Dim| {
-                d.is_any() || d.as_symbol().is_some_and(|s| s.index() >= symbols_mark)
-            };
+            let open =
+                |d: &Dim| d.is_any() || d.as_symbol().is_some_and(|s| s.index() >= symbols_mark);
             let fits = h.dtype == w.dtype
                 && h.rank() == w.rank()
-                && h.shape.iter().zip(&w.shape).all(|(h, w)| h == w || open(h));
+                && h.shape.iter().zip(&w.shape).all(|(h, w)| {
+                    h == w || open(h) || h.proves_eq(w, &|s| self.f().symbol_range(s))
+                });
             if !fits {
                 return Err("the types differ".to_owned());
             }

@@ -195,7 +195,8 @@ fn constants(site: &mut Site<'_>, cx: &mut PassCx, eval: &mut Evaluator) -> bool
         bytes = bytes.saturating_add(size);
         budget = budget.saturating_add(freed);
         let count = site.tensor_ty(value).and_then(|t| numel(&t.shape).as_known());
-        elements = elements.saturating_add(count.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX));
+        elements =
+            elements.saturating_add(count.and_then(|n| u64::try_from(n).ok()).unwrap_or(u64::MAX));
     }
     budget = budget.saturating_add(cx.options.fold_growth);
     // Sizes that are known before anything is read.

@@ -97,9 +97,7 @@ fn convolution<'p>(p: &mut Pattern<'p, '_>, v: ValueId) -> Matched<&'p Node> {
 fn channels(node: &Node, weights: &[usize]) -> Option<usize> {
     match &node.op {
         Op::Conv(_) => weights.first().copied(),
-        Op::ConvTranspose(op) => {
-            weights.get(1)?.checked_mul(usize::try_from(op.groups).ok()?)
-        }
+        Op::ConvTranspose(op) => weights.get(1)?.checked_mul(usize::try_from(op.groups).ok()?),
         _ => None,
     }
 }
@@ -159,9 +157,7 @@ fn arithmetic<'p>(p: &mut Pattern<'p, '_>) -> Matched<(&'p Node, Affine)> {
                 Affine { factor: c.iter().map(|c| 1.0 / c).collect(), shift: zero }
             }
             (Op::Add(_), _) => Affine { factor: one, shift: c },
-            (Op::Sub(_), false) => {
-                Affine { factor: one, shift: c.iter().map(|c| -c).collect() }
-            }
+            (Op::Sub(_), false) => Affine { factor: one, shift: c.iter().map(|c| -c).collect() },
             (Op::Sub(_), true) => Affine { factor: vec![-1.0], shift: c },
             _ => return Err(Decline::NoMatch),
         };
@@ -172,7 +168,9 @@ fn arithmetic<'p>(p: &mut Pattern<'p, '_>) -> Matched<(&'p Node, Affine)> {
 fn fold(p: &mut Pattern<'_, '_>, conv: &Node, affine: &Affine) -> Matched<Folded> {
     let site = p.site;
     let (x, w) = (conv.operand(0).or_no()?, conv.operand(1).or_no()?);
-    let Some((tensor, _)) = site.constant(w) else { return because("the weights are not constant") };
+    let Some((tensor, _)) = site.constant(w) else {
+        return because("the weights are not constant");
+    };
     if site.uses(w) > 1 || site.tensor_refs(tensor) > 1 {
         return because("the weights have other uses");
     }

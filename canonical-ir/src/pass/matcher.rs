@@ -227,9 +227,16 @@ impl<'p, 's> Pattern<'p, 's> {
     pub fn same(&self, a: ValueId, b: ValueId) -> bool {
         self.site.unbroadcast(a) == self.site.unbroadcast(b)
     }
-    /// Fails when something outside the pattern uses what its nodes compute.
+    /// Fails when something outside the pattern uses what its nodes compute, or when the
+    /// result is a narrow float: one op rounds once where the nodes rounded at each step.
     pub fn closed(&self) -> Matched<()> {
         let f = self.site.f();
+        for v in f.nodes[self.site.node].outputs() {
+            let dtype = self.site.ty(v).dtype();
+            if dtype.is_some_and(|d| d.is_float() && !matches!(d, DType::F32 | DType::F64)) {
+                return because("fusing would leave out roundings of a narrow float");
+            }
+        }
         let mut inside: rustc_hash::FxHashMap<ValueId, u32> = Default::default();
         for &node in self.consumed.iter().chain([&self.site.node]) {
             for v in f.nodes[node].inputs() {
@@ -288,10 +295,13 @@ impl<'p, 's> Pattern<'p, 's> {
 
     /// Takes a sum of a number and one other value apart.
     pub fn shifted(&mut self, value: ValueId) -> Matched<(ValueId, f64)> {
-        self.or(|p| p.with_scalar(value, OpKind::Add), |p| {
-            let (x, c) = p.binary(value, OpKind::Sub)?;
-            Ok((x, -p.site.scalar(c).or_no()?))
-        })
+        self.or(
+            |p| p.with_scalar(value, OpKind::Add),
+            |p| {
+                let (x, c) = p.binary(value, OpKind::Sub)?;
+                Ok((x, -p.site.scalar(c).or_no()?))
+            },
+        )
     }
 }
 

@@ -36,6 +36,8 @@ pub mod raise_rms_norm;
 pub mod raise_softmax;
 pub mod raise_swish;
 
+#[cfg(test)]
+mod tests;
 
 pub use compact::compact;
 pub use editor::{Editor, Site};

@@ -85,12 +85,8 @@ pub fn all_passes() -> Vec<Box<dyn Pass>> {
 }
 
 /// The named pipelines with their passes.
-pub const PIPELINES: &[(&str, &[&str])] = &[
-    ("none", &[]),
-    ("basic", BASIC),
-    ("fuse", FUSE),
-    ("all", FUSE),
-];
+pub const PIPELINES: &[(&str, &[&str])] =
+    &[("none", &[]), ("basic", BASIC), ("fuse", FUSE), ("all", FUSE)];
 
 const BASIC: &[&str] = &["propagate", "canonicalise", "fold", "cse", "dce"];
 const FUSE: &[&str] = &[

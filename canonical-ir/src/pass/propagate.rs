@@ -221,6 +221,8 @@ impl Known {
             after: Vec::new(),
             bytes: 0,
         });
+        let hint = edit.func(self.func).nodes[node].op.name();
+        let better = edit.name_open(self.func, &better, hint);
         edit.refine(self.func, value, better);
     }
 
@@ -276,10 +278,7 @@ fn merged(have: &Type, exact: &Type) -> Option<Type> {
     }
     match (have, exact) {
         (Type::Unknown, _) => Some(exact.clone()),
-        (Type::Unranked(d), Type::Tensor(t)) if *d == t.dtype => {
-            // A size that has no name yet cannot stand at the top level.
-            t.shape.iter().all(|d| !d.is_any()).then(|| exact.clone())
-        }
+        (Type::Unranked(d), Type::Tensor(t)) if *d == t.dtype => Some(exact.clone()),
         (Type::Tensor(h), Type::Tensor(e)) if h.dtype == e.dtype && h.rank() == e.rank() => {
             let mut shape = h.shape.clone();
             for (size, exact) in shape.iter_mut().zip(&e.shape) {
@@ -293,12 +292,8 @@ fn merged(have: &Type, exact: &Type) -> Option<Type> {
             }
             Some(Type::tensor(h.dtype, shape))
         }
-        (Type::Sequence(h), Type::Sequence(e)) => {
-            merged(h, e).map(|t| Type::Sequence(Box::new(t)))
-        }
-        (Type::Optional(h), Type::Optional(e)) => {
-            merged(h, e).map(|t| Type::Optional(Box::new(t)))
-        }
+        (Type::Sequence(h), Type::Sequence(e)) => merged(h, e).map(|t| Type::Sequence(Box::new(t))),
+        (Type::Optional(h), Type::Optional(e)) => merged(h, e).map(|t| Type::Optional(Box::new(t))),
         _ => None,
     }
 }

@@ -82,10 +82,8 @@ fn find(p: &mut Pattern<'_, '_>) -> Matched<Found> {
     let s = node.operand(0).or_no()?;
     let ty = site.tensor_ty(s).or_no()?.clone();
     only(op.axes == [ty.rank() as i64 - 1])?;
-    let (scores, mask) = p.or(
-        |p| Ok((scaled(p, s)?, None)),
-        |p| p.or(|p| added(p, s), |p| selected(p, s)),
-    )?;
+    let (scores, mask) =
+        p.or(|p| Ok((scaled(p, s)?, None)), |p| p.or(|p| added(p, s), |p| selected(p, s)))?;
     let sizes = |v: ValueId| site.tensor_ty(v).map(|t| t.shape.as_slice());
     let k: Option<Vec<_>> = sizes(scores.k).and_then(|k| {
         scores.perm.iter().map(|&a| k.get(usize::try_from(a).ok()?).cloned()).collect()

@@ -87,7 +87,10 @@ fn tanh(p: &mut Pattern<'_, '_>, t: ValueId, x: ValueId, dtype: DType) -> Matche
         };
         let (parts, c) = p.factors(cubic);
         only(power(p, &parts, x) == Some(degree))?;
-        only(stands_for(dtype, number * unit, root) && stands_for(dtype, number * c, root * 0.044715))?;
+        only(
+            stands_for(dtype, number * unit, root)
+                && stands_for(dtype, number * c, root * 0.044715),
+        )?;
         Ok(GeluKind::Tanh)
     })
 }

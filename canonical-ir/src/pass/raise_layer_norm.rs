@@ -130,11 +130,7 @@ fn find(p: &mut Pattern<'_, '_>) -> Matched<Normalised> {
 }
 
 /// A constant of ones of these sizes.
-pub(super) fn ones(
-    b: &mut Builder<'_>,
-    dtype: DType,
-    dims: &[Dim],
-) -> Result<ValueId, BuildError> {
+pub(super) fn ones(b: &mut Builder<'_>, dtype: DType, dims: &[Dim]) -> Result<ValueId, BuildError> {
     let one = Array::full(dtype, Vec::new(), &Scalar::Float(1.0))?;
     let sizes: Option<Vec<u64>> =
         dims.iter().map(|d| d.as_known().and_then(|k| u64::try_from(k).ok())).collect();

@@ -38,7 +38,11 @@ fn visit(site: &mut Site<'_>, cx: &mut PassCx) -> bool {
 }
 
 /// The operand and the sorted axes of a reduction that keeps its axes.
-fn reduction(p: &mut Pattern<'_, '_>, v: ValueId, kind: ReduceKind) -> Matched<(ValueId, Vec<i64>)> {
+fn reduction(
+    p: &mut Pattern<'_, '_>,
+    v: ValueId,
+    kind: ReduceKind,
+) -> Matched<(ValueId, Vec<i64>)> {
     let node = p.find(v, OpKind::Reduce)?;
     let Op::Reduce(op) = &node.op else { return Err(Decline::NoMatch) };
     only(op.kind == kind && op.keepdims && !op.axes.is_empty())?;

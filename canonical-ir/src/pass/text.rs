@@ -23,7 +23,8 @@ pub(crate) fn line(f: &Function, node: NodeId) -> String {
     }
     let attrs = n.op.attrs();
     if !attrs.is_empty() {
-        let texts: Vec<String> = attrs.iter().map(|(k, v)| format!("{k}={}", value(f, v))).collect();
+        let texts: Vec<String> =
+            attrs.iter().map(|(k, v)| format!("{k}={}", value(f, v))).collect();
         out.push_str(&format!(" {{{}}}", texts.join(", ")));
     }
     out
@@ -47,10 +48,8 @@ fn value(f: &Function, attr: &crate::attr::Attr) -> String {
         Attr::Tensor(v) => v.to_string(),
         Attr::Region(v) => v.to_string(),
         Attr::Func(v) => v.to_string(),
-        Attr::Bytes(_)
-        | Attr::Type(_)
-        | Attr::Strs(_)
-        | Attr::List(_)
-        | Attr::Map(_) => format!("<{}>", attr.kind()),
+        Attr::Bytes(_) | Attr::Type(_) | Attr::Strs(_) | Attr::List(_) | Attr::Map(_) => {
+            format!("<{}>", attr.kind())
+        }
     }
 }

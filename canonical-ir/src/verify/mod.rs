@@ -69,8 +69,14 @@ pub fn verify(module: &Module, stage: Stage) -> Result<Verified<'_>, Vec<Diagnos
     let mut v = Verifier { module, stage, errors: Vec::new(), more: 0 };
     v.module_level();
     for (id, f) in module.functions.iter() {
-        FunctionVerifier { v: &mut v, id, f, state: FxHashMap::default(), owned: FxHashSet::default() }
-            .run();
+        FunctionVerifier {
+            v: &mut v,
+            id,
+            f,
+            state: FxHashMap::default(),
+            owned: FxHashSet::default(),
+        }
+        .run();
     }
     v.calls();
     let Verifier { mut errors, more, .. } = v;
@@ -222,9 +228,15 @@ impl<'m> FunctionVerifier<'_, 'm> {
         let text = format!("function `{}`: {message}", self.f.name);
         self.v.error(label, text);
     }
-    fn node_error(&mut self, label: &str, id: NodeId, node: &Node, message: impl std::fmt::Display) {
+    fn node_error(
+        &mut self,
+        label: &str,
+        id: NodeId,
+        node: &Node,
+        message: impl std::fmt::Display,
+    ) {
         let text = format!("{id} `{}`: {message}", node.op.name());
-        let line = crate::verify::line(self.v.module, self.id, id);
+        let line = line(self.v.module, self.id, id);
         let d = Diagnostic::error(label, text).at_origin(self.v.module, node.origin).line(line);
         self.v.push(d);
     }
@@ -232,10 +244,16 @@ impl<'m> FunctionVerifier<'_, 'm> {
     fn signature(&mut self) {
         let Some(body) = self.f.regions.get(self.f.body) else { return };
         if self.f.inputs.len() != body.params.len() {
-            self.error("V7", format!("{} inputs for {} parameters", self.f.inputs.len(), body.params.len()));
+            self.error(
+                "V7",
+                format!("{} inputs for {} parameters", self.f.inputs.len(), body.params.len()),
+            );
         }
         if self.f.outputs.len() != body.results.len() {
-            self.error("V7", format!("{} outputs for {} results", self.f.outputs.len(), body.results.len()));
+            self.error(
+                "V7",
+                format!("{} outputs for {} results", self.f.outputs.len(), body.results.len()),
+            );
         }
         let mut names = FxHashSet::default();
         for input in &self.f.inputs {
@@ -298,7 +316,10 @@ impl<'m> FunctionVerifier<'_, 'm> {
             None => self.error("V1", format!("{what} is {value}, which does not exist")),
             Some(found) => {
                 if found.def != def {
-                    self.error("V2", format!("{value} is defined as {what} but does not point back"));
+                    self.error(
+                        "V2",
+                        format!("{value} is defined as {what} but does not point back"),
+                    );
                 }
                 if self.state.insert(value, region).is_some() {
                     self.error("V2", format!("{value} is defined twice"));
@@ -341,7 +362,12 @@ impl<'m> FunctionVerifier<'_, 'm> {
                     sound = false;
                 }
                 None => {
-                    self.node_error("V3", id, node, format!("{value} is not defined before its use"));
+                    self.node_error(
+                        "V3",
+                        id,
+                        node,
+                        format!("{value} is not defined before its use"),
+                    );
                     sound = false;
                 }
             }
@@ -426,9 +452,16 @@ impl<'m> FunctionVerifier<'_, 'm> {
                     match (types.get(index), self.f.values.get(*value)) {
                         (Some(ty), Some(found)) if !agrees(&found.ty, ty) => {
                             let (found, ty) = (type_text(self.f, &found.ty), type_text(self.f, ty));
-                            self.node_error("V6", id, node, format!("{value} is {found} where inference gives {ty}"));
+                            self.node_error(
+                                "V6",
+                                id,
+                                node,
+                                format!("{value} is {found} where inference gives {ty}"),
+                            );
                         }
-                        (None, _) => self.node_error("V5", id, node, format!("it has no result {index}")),
+                        (None, _) => {
+                            self.node_error("V5", id, node, format!("it has no result {index}"))
+                        }
                         _ => {}
                     }
                 }
@@ -437,7 +470,9 @@ impl<'m> FunctionVerifier<'_, 'm> {
             Err(InferError::Unknown(what)) => {
                 self.node_error("V12", id, node, format!("the type of {what} is not known"));
             }
-            Err(InferError::Invalid { label, message }) => self.node_error(&label, id, node, message),
+            Err(InferError::Invalid { label, message }) => {
+                self.node_error(&label, id, node, message)
+            }
         }
     }
 
@@ -445,7 +480,12 @@ impl<'m> FunctionVerifier<'_, 'm> {
         let callee = &self.v.module.functions[func];
         let Some(body) = callee.regions.get(callee.body) else { return };
         if node.operands.len() != body.params.len() || node.operands.iter().any(Option::is_none) {
-            self.node_error("V10", id, node, format!("{} operands for {} inputs", node.operands.len(), body.params.len()));
+            self.node_error(
+                "V10",
+                id,
+                node,
+                format!("{} operands for {} inputs", node.operands.len(), body.params.len()),
+            );
             return;
         }
         for (operand, param) in node.inputs().zip(&body.params) {
@@ -453,7 +493,12 @@ impl<'m> FunctionVerifier<'_, 'm> {
             if let (Some(given), Some(wanted)) = (given, wanted)
                 && !same_kind(&given.ty, &wanted.ty)
             {
-                self.node_error("V10", id, node, format!("{operand} does not fit the function's input {param}"));
+                self.node_error(
+                    "V10",
+                    id,
+                    node,
+                    format!("{operand} does not fit the function's input {param}"),
+                );
             }
         }
         if node.results.len() > body.results.len() {
@@ -507,7 +552,9 @@ fn same_kind(a: &Type, b: &Type) -> bool {
         (Type::Tensor(x), Type::Tensor(y)) => x.dtype == y.dtype && x.shape.len() == y.shape.len(),
         (Type::Unknown, _) | (_, Type::Unknown) => true,
         (a, b) if a.dtype().is_some() && b.dtype().is_some() => a.dtype() == b.dtype(),
-        (Type::Sequence(x), Type::Sequence(y)) | (Type::Optional(x), Type::Optional(y)) => same_kind(x, y),
+        (Type::Sequence(x), Type::Sequence(y)) | (Type::Optional(x), Type::Optional(y)) => {
+            same_kind(x, y)
+        }
         (Type::Map(k, x), Type::Map(l, y)) => k == l && same_kind(x, y),
         _ => false,
     }

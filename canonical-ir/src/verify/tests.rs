@@ -95,8 +95,7 @@ fn v8_tensor_bytes_fit() {
 #[test]
 fn v9_symbols_exist_and_have_values() {
     let mut m = good();
-    main_of(&mut m).values[ValueId(0)].ty =
-        Type::tensor(DType::F32, [Dim::from(SymbolId(4))]);
+    main_of(&mut m).values[ValueId(0)].ty = Type::tensor(DType::F32, [Dim::from(SymbolId(4))]);
     assert!(labels(&m).contains(&"V9".to_owned()));
     let mut m = good();
     main_of(&mut m).add_symbol("n", Range { min: Some(3), max: Some(2) }, None);
@@ -138,6 +137,12 @@ fn broken_constraints_cite_the_rule() {
     let f = main_of(&mut m);
     let x = f.body().params[0];
     let ty = f.ty(x).clone();
-    f.add_node(body, Add {}.into(), [Some(x), Some(ValueId(77))].into_iter().collect(), [Some(ty)], OriginId(0));
+    f.add_node(
+        body,
+        Add {}.into(),
+        [Some(x), Some(ValueId(77))].into_iter().collect(),
+        [Some(ty)],
+        OriginId(0),
+    );
     assert_eq!(labels(&m), ["V3"]);
 }

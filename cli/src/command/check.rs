@@ -32,7 +32,11 @@ pub(crate) fn run(registry: &Registry, args: &Input) -> Result<(), Exit> {
         output::json(&value);
     } else {
         output::report(&report, &args.common);
-        let nodes: usize = module.functions.values().map(|f| f.regions.values().map(|r| r.nodes.len()).sum::<usize>()).sum();
+        let nodes: usize = module
+            .functions
+            .values()
+            .map(|f| f.regions.values().map(|r| r.nodes.len()).sum::<usize>())
+            .sum();
         if sound {
             output::line(format!("{}: sound, {nodes} nodes, {open} open", args.input.display()));
         }

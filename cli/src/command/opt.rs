@@ -11,7 +11,8 @@ use crate::{output, session};
 
 pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
     let mut report = Report::default();
-    let mut module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
+    let mut module =
+        session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
     session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     output::report(&report, &args.common);
     let count = |m: &airconv_ir::module::Module| -> usize {

@@ -1,5 +1,7 @@
 //! `airconv print IN`
 
+use std::io::Write as _;
+
 use airconv_api::{Registry, Report};
 use airconv_ir::text::PrintOptions;
 
@@ -11,8 +13,14 @@ pub(crate) fn run(registry: &Registry, args: &Print) -> Result<(), Exit> {
     let mut report = Report::default();
     let module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
     output::report(&report, &args.common);
-    let options = if args.full { PrintOptions::default() } else { PrintOptions::brief() };
-    match airconv_ir::text::write(&module, &options, &mut std::io::stdout().lock()) {
+    let mut out = std::io::stdout().lock();
+    let printed = if args.dot {
+        out.write_all(airconv_ir::graph::dot(&module, module.entry).as_bytes())
+    } else {
+        let options = if args.full { PrintOptions::default() } else { PrintOptions::brief() };
+        airconv_ir::text::write(&module, &options, &mut out)
+    };
+    match printed {
         Ok(()) => Ok(()),
         // Whoever reads has seen enough.
         Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),

@@ -33,7 +33,8 @@ pub(crate) fn run(registry: &Registry, args: &Run) -> Result<(), Exit> {
         }
     }
     if args.common.json {
-        let list: Vec<_> = outputs.iter().map(|(n, d)| json!({"name": n, "value": summary(d)})).collect();
+        let list: Vec<_> =
+            outputs.iter().map(|(n, d)| json!({"name": n, "value": summary(d)})).collect();
         output::json(&json!({ "outputs": list }));
     } else {
         outputs.iter().for_each(|(n, d)| output::line(format!("{n}: {}", summary(d))));
@@ -47,7 +48,8 @@ fn summary(datum: &Datum) -> String {
         Datum::Tensor(a) => {
             let shape: Vec<String> = a.shape.iter().map(|d| d.to_string()).collect();
             let ty = format!("{}[{}]", a.dtype, shape.join(", "));
-            let first: Vec<String> = (0..a.numel().min(6)).filter_map(|i| a.get(i)).map(|s| s.to_string()).collect();
+            let first: Vec<String> =
+                (0..a.numel().min(6)).filter_map(|i| a.get(i)).map(|s| s.to_string()).collect();
             let more = if a.numel() > 6 { ", ..." } else { "" };
             format!("{ty} = [{}{more}]", first.join(", "))
         }

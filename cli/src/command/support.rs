@@ -21,7 +21,10 @@ pub(crate) fn run(registry: &Registry, args: &Support) -> Result<(), Exit> {
         known.extend(registry.writers().map(|w| w.format()));
         known.sort_unstable();
         known.dedup();
-        output::error(format!("there is no converter of that name; there are {}", known.join(", ")));
+        output::error(format!(
+            "there is no converter of that name; there are {}",
+            known.join(", ")
+        ));
         return Err(Exit::Usage);
     }
     if args.common.json {
@@ -30,10 +33,12 @@ pub(crate) fn run(registry: &Registry, args: &Support) -> Result<(), Exit> {
             .map(|(format, direction, rows)| {
                 let rows: Vec<_> = rows
                     .iter()
-                    .map(|r| json!({
-                        "source": r.source, "hub": r.hub.map(|k| k.name()),
-                        "support": how(&r.support), "notes": r.notes,
-                    }))
+                    .map(|r| {
+                        json!({
+                            "source": r.source, "hub": r.hub.map(|k| k.name()),
+                            "support": how(&r.support), "notes": r.notes,
+                        })
+                    })
                     .collect();
                 json!({ "format": format, "direction": direction, "ops": rows })
             })
@@ -49,7 +54,10 @@ pub(crate) fn run(registry: &Registry, args: &Support) -> Result<(), Exit> {
         output::line(format!("{format} {direction}:"));
         for r in &rows {
             let hub = r.hub.map_or("", |k| k.name());
-            output::line(format!("  {:40} {:28} {:12} {}", r.source, hub, how(&r.support), r.notes).trim_end());
+            output::line(
+                format!("  {:40} {:28} {:12} {}", r.source, hub, how(&r.support), r.notes)
+                    .trim_end(),
+            );
         }
         output::line(format!("{} rows", rows.len()));
     }

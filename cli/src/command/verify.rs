@@ -26,7 +26,8 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
     for path in [&args.a, &args.b] {
         modules.push(session::read(registry, path, &args.reading, &args.common, &mut report)?);
     }
-    let inputs = modules.first().map(|m| session::inputs(m, &args.running)).transpose()?.unwrap_or_default();
+    let inputs =
+        modules.first().map(|m| session::inputs(m, &args.running)).transpose()?.unwrap_or_default();
     let mut results = Vec::new();
     for (module, executor) in modules.iter().zip(executors) {
         let verified = session::verified(module, Stage::Imported, &args.common, &mut report)?;
@@ -41,10 +42,15 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
     let mut rows: Vec<(String, Distance)> = Vec::new();
     for (i, (name, reference)) in want.iter().enumerate() {
         let found = got.iter().find(|(n, _)| n == name).or_else(|| got.get(i));
-        rows.push((name.clone(), match found {
-            Some((_, value)) => distance(value, reference, args.rtol, args.atol),
-            None => Distance { structural: Some("it is missing".to_owned()), ..Distance::default() },
-        }));
+        rows.push((
+            name.clone(),
+            match found {
+                Some((_, value)) => distance(value, reference, args.rtol, args.atol),
+                None => {
+                    Distance { structural: Some("it is missing".to_owned()), ..Distance::default() }
+                }
+            },
+        ));
     }
     let agree = rows.iter().all(|(_, d)| d.agrees()) && want.len() == got.len();
     print(args, &rows, agree);
@@ -63,7 +69,9 @@ fn print(args: &Verify, rows: &[(String, Distance)], agree: bool) {
                 })
             })
             .collect();
-        output::json(&json!({ "agree": agree, "rtol": args.rtol, "atol": args.atol, "outputs": outputs }));
+        output::json(
+            &json!({ "agree": agree, "rtol": args.rtol, "atol": args.atol, "outputs": outputs }),
+        );
         return;
     }
     for (name, d) in rows {
@@ -72,7 +80,11 @@ fn print(args: &Verify, rows: &[(String, Distance)], agree: bool) {
             Some(s) => s.clone(),
             None => {
                 let ulp = d.max_ulp.map_or(String::new(), |u| format!("  ulp {u}"));
-                let outside = if d.outside > 0 { format!("  {} of {} outside", d.outside, d.elements) } else { String::new() };
+                let outside = if d.outside > 0 {
+                    format!("  {} of {} outside", d.outside, d.elements)
+                } else {
+                    String::new()
+                };
                 format!("max abs {:.3e}  max rel {:.3e}{ulp}{outside}", d.max_abs, d.max_rel)
             }
         };

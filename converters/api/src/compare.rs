@@ -44,9 +44,10 @@ impl Distance {
 pub fn distance(got: &Datum, want: &Datum, rtol: f64, atol: f64) -> Distance {
     match (got, want) {
         (Datum::Tensor(a), Datum::Tensor(b)) => arrays(a, b, rtol, atol),
-        (Datum::Sequence(a), Datum::Sequence(b)) if a.len() == b.len() => {
-            a.iter().zip(b).fold(Distance::default(), |d, (x, y)| d.join(distance(x, y, rtol, atol)))
-        }
+        (Datum::Sequence(a), Datum::Sequence(b)) if a.len() == b.len() => a
+            .iter()
+            .zip(b)
+            .fold(Distance::default(), |d, (x, y)| d.join(distance(x, y, rtol, atol))),
         (Datum::Sequence(a), Datum::Sequence(b)) => {
             Distance::differ(format!("{} elements where {} are expected", a.len(), b.len()))
         }
@@ -57,7 +58,9 @@ pub fn distance(got: &Datum, want: &Datum, rtol: f64, atol: f64) -> Distance {
             .values()
             .zip(b.values())
             .fold(Distance::default(), |d, (x, y)| d.join(distance(x, y, rtol, atol))),
-        (Datum::Map(_), Datum::Map(_)) => Distance::differ("the keys of the maps differ".to_owned()),
+        (Datum::Map(_), Datum::Map(_)) => {
+            Distance::differ("the keys of the maps differ".to_owned())
+        }
         _ => Distance::differ("they are of different kinds".to_owned()),
     }
 }
@@ -114,6 +117,7 @@ fn parts(a: &Array) -> Option<Vec<f64>> {
     match &a.data {
         Data::C64(v) => Some(v.iter().flat_map(|c| [f64::from(c.re), f64::from(c.im)]).collect()),
         Data::C128(v) => Some(v.iter().flat_map(|c| [c.re, c.im]).collect()),
+        Data::Bool(v) => Some(v.iter().map(|&b| f64::from(u8::from(b))).collect()),
         _ => a.to_f64s(),
     }
 }
@@ -149,12 +153,14 @@ mod tests {
         assert_eq!((d.max_abs, d.max_rel, d.outside, d.agrees()), (0.5, 0.2, 1, false));
         let next = f64::from(f32::from_bits(1.0f32.to_bits() + 3));
         assert_eq!(distance(&datum(&[next]), &datum(&[1.0]), 1e-3, 0.0).max_ulp, Some(3));
-        assert_eq!(distance(&datum(&[-0.0]), &datum(&[0.0]), 0.0, 0.0), Distance {
-            elements: 1,
-            max_ulp: Some(0),
-            ..Distance::default()
-        });
+        assert_eq!(
+            distance(&datum(&[-0.0]), &datum(&[0.0]), 0.0, 0.0),
+            Distance { elements: 1, max_ulp: Some(0), ..Distance::default() }
+        );
         assert!(!distance(&datum(&[f64::NAN]), &datum(&[1.0]), 1.0, 1.0).agrees());
+        let flags = |v: Vec<bool>| Datum::from(Array::from_vec(vec![v.len()], v).unwrap());
+        assert!(distance(&flags(vec![true, false]), &flags(vec![true, false]), 0.0, 0.0).agrees());
+        assert_eq!(distance(&flags(vec![true]), &flags(vec![false]), 0.0, 0.5).outside, 1);
         assert!(distance(&datum(&[1.0]), &datum(&[1.0, 2.0]), 1.0, 1.0).structural.is_some());
     }
 }

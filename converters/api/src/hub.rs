@@ -25,7 +25,12 @@ impl Reader for IrReader {
     fn sniff(&self, head: &[u8]) -> bool {
         wire::is_ir(head)
     }
-    fn read(&self, path: &Path, options: &ReadOptions, report: &mut Report) -> Result<Module, Failed> {
+    fn read(
+        &self,
+        path: &Path,
+        options: &ReadOptions,
+        report: &mut Report,
+    ) -> Result<Module, Failed> {
         let read = wire::ReadOptions { no_mmap: options.no_mmap, ..Default::default() };
         wire::read_ir(path, &read).map_err(|e| {
             report.push(Diagnostic::error("ir-read", format!("{}: {e}", path.display())));
@@ -58,10 +63,12 @@ impl Writer for IrWriter {
         if report.refused(&options.allow_lossy) {
             return Err(Failed::Unsupported);
         }
-        wire::write_ir(module.module(), path, &wire::WriteOptions::default()).map(|_| ()).map_err(|e| {
-            report.push(Diagnostic::error("ir-write", format!("{}: {e}", path.display())));
-            Failed::System
-        })
+        wire::write_ir(module.module(), path, &wire::WriteOptions::default()).map(|_| ()).map_err(
+            |e| {
+                report.push(Diagnostic::error("ir-write", format!("{}: {e}", path.display())));
+                Failed::System
+            },
+        )
     }
     fn support(&self) -> Vec<SupportRow> {
         Vec::new()
@@ -85,7 +92,12 @@ impl Reader for IrtReader {
     fn sniff(&self, head: &[u8]) -> bool {
         head.starts_with(b"airconv ")
     }
-    fn read(&self, path: &Path, _options: &ReadOptions, report: &mut Report) -> Result<Module, Failed> {
+    fn read(
+        &self,
+        path: &Path,
+        _options: &ReadOptions,
+        report: &mut Report,
+    ) -> Result<Module, Failed> {
         let source = std::fs::read(path).map_err(|e| {
             report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
             Failed::System
@@ -94,8 +106,8 @@ impl Reader for IrtReader {
             report.push(Diagnostic::error("irt-read", message));
             Failed::Malformed
         };
-        let source =
-            String::from_utf8(source).map_err(|_| malformed(report, "the text is not UTF-8".to_owned()))?;
+        let source = String::from_utf8(source)
+            .map_err(|_| malformed(report, "the text is not UTF-8".to_owned()))?;
         text::parse(&source, &ParseOptions::default()).map_err(|e| malformed(report, e.to_string()))
     }
     fn support(&self) -> Vec<SupportRow> {
@@ -128,8 +140,11 @@ impl Writer for IrtWriter {
         let bytes: u64 = module.tensors.values().filter_map(|t| t.byte_len()).sum();
         if bytes > LARGEST_TEXT {
             report.push(
-                Diagnostic::error("irt-size", format!("{bytes} bytes of tensors are too many for a text"))
-                    .help("write .ir, or look at it with `airconv print`"),
+                Diagnostic::error(
+                    "irt-size",
+                    format!("{bytes} bytes of tensors are too many for a text"),
+                )
+                .help("write .ir, or look at it with `airconv print`"),
             );
             return Err(Failed::Unsupported);
         }

@@ -60,14 +60,20 @@ pub fn seeded(
         let size = |d: &Dim| {
             d.eval(&|s| {
                 let symbol = f.symbols.get(s)?;
-                Some(*sizes.get(&symbol.name).unwrap_or(&symbol.range.min.unwrap_or(1).max(DEFAULT_SIZE)))
+                Some(
+                    *sizes
+                        .get(&symbol.name)
+                        .unwrap_or(&symbol.range.min.unwrap_or(1).max(DEFAULT_SIZE)),
+                )
             })
         };
         let shape: Option<Vec<usize>> =
             t.shape.iter().map(|d| size(d).and_then(|v| usize::try_from(v).ok())).collect();
-        let shape = shape.ok_or_else(|| format!("the shape of input `{}` is not known", input.name))?;
+        let shape =
+            shape.ok_or_else(|| format!("the shape of input `{}` is not known", input.name))?;
         let mut bits = Bits(seed ^ (i as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        let array = draw(t.dtype, shape, &mut bits).map_err(|e| format!("input `{}`: {e}", input.name))?;
+        let array =
+            draw(t.dtype, shape, &mut bits).map_err(|e| format!("input `{}`: {e}", input.name))?;
         out.insert(input.name.clone(), array.into());
     }
     Ok(out)

@@ -66,7 +66,8 @@ fn report_refused(refused: Vec<Refused>, report: &mut Report) {
     }
     for (op, reason, place, count) in seen {
         let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
-        let mut d = Diagnostic::error("target-op", format!("`{op}` cannot be written{times}: {reason}"));
+        let mut d =
+            Diagnostic::error("target-op", format!("`{op}` cannot be written{times}: {reason}"));
         d.at.extend(place);
         report.push(d);
     }
@@ -102,7 +103,9 @@ fn legalize_region(
             Op::Opaque(o) => o.source.name.clone(),
             op => op.name().to_owned(),
         };
-        let mut refuse = |reason: String| refused.push(Refused { op: name.clone(), reason, place: place.clone() });
+        let mut refuse = |reason: String| {
+            refused.push(Refused { op: name.clone(), reason, place: place.clone() })
+        };
         if node.op.info().tier != Tier::Composite || depth >= DEEPEST {
             refuse(reason);
             order.push(id);
@@ -173,5 +176,7 @@ fn expand(
 }
 
 fn derived(module: &mut Module, from: OriginId, name: &str) -> OriginId {
-    module.origins.push(Origin::Derived { by: format!("decompose {name}").into(), from: vec![from] })
+    module
+        .origins
+        .push(Origin::Derived { by: format!("decompose {name}").into(), from: vec![from] })
 }

@@ -76,8 +76,12 @@ pub trait Reader {
     /// Whether the first bytes of a file look like this format.
     fn sniff(&self, head: &[u8]) -> bool;
     /// Reads a module, at stage `Imported`.
-    fn read(&self, path: &Path, options: &ReadOptions, report: &mut Report)
-    -> Result<Module, Failed>;
+    fn read(
+        &self,
+        path: &Path,
+        options: &ReadOptions,
+        report: &mut Report,
+    ) -> Result<Module, Failed>;
     /// What is supported, derived from the rules.
     fn support(&self) -> Vec<SupportRow>;
 }
@@ -180,7 +184,12 @@ impl Registry {
         self.executors().find(|e| e.name() == name)
     }
     /// The reader for a path: of the named format, else by extension, else by content.
-    pub fn reader_for(&self, path: &Path, format: Option<&str>, head: &[u8]) -> Option<&dyn Reader> {
+    pub fn reader_for(
+        &self,
+        path: &Path,
+        format: Option<&str>,
+        head: &[u8],
+    ) -> Option<&dyn Reader> {
         if let Some(format) = format {
             return self.readers().find(|r| r.format() == format);
         }

@@ -71,7 +71,8 @@ pub fn read(path: &Path) -> Result<BTreeMap<String, Member>, NpzError> {
         let mut bytes = Vec::new();
         file.take(LARGEST).read_to_end(&mut bytes)?;
         let key = name.strip_suffix(".npy").unwrap_or(&name).to_owned();
-        let member = parse_npy(&bytes).map_err(|message| NpzError::Member { name: key.clone(), message })?;
+        let member =
+            parse_npy(&bytes).map_err(|message| NpzError::Member { name: key.clone(), message })?;
         out.insert(key, member);
     }
     Ok(out)
@@ -94,7 +95,8 @@ pub fn write<'a>(
         .large_file(true);
     for (name, array) in arrays {
         zip.start_file(format!("{name}.npy"), options)?;
-        let bytes = npy_bytes(array).map_err(|message| NpzError::Member { name: name.to_owned(), message })?;
+        let bytes = npy_bytes(array)
+            .map_err(|message| NpzError::Member { name: name.to_owned(), message })?;
         zip.write_all(&bytes)?;
     }
     zip.finish()?.flush()?;
@@ -109,9 +111,15 @@ pub fn parse_npy(bytes: &[u8]) -> Result<Member, String> {
         return Err(bad());
     }
     let (start, length) = match bytes.get(6).ok_or_else(bad)? {
-        1 => (10, u16::from_le_bytes(bytes.get(8..10).and_then(|b| b.try_into().ok()).ok_or_else(bad)?).into()),
+        1 => (
+            10,
+            u16::from_le_bytes(bytes.get(8..10).and_then(|b| b.try_into().ok()).ok_or_else(bad)?)
+                .into(),
+        ),
         2 | 3 => {
-            let n = u32::from_le_bytes(bytes.get(8..12).and_then(|b| b.try_into().ok()).ok_or_else(bad)?);
+            let n = u32::from_le_bytes(
+                bytes.get(8..12).and_then(|b| b.try_into().ok()).ok_or_else(bad)?,
+            );
             (12, n as usize)
         }
         v => return Err(format!("npy version {v} is not known")),
@@ -120,7 +128,9 @@ pub fn parse_npy(bytes: &[u8]) -> Result<Member, String> {
     let header = bytes.get(start..end).and_then(|h| std::str::from_utf8(h).ok()).ok_or_else(bad)?;
     let descr = quoted(header, "'descr':").ok_or("it has no simple dtype")?;
     if after(header, "'fortran_order':").is_some_and(|t| t.trim_start().starts_with("True")) {
-        return Err("column-major arrays are not supported; save with np.ascontiguousarray".to_owned());
+        return Err(
+            "column-major arrays are not supported; save with np.ascontiguousarray".to_owned()
+        );
     }
     let shape = shape_of(header).ok_or("its shape cannot be read")?;
     let data = bytes.get(end..).ok_or_else(bad)?;
@@ -169,13 +179,15 @@ fn member(descr: &str, shape: Vec<usize>, data: &[u8]) -> Result<Member, String>
 }
 
 fn special(code: &str, shape: Vec<usize>, numel: usize, data: &[u8]) -> Result<Member, String> {
-    let width: usize = code.get(1..).and_then(|w| w.parse().ok()).ok_or("its dtype is not known")?;
+    let width: usize =
+        code.get(1..).and_then(|w| w.parse().ok()).ok_or("its dtype is not known")?;
     let fits = |bytes: usize| numel.checked_mul(bytes) == Some(data.len());
     match code.as_bytes().first() {
         Some(b'V') if fits(width) => Ok(Member::Raw { width, shape, bytes: data.to_vec() }),
         Some(b'U') if fits(width.saturating_mul(4)) => {
             let text = |chunk: &[u8]| -> StrBytes {
-                let chars = chunk.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
+                let chars =
+                    chunk.chunks_exact(4).map(|c| u32::from_le_bytes([c[0], c[1], c[2], c[3]]));
                 let s: String = chars.take_while(|&c| c != 0).filter_map(char::from_u32).collect();
                 s.into_bytes().into()
             };
@@ -184,14 +196,18 @@ fn special(code: &str, shape: Vec<usize>, numel: usize, data: &[u8]) -> Result<M
             } else {
                 data.chunks_exact(width * 4).map(text).collect()
             };
-            Array::new(DType::String, shape, Data::Str(strings)).map(Member::Array).map_err(|e| e.to_string())
+            Array::new(DType::String, shape, Data::Str(strings))
+                .map(Member::Array)
+                .map_err(|e| e.to_string())
         }
         Some(b'S') if fits(width) && width > 0 => {
             let strings = data
                 .chunks_exact(width)
                 .map(|c| StrBytes::from(c.split(|&b| b == 0).next().unwrap_or(&[])))
                 .collect();
-            Array::new(DType::String, shape, Data::Str(strings)).map(Member::Array).map_err(|e| e.to_string())
+            Array::new(DType::String, shape, Data::Str(strings))
+                .map(Member::Array)
+                .map_err(|e| e.to_string())
         }
         _ => Err(format!("its dtype `{code}` is not supported")),
     }
@@ -217,8 +233,16 @@ fn npy_bytes(array: &Array) -> Result<Vec<u8>, String> {
                 DType::C64 => "<c8",
                 DType::C128 => "<c16",
                 DType::BF16 => "<V2",
-                DType::F8E4M3FN | DType::F8E4M3FNUZ | DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E8M0 => "|V1",
-                _ => return Err(format!("{dtype} arrays cannot be saved; cast them to a wider dtype")),
+                DType::F8E4M3FN
+                | DType::F8E4M3FNUZ
+                | DType::F8E5M2
+                | DType::F8E5M2FNUZ
+                | DType::F8E8M0 => "|V1",
+                _ => {
+                    return Err(format!(
+                        "{dtype} arrays cannot be saved; cast them to a wider dtype"
+                    ));
+                }
             };
             (code.to_owned(), array.to_bytes().map_err(|e| e.to_string())?)
         }
@@ -263,7 +287,8 @@ mod tests {
     fn arrays_come_back() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.npz");
-        let floats = Array::from_f64s(DType::F32, vec![2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, -0.5]).unwrap();
+        let floats =
+            Array::from_f64s(DType::F32, vec![2, 3], &[1.0, 2.5, -3.0, 0.0, 1e9, -0.5]).unwrap();
         let half = Array::from_f64s(DType::BF16, vec![2], &[1.0, 2.5]).unwrap();
         let text = Array::from_strs(vec![2], &["héllo", ""]).unwrap();
         let scalar = Array::from_i64s(DType::I64, vec![], &[7]).unwrap();
@@ -278,7 +303,9 @@ mod tests {
 
     #[test]
     fn damaged_members_are_refused() {
-        for bytes in [&b""[..], b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff", b"\x93NUMPY\x09\x00\x01\x00 "] {
+        for bytes in
+            [&b""[..], b"\x93NUMPY", b"\x93NUMPY\x01\x00\xff\xff", b"\x93NUMPY\x09\x00\x01\x00 "]
+        {
             assert!(parse_npy(bytes).is_err());
         }
     }

@@ -86,11 +86,16 @@ impl Report {
         for e in &self.ledger.entries {
             if e.kind == LedgerKind::Lossy && !allowed.contains(&e.name) {
                 any = true;
-                let times = if e.count > 1 { format!(" ({} times)", e.count) } else { String::new() };
+                let times =
+                    if e.count > 1 { format!(" ({} times)", e.count) } else { String::new() };
                 self.diagnostics.push(
-                    Diagnostic::new(Severity::Error, format!("lossy-{}", e.name), format!("{}{times}", e.message))
-                        .at(e.first.clone())
-                        .help(format!("allow it with --allow-lossy {}", e.name)),
+                    Diagnostic::new(
+                        Severity::Error,
+                        format!("lossy-{}", e.name),
+                        format!("{}{times}", e.message),
+                    )
+                    .at(e.first.clone())
+                    .help(format!("allow it with --allow-lossy {}", e.name)),
                 );
             }
         }

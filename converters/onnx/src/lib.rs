@@ -6,8 +6,8 @@ pub mod encode;
 pub mod export;
 pub mod external;
 pub mod import;
-pub mod proto;
 mod ort;
+pub mod proto;
 mod reader;
 mod writer;
 

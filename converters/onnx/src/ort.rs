@@ -97,9 +97,12 @@ impl Executor for OrtExecutor {
         let members = npz::read(&made).map_err(|e| system(report, e.to_string()))?;
         let f = module.module().main();
         let mut results = Vec::new();
-        for ((output, &value), member) in f.outputs.iter().zip(&f.body().results).zip(members.into_values()) {
+        for ((output, &value), member) in
+            f.outputs.iter().zip(&f.body().results).zip(members.into_values())
+        {
             let array = member.into_array(f.ty(value).dtype());
-            let array = array.map_err(|e| system(report, format!("output `{}`: {e}", output.name)))?;
+            let array =
+                array.map_err(|e| system(report, format!("output `{}`: {e}", output.name)))?;
             results.push((output.name.clone(), array.into()));
         }
         Ok(results)

@@ -26,7 +26,12 @@ impl Reader for OnnxReader {
         // Protobuf has no magic number.
         false
     }
-    fn read(&self, path: &Path, options: &ReadOptions, report: &mut Report) -> Result<Module, Failed> {
+    fn read(
+        &self,
+        path: &Path,
+        options: &ReadOptions,
+        report: &mut Report,
+    ) -> Result<Module, Failed> {
         let bytes = map_file(path, !options.no_mmap).map_err(|e| {
             report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
             Failed::System
@@ -42,7 +47,10 @@ impl Reader for OnnxReader {
         if let Some((message, field)) = scan.first_unknown {
             report.push(Diagnostic::warning(
                 "onnx-unknown-field",
-                format!("{} unknown fields are dropped, the first is field {field} of {message}", scan.unknown_fields),
+                format!(
+                    "{} unknown fields are dropped, the first is field {field} of {message}",
+                    scan.unknown_fields
+                ),
             ));
         }
         let model = decode_model(bytes, &limits).map_err(|e| malformed(report, e.to_string()))?;

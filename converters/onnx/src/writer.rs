@@ -45,13 +45,11 @@ impl Writer for OnnxWriter {
             report.push(Diagnostic::error("io-write", format!("{}: {message}", path.display())));
             Failed::System
         };
-        let threshold = options.external_from.or_else(|| {
-            (data_bytes(&mut model) > LARGEST_MESSAGE).then_some(EXTERNAL_FROM)
-        });
+        let threshold = options
+            .external_from
+            .or_else(|| (data_bytes(&mut model) > LARGEST_MESSAGE).then_some(EXTERNAL_FROM));
         let data = match threshold {
-            Some(from) => {
-                externalize(&mut model, path, from).map_err(|e| system(report, e))?
-            }
+            Some(from) => externalize(&mut model, path, from).map_err(|e| system(report, e))?,
             None => None,
         };
         let bytes = encode_model(&model).map_err(|e| {
@@ -74,14 +72,23 @@ impl Writer for OnnxWriter {
                 let native = written.contains(&kind)
                     || matches!(
                         kind,
-                        OpKind::Constant | OpKind::DimValue | OpKind::DimsOf | OpKind::Call | OpKind::Opaque
+                        OpKind::Constant
+                            | OpKind::DimValue
+                            | OpKind::DimsOf
+                            | OpKind::Call
+                            | OpKind::Opaque
                     );
                 let support = match (native, kind.info().tier) {
                     (true, _) => Support::Native,
                     (false, airconv_api::ir::op::Tier::Composite) => Support::Decomposed,
                     (false, _) => Support::No("no rule".to_owned()),
                 };
-                SupportRow { source: kind.name().to_owned(), hub: Some(kind), support, notes: String::new() }
+                SupportRow {
+                    source: kind.name().to_owned(),
+                    hub: Some(kind),
+                    support,
+                    notes: String::new(),
+                }
             })
             .collect()
     }
@@ -109,7 +116,11 @@ fn data_bytes(model: &mut ModelProto) -> u64 {
 }
 
 /// Moves the data of large tensors into a file beside the model.
-fn externalize(model: &mut ModelProto, path: &Path, from: u64) -> Result<Option<ExternalWriter>, String> {
+fn externalize(
+    model: &mut ModelProto,
+    path: &Path,
+    from: u64,
+) -> Result<Option<ExternalWriter>, String> {
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),

@@ -1,24 +1,28 @@
 //! Runs the ONNX node tests through the reader and the interpreter and prints a table.
 //!
-//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N]
+//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST]
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use airconv_api::{ReadOptions, Report, WriteOptions, Writer};
+use airconv_ir::module::Module;
+use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::verify::{Stage, verify};
 use airconv_onnx::OnnxWriter;
-use airconv_tests::node_case::{Verdict, all_cases, first_error, interpret, read};
+use airconv_tests::node_case::{Verdict, all_cases, first_error, interpret_changed, read};
 
 fn main() {
     let mut args = std::env::args().skip(1);
     let folder = PathBuf::from(args.next().unwrap_or_default());
     let mut pattern = String::new();
     let (mut out, mut opset) = (None, None);
+    let mut passes = "none".to_owned();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--write" => out = args.next().map(PathBuf::from),
+            "--opt" => passes = args.next().unwrap_or_default(),
             "--opset" => opset = args.next().and_then(|v| v.parse().ok()),
             _ => pattern = arg,
         }
@@ -31,7 +35,7 @@ fn main() {
         }
         let (label, why) = match &out {
             Some(out) => write(&case, out, &name, opset),
-            None => match interpret(&case) {
+            None => match interpret_changed(&case, &|m| optimise(m, &passes)) {
                 Verdict::Pass => ("pass", String::new()),
                 Verdict::NotRead(e) => ("not read", e),
                 Verdict::NotRun(e) => ("not run", e),
@@ -44,6 +48,14 @@ fn main() {
         }
     }
     println!("{counts:?}");
+}
+
+/// Runs passes, with the module verified after each.
+fn optimise(module: &mut Module, passes: &str) -> Result<(), String> {
+    let pipeline = Pipeline::parse(passes).map_err(|e| e.to_string())?;
+    let mut cx =
+        PassCx::new(PassOptions { verify: Some(Stage::Imported), ..PassOptions::default() });
+    run_pipeline(module, &pipeline, &mut cx).map(|_| ()).map_err(|e| e.to_string())
 }
 
 /// Reads a case's model and writes it to `out/<case>.onnx`.

@@ -50,8 +50,7 @@ fn holds(dtype: DType, element: &Scalar, wanted: &Neutral) -> bool {
 
 fn all(array: &Array, wanted: &Neutral) -> bool {
     array.numel() > 0
-        && (0..array.numel())
-            .all(|i| array.get(i).is_some_and(|e| holds(array.dtype, &e, wanted)))
+        && (0..array.numel()).all(|i| array.get(i).is_some_and(|e| holds(array.dtype, &e, wanted)))
 }
 
 fn is(site: &Site<'_>, value: ValueId, wanted: &Neutral) -> bool {

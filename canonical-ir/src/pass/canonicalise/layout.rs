@@ -224,9 +224,8 @@ pub(super) fn concat(site: &mut Site<'_>, cx: &mut PassCx) -> bool {
         return same(site, cx, "a concatenation of one tensor");
     }
     let Ok(axis) = usize::try_from(op.axis) else { return false };
-    let empty = |v: ValueId| {
-        site.tensor_ty(v).is_some_and(|t| t.shape.get(axis) == Some(&Dim::Known(0)))
-    };
+    let empty =
+        |v: ValueId| site.tensor_ty(v).is_some_and(|t| t.shape.get(axis) == Some(&Dim::Known(0)));
     let mut parts: Vec<Option<ValueId>> =
         site.n().inputs().filter(|&v| !empty(v)).map(Some).collect();
     let all = site.n().inputs().count();

@@ -74,11 +74,9 @@ fn visit(site: &mut Site<'_>, cx: &mut PassCx) -> bool {
         | Op::ShiftLeft(_)
         | Op::ShiftRight(_) => arith::neutral(site, cx),
         Op::Select(_) => arith::select(site, cx),
-        Op::Conv(_)
-        | Op::FusedConv(_)
-        | Op::MaxPool(_)
-        | Op::AveragePool(_)
-        | Op::LpPool(_) => window::explicit(site, cx),
+        Op::Conv(_) | Op::FusedConv(_) | Op::MaxPool(_) | Op::AveragePool(_) | Op::LpPool(_) => {
+            window::explicit(site, cx)
+        }
         _ => false,
     }
 }

@@ -29,11 +29,29 @@ pub struct Mirror {
 impl Mirror {
     /// An op of the standard domain.
     pub const fn new(name: &'static str, since: i64, kind: OpKind) -> Self {
-        Self { domain: super::ONNX, name, since, kind, broadcasts: false, renames: &[], ignored: &[], always: &[] }
+        Self {
+            domain: super::ONNX,
+            name,
+            since,
+            kind,
+            broadcasts: false,
+            renames: &[],
+            ignored: &[],
+            always: &[],
+        }
     }
     /// An op of another domain.
     pub const fn of(domain: &'static str, name: &'static str, since: i64, kind: OpKind) -> Self {
-        Self { domain, name, since, kind, broadcasts: false, renames: &[], ignored: &[], always: &[] }
+        Self {
+            domain,
+            name,
+            since,
+            kind,
+            broadcasts: false,
+            renames: &[],
+            ignored: &[],
+            always: &[],
+        }
     }
     /// Operands broadcast to each other.
     pub const fn broadcasting(mut self) -> Self {

@@ -101,8 +101,7 @@ struct Schemas {
     containers: FxHashMap<&'static str, u32>,
 }
 
-static SCHEMAS: LazyLock<Schemas> =
-    LazyLock::new(|| parse(include_str!("../../data/schemas.txt")));
+static SCHEMAS: LazyLock<Schemas> = LazyLock::new(|| parse(include_str!("../../data/schemas.txt")));
 
 fn parse(text: &'static str) -> Schemas {
     let mut sets: Vec<u128> = Vec::new();
@@ -354,13 +353,9 @@ mod tests {
         let list = Type::Sequence(Box::new(Type::Unranked(DType::F32)));
         let maybe = Type::Optional(Box::new(list.clone()));
         let given = |ty| [Slot::Given(Some(ty))];
-        let identity = |version, ty| {
-            schema("Identity", version).check(&given(ty), &[Slot::Given(None)], &[])
-        };
-        assert_eq!(
-            identity(13, &list).unwrap_err(),
-            "does not take a sequence of f32 as input 0"
-        );
+        let identity =
+            |version, ty| schema("Identity", version).check(&given(ty), &[Slot::Given(None)], &[]);
+        assert_eq!(identity(13, &list).unwrap_err(), "does not take a sequence of f32 as input 0");
         assert!(identity(14, &list).is_ok());
         assert_eq!(
             identity(14, &maybe).unwrap_err(),
@@ -374,7 +369,8 @@ mod tests {
     fn slots_that_are_required_have_to_be_given() {
         let x = Type::Unranked(DType::F32);
         let given = [Slot::Given(Some(&x))];
-        let gemm = |version, inputs: &[Slot<'_>]| schema("Gemm", version).check(inputs, &given, &[]);
+        let gemm =
+            |version, inputs: &[Slot<'_>]| schema("Gemm", version).check(inputs, &given, &[]);
         assert!(gemm(13, &[given[0], given[0]]).is_ok());
         assert_eq!(gemm(13, &given).unwrap_err(), "needs input 1");
         assert_eq!(gemm(9, &[given[0], given[0]]).unwrap_err(), "needs input 2");

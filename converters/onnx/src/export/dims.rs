@@ -141,7 +141,8 @@ impl Exporter<'_> {
                 let mut acc = names.remove(0);
                 let one = self.int_constant(&[1], false)?;
                 for next in names {
-                    let is_one = self.helper("Equal", &[acc.clone(), one.clone()], Vec::new(), DType::Bool)?;
+                    let is_one =
+                        self.helper("Equal", &[acc.clone(), one.clone()], Vec::new(), DType::Bool)?;
                     acc = self.size_node("Where", &[is_one, next, acc], Vec::new())?;
                 }
                 Ok(acc)
@@ -240,7 +241,8 @@ impl Exporter<'_> {
             return Ok(name);
         }
         let shape = if scalar { Vec::new() } else { vec![values.len()] };
-        let tensor = Array::from_i64s(DType::I64, shape, values).and_then(|a| Tensor::from_array(&a));
+        let tensor =
+            Array::from_i64s(DType::I64, shape, values).and_then(|a| Tensor::from_array(&a));
         let name = self.constant(&tensor.map_err(|e| Refuse(e.to_string()))?, "const")?;
         self.add_fact(key, scalar, name.clone());
         Ok(name)
@@ -248,13 +250,9 @@ impl Exporter<'_> {
 
     /// The name of a scalar constant of a dtype.
     pub(super) fn scalar_constant(&mut self, dtype: DType, value: f64) -> Result<String, Refuse> {
-        let value = if dtype.is_integer() {
-            Scalar::Int(value as i128)
-        } else {
-            Scalar::Float(value)
-        };
+        let value =
+            if dtype.is_integer() { Scalar::Int(value as i128) } else { Scalar::Float(value) };
         let tensor = Array::scalar(dtype, &value).and_then(|a| Tensor::from_array(&a));
         self.constant(&tensor.map_err(|e| Refuse(e.to_string()))?, "const")
     }
 }
-

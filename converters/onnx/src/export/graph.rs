@@ -1,15 +1,14 @@
 //! Graphs: names, constants, nodes in order, inputs and outputs.
 
+mod opaque;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use airconv_api::ir::attr::Attr;
 use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::entity::{FuncId, NodeId, RegionId, SymbolId, TensorId, ValueId};
-use airconv_api::ir::module::{
-    Def, Entity, Function, InputRole, Module, Node, Origin,
-};
+use airconv_api::ir::module::{Def, Entity, Function, InputRole, Module, Node, Origin};
 use airconv_api::ir::op::{Broadcast, Op};
 use airconv_api::ir::tensor::{Storage, Tensor};
 use airconv_api::ir::types::Type;
@@ -24,9 +23,8 @@ use super::dims::Place;
 use super::node::{ExportCx, Refuse, check_schema};
 use super::rules::{Export, find};
 use super::types::type_proto;
-use crate::common::schema::{self, Slot};
+use crate::common::schema::Slot;
 use crate::common::{self, MICROSOFT, ML, NEWEST, OLDEST_WRITTEN, ONNX};
-use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{
     AttributeProto, FunctionProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto,
     StringStringEntryProto, TensorAnnotation, TensorProto, ValueInfoProto,
@@ -35,20 +33,9 @@ use crate::proto::{
 /// The opset of programs that come from elsewhere.
 const DEFAULT_OPSET: i64 = 21;
 
-/// The opset that brought `CastLike`; what its attributes say only concerns newer dtypes.
-const CAST_LIKE: i64 = 15;
-
 /// The lowest IR version for each opset from 13 on.
-const IR_VERSIONS: &[(i64, i64)] = &[
-    (13, 7),
-    (15, 8),
-    (19, 9),
-    (21, 10),
-    (23, 11),
-    (24, 12),
-    (25, 13),
-    (28, 14),
-];
+const IR_VERSIONS: &[(i64, i64)] =
+    &[(13, 7), (15, 8), (19, 9), (21, 10), (23, 11), (24, 12), (25, 13), (28, 14)];
 
 /// A region being written.
 #[derive(Default)]
@@ -108,7 +95,11 @@ pub fn export_model(
     write_model(&legal, opset, &opsets, report)
 }
 
-fn target_opset(module: &Module, options: &WriteOptions, report: &mut Report) -> Result<i64, Failed> {
+fn target_opset(
+    module: &Module,
+    options: &WriteOptions,
+    report: &mut Report,
+) -> Result<i64, Failed> {
     let asked = options.opset.unwrap_or_else(|| {
         module.opsets.get("onnx").map_or(DEFAULT_OPSET, |&v| v.max(OLDEST_WRITTEN))
     });
@@ -160,7 +151,8 @@ fn write_model(
         ex.constant_nodes = true;
         match ex.function() {
             Ok(f) => functions.push(f),
-            Err(e) => report.error("onnx-write", format!("function {}: {}", module.functions[func].name, e.0)),
+            Err(e) => report
+                .error("onnx-write", format!("function {}: {}", module.functions[func].name, e.0)),
         }
         domains.append(&mut ex.domains);
         pending.append(&mut ex.called);
@@ -169,7 +161,7 @@ fn write_model(
         return Err(Failed::Unsupported);
     }
     let Some(graph) = graph else { return Err(Failed::Unsupported) };
-    for (key, _) in &module.opsets {
+    for key in module.opsets.keys() {
         domains.insert(key.strip_prefix("onnx:").unwrap_or("").to_owned());
     }
     let ir = ir_version(opset, module, !functions.is_empty());
@@ -204,17 +196,21 @@ fn ir_version(opset: i64, module: &Module, functions: bool) -> i64 {
     let meta = module.notes.iter().any(|(e, notes)| {
         *e != Entity::Module && notes.keys().any(|k| k.starts_with("onnx.meta."))
     });
-    let by_features = if overloads || meta { 10 } else if functions { 8 } else { 0 };
+    let by_features = if overloads || meta {
+        10
+    } else if functions {
+        8
+    } else {
+        0
+    };
     by_opset.max(by_features)
 }
 
 fn meta_props(module: &Module, about: Entity) -> Vec<StringStringEntryProto> {
     let Some(notes) = module.notes.get(&about) else { return Vec::new() };
     let entry = |(k, v): (&String, &String)| {
-        k.strip_prefix("onnx.meta.").map(|key| StringStringEntryProto {
-            key: Some(key.to_owned()),
-            value: Some(v.clone()),
-        })
+        k.strip_prefix("onnx.meta.")
+            .map(|key| StringStringEntryProto { key: Some(key.to_owned()), value: Some(v.clone()) })
     };
     notes.iter().filter_map(entry).collect()
 }
@@ -232,7 +228,11 @@ fn function_names(module: &Module) -> FxHashMap<FuncId, (String, String, String)
             Some(s) if s.format == "onnx" => (s.domain.clone(), s.name.clone(), s.overload.clone()),
             _ => {
                 let name = module.functions.get(call.function).map_or("f", |f| f.name.as_str());
-                ("airconv".to_owned(), name.replace(|c: char| !c.is_alphanumeric(), "_"), String::new())
+                (
+                    "airconv".to_owned(),
+                    name.replace(|c: char| !c.is_alphanumeric(), "_"),
+                    String::new(),
+                )
             }
         };
         let stem = key.1.clone();
@@ -428,7 +428,8 @@ impl<'m> Exporter<'m> {
         match self.module.tensors.get(id) {
             Some(t) => {
                 let mut proto = to_proto(t, name)?;
-                proto.doc_string = self.module.noted(Entity::Tensor(id), "onnx.doc").map(str::to_owned);
+                proto.doc_string =
+                    self.module.noted(Entity::Tensor(id), "onnx.doc").map(str::to_owned);
                 Ok(proto)
             }
             None => Refuse::because(format!("there is no tensor {id}")),
@@ -442,15 +443,12 @@ impl<'m> Exporter<'m> {
         self.place_constant(proto, &name, false)?;
         Ok(name)
     }
-    /// Writes a constant of the module's tensor and gives its name.
-    pub(super) fn tensor_constant(&mut self, id: TensorId) -> Result<String, Refuse> {
-        let name = self.fresh_name("const");
-        let proto = self.tensor_proto(id, &name)?;
-        self.set_dtype(&name, self.module.tensors.get(id).map(|t| t.dtype));
-        self.place_constant(proto, &name, false)?;
-        Ok(name)
-    }
-    fn place_constant(&mut self, mut proto: TensorProto, name: &str, as_node: bool) -> Result<(), Refuse> {
+    fn place_constant(
+        &mut self,
+        mut proto: TensorProto,
+        name: &str,
+        as_node: bool,
+    ) -> Result<(), Refuse> {
         if as_node || self.constant_nodes {
             proto.name = None;
             let attrs = vec![attr::tensor("value", proto)];
@@ -627,7 +625,8 @@ impl<'m> Exporter<'m> {
         let Op::Call(call) = &node.op else { return Ok(()) };
         let inputs = node.inputs().map(|v| self.name_of(v)).collect::<Result<Vec<_>, _>>()?;
         self.called.insert(call.function);
-        let Some((domain, name, overload)) = self.function_names.get(&call.function).cloned() else {
+        let Some((domain, name, overload)) = self.function_names.get(&call.function).cloned()
+        else {
             return if self.probe { Ok(()) } else { Refuse::because("the function has no name") };
         };
         let label = self.node_name(node);
@@ -638,153 +637,15 @@ impl<'m> Exporter<'m> {
         Ok(())
     }
 
-    fn write_opaque(&mut self, node: &Node, outputs: Vec<String>) -> Result<(), Refuse> {
-        let Op::Opaque(opaque) = &node.op else { return Ok(()) };
-        let source = &opaque.source;
-        if source.format != "onnx" {
-            return Refuse::because(format!("{}::{} is an op of {}", source.domain, source.name, source.format));
-        }
-        match (source.domain.as_str(), source.name.as_str(), node.operands.as_slice()) {
-            (ONNX, "Upsample", [Some(x), Some(scales)]) => {
-                return self.write_upsample(node, [*x, *scales], &source.attributes, outputs);
-            }
-            (ONNX, "CastLike", [Some(x), Some(like)]) if self.opset < CAST_LIKE => {
-                if let Some(to) = self.ty(*like).dtype() {
-                    let (inputs, attrs) = ([self.name_of(*x)?], vec![attr::dtype("to", to)]);
-                    let label = self.node_name(node);
-                    return self.write_node(ONNX, "Cast", label, &inputs, outputs, attrs);
-                }
-            }
-            _ => {}
-        }
-        let here = schema::find(&source.domain, &source.name, self.version_of(&source.domain));
-        let there = schema::find(&source.domain, &source.name, source.version);
-        let same = match (here, there) {
-            (Some(here), Some(there)) => {
-                let text = |name: &str| {
-                    source.attributes.iter().find_map(|(n, a)| match a {
-                        Attr::Str(s) if n == name => Some(s.to_string()),
-                        _ => None,
-                    })
-                };
-                here.since == there.since
-                    || schema::same_meaning(&source.name, here, there, text)
-            }
-            (None, None) => true,
-            _ => false,
-        };
-        if !same {
-            return Refuse::because(format!(
-                "{} was kept as it is at version {} ({}); give what it needs with --bind or --dim, or write that version",
-                source.name, source.version, opaque.reason
-            ));
-        }
-        let captured = usize::try_from(opaque.captures).unwrap_or(0).min(node.operands.len());
-        let formal = node.operands.len() - captured;
-        let captures: Vec<ValueId> = node.operands[formal..].iter().flatten().copied().collect();
-        let mut inputs = Vec::with_capacity(formal);
-        for slot in &node.operands[..formal] {
-            inputs.push(match slot {
-                Some(v) => self.name_of(*v)?,
-                None => String::new(),
-            });
-        }
-        let moved = schema::moved(&source.name).filter(|name| here.is_some_and(|s| !s.has(name)));
-        let mut attrs = Vec::new();
-        for (name, value) in &source.attributes {
-            match value {
-                Attr::Ints(list) if moved == Some(name.as_str()) && inputs.len() == 1 => {
-                    inputs.push(self.int_constant(list, false)?);
-                }
-                _ => attrs.push(self.generic_attr(name, value, &captures)?),
-            }
-        }
-        let label = self.node_name(node);
-        self.write_node(&source.domain, &source.name, label, &inputs, outputs, attrs).map_err(
-            |Refuse(why)| Refuse(format!("{why}; it was kept as it is: {}", opaque.reason)),
-        )?;
-        if let (false, Some(last)) = (source.overload.is_empty(), self.scope().nodes.last_mut()) {
-            last.overload = Some(source.overload.clone());
-        }
-        Ok(())
-    }
-
-    /// `Upsample` has a successor since opset 10 that says the same.
-    fn write_upsample(
-        &mut self,
-        node: &Node,
-        [x, scales]: [ValueId; 2],
-        attributes: &BTreeMap<String, Attr>,
-        outputs: Vec<String>,
-    ) -> Result<(), Refuse> {
-        let inputs = [self.name_of(x)?, String::new(), self.name_of(scales)?];
-        let mut attrs = vec![
-            attr::string("coordinate_transformation_mode", "asymmetric"),
-            attr::string("nearest_mode", "floor"),
-        ];
-        for (name, value) in attributes {
-            attrs.push(self.generic_attr(name, value, &[])?);
-        }
-        let label = self.node_name(node);
-        self.write_node(ONNX, "Resize", label, &inputs, outputs, attrs)
-    }
-
-    fn generic_attr(&mut self, name: &str, value: &Attr, captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
-        Ok(match value {
-            Attr::Int(v) => attr::int(name, *v),
-            Attr::Bool(v) => attr::bool(name, *v),
-            Attr::Float(v) => attr::float(name, *v),
-            Attr::Str(v) => attr::string(name, v),
-            Attr::Bytes(v) => attr::bytes(name, v.clone()),
-            Attr::DType(v) => attr::dtype(name, *v),
-            Attr::Ints(v) => attr::ints(name, v),
-            Attr::Floats(v) => attr::floats(name, v),
-            Attr::Strs(v) => attr::strings(name, v),
-            Attr::Tensor(t) => attr::tensor(name, self.tensor_proto(*t, "")?),
-            Attr::Region(r) => attr::graph(name, self.subgraph(*r, captures)?),
-            Attr::Type(t) => {
-                let proto = type_proto(self.f(), t).ok_or_else(|| Refuse("a type is not known".to_owned()))?;
-                attr::other(name, AttributeType::TypeProto, |a| a.tp = Some(Box::new(proto)))
-            }
-            Attr::List(items) => self.list_attr(name, items, captures)?,
-            Attr::Dim(_) | Attr::Dims(_) | Attr::Func(_) | Attr::Map(_) => {
-                return Refuse::because(format!("attribute `{name}` has no form in ONNX"));
-            }
-        })
-    }
-
-    fn list_attr(&mut self, name: &str, items: &[Attr], captures: &[ValueId]) -> Result<AttributeProto, Refuse> {
-        let mut out = attr::other(name, AttributeType::Undefined, |_| {});
-        for item in items {
-            let kind = match item {
-                Attr::Bytes(b) => {
-                    out.strings.push(b.clone());
-                    AttributeType::Strings
-                }
-                Attr::Tensor(t) => {
-                    out.tensors.push(self.tensor_proto(*t, "")?);
-                    AttributeType::Tensors
-                }
-                Attr::Region(r) => {
-                    out.graphs.push(self.subgraph(*r, captures)?);
-                    AttributeType::Graphs
-                }
-                Attr::Type(t) => {
-                    out.type_protos.extend(type_proto(self.f(), t));
-                    AttributeType::TypeProtos
-                }
-                other => return Refuse::because(format!("attribute `{name}` lists a {}", other.kind())),
-            };
-            out.r#type = Some(kind as i32);
-        }
-        Ok(out)
-    }
-
     // Graphs.
 
     /// A region as a graph, in a scope of its own. Its last parameters stand for captured
     /// values of the scope around and are left out of its inputs.
-    pub(super) fn subgraph(&mut self, region: RegionId, captures: &[ValueId]) -> Result<GraphProto, Refuse> {
+    pub(super) fn subgraph(
+        &mut self,
+        region: RegionId,
+        captures: &[ValueId],
+    ) -> Result<GraphProto, Refuse> {
         if self.probe {
             return Ok(GraphProto::default());
         }
@@ -871,7 +732,8 @@ impl<'m> Exporter<'m> {
     fn value_info(&self, value: ValueId, name: &str) -> ValueInfoProto {
         let about = Entity::Value(self.func, value);
         let mut ty = type_proto(self.f(), self.ty(value));
-        if let (Some(ty), Some(denotation)) = (&mut ty, self.module.noted(about, "onnx.denotation")) {
+        if let (Some(ty), Some(denotation)) = (&mut ty, self.module.noted(about, "onnx.denotation"))
+        {
             ty.denotation = Some(denotation.to_owned());
         }
         ValueInfoProto {
@@ -898,7 +760,9 @@ impl<'m> Exporter<'m> {
             if let Some(tensor) = stored {
                 match self.tensor_proto(tensor, &input.name) {
                     Ok(proto) => self.scope().initializers.push(proto),
-                    Err(e) => report.error("onnx-write", format!("input `{}`: {}", input.name, e.0)),
+                    Err(e) => {
+                        report.error("onnx-write", format!("input `{}`: {}", input.name, e.0))
+                    }
                 }
             }
             inputs.push(self.value_info(param, &input.name));
@@ -915,8 +779,11 @@ impl<'m> Exporter<'m> {
             if let Err(Refuse(reason)) = self.write(id, &f.nodes[id]) {
                 let n = &f.nodes[id];
                 report.push(
-                    Diagnostic::error("onnx-write", format!("`{}` cannot be written: {reason}", n.op.name()))
-                        .at_origin(self.module, n.origin),
+                    Diagnostic::error(
+                        "onnx-write",
+                        format!("`{}` cannot be written: {reason}", n.op.name()),
+                    )
+                    .at_origin(self.module, n.origin),
                 );
             }
         }
@@ -930,7 +797,14 @@ impl<'m> Exporter<'m> {
                     return Ok(());
                 }
                 self.set_type(&output.name, value);
-                self.write_node(ONNX, "Identity", None, &[name], vec![output.name.clone()], Vec::new())
+                self.write_node(
+                    ONNX,
+                    "Identity",
+                    None,
+                    &[name],
+                    vec![output.name.clone()],
+                    Vec::new(),
+                )
             });
             if let Err(Refuse(reason)) = written {
                 report.error("onnx-write", format!("output `{}`: {reason}", output.name));
@@ -969,10 +843,14 @@ impl<'m> Exporter<'m> {
     }
 
     fn quantization(&self) -> Vec<TensorAnnotation> {
-        let Some(notes) = self.module.notes.get(&Entity::Func(self.func)) else { return Vec::new() };
+        let Some(notes) = self.module.notes.get(&Entity::Func(self.func)) else {
+            return Vec::new();
+        };
         let mut out: BTreeMap<String, Vec<StringStringEntryProto>> = BTreeMap::new();
         for (key, value) in notes {
-            let Some((tensor, key)) = key.strip_prefix("onnx.quant.").and_then(|k| k.rsplit_once('.')) else {
+            let Some((tensor, key)) =
+                key.strip_prefix("onnx.quant.").and_then(|k| k.rsplit_once('.'))
+            else {
                 continue;
             };
             out.entry(tensor.to_owned()).or_default().push(StringStringEntryProto {
@@ -1005,10 +883,16 @@ impl<'m> Exporter<'m> {
         let mut opset_import: Vec<OperatorSetIdProto> = self
             .domains
             .iter()
-            .map(|d| OperatorSetIdProto { domain: Some(d.clone()), version: Some(self.version_of(d)) })
+            .map(|d| OperatorSetIdProto {
+                domain: Some(d.clone()),
+                version: Some(self.version_of(d)),
+            })
             .collect();
         if opset_import.is_empty() {
-            opset_import.push(OperatorSetIdProto { domain: Some(String::new()), version: Some(self.opset) });
+            opset_import.push(OperatorSetIdProto {
+                domain: Some(String::new()),
+                version: Some(self.opset),
+            });
         }
         self.domains.insert(domain.clone());
         Ok(FunctionProto {

@@ -89,10 +89,6 @@ impl<'a, 'm> ExportCx<'a, 'm> {
     pub fn result(&self, slot: usize) -> String {
         self.outputs.get(slot).cloned().unwrap_or_default()
     }
-    /// Whether a result is there.
-    pub fn wants(&self, slot: usize) -> bool {
-        self.outputs.get(slot).is_some_and(|o| !o.is_empty())
-    }
 
     /// The names of the operands with implicit broadcasts left out, which the target's own
     /// broadcasting makes up for. Where it would not provably give the result's shape the
@@ -118,22 +114,16 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         }
         shape == result.shape
     }
-    /// The name of an operand whose implicit broadcast is left out, for ops that broadcast it
-    /// to another operand by themselves.
-    pub fn bare(&mut self, slot: usize) -> Result<String, Refuse> {
-        match self.node.operand(slot) {
-            Some(v) => {
-                let bare = self.ex.bare(v);
-                self.ex.name_of(bare)
-            }
-            None => Ok(String::new()),
-        }
-    }
 
     // Nodes.
 
     /// Writes the node itself: all results, standard domain.
-    pub fn emit(&mut self, op: &str, inputs: &[String], attrs: Vec<AttributeProto>) -> Result<(), Refuse> {
+    pub fn emit(
+        &mut self,
+        op: &str,
+        inputs: &[String],
+        attrs: Vec<AttributeProto>,
+    ) -> Result<(), Refuse> {
         self.emit_in(ONNX, op, inputs, attrs)
     }
     /// Writes the node itself in a domain.
@@ -221,10 +211,6 @@ impl<'a, 'm> ExportCx<'a, 'm> {
     pub fn tensor(&self, id: TensorId) -> Result<TensorProto, Refuse> {
         self.ex.tensor_proto(id, "")
     }
-    /// The name of a constant of a module's tensor.
-    pub fn tensor_constant(&mut self, id: TensorId) -> Result<String, Refuse> {
-        self.ex.tensor_constant(id)
-    }
     /// A region as a graph. Its last parameters, as many as there are captures, stand for
     /// these values.
     pub fn graph(&mut self, region: RegionId, captures: &[ValueId]) -> Result<GraphProto, Refuse> {
@@ -264,7 +250,9 @@ impl<'a, 'm> ExportCx<'a, 'm> {
             Attr::Floats(v) => attr::floats(name, v),
             Attr::Strs(v) => attr::strings(name, v),
             Attr::Tensor(t) => attr::tensor(name, self.ex.tensor_proto(*t, "")?),
-            other => return Refuse::because(format!("attribute `{name}` cannot be a {}", other.kind())),
+            other => {
+                return Refuse::because(format!("attribute `{name}` cannot be a {}", other.kind()));
+            }
         })
     }
 }

@@ -81,8 +81,8 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
         return cx.emit("Reshape", &[x, shape], Vec::new());
     }
     let stays = |(i, d): (usize, &Dim)| from.get(i) == Some(d);
-    let literal_zero = noted
-        || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
+    let literal_zero =
+        noted || op.dims.iter().enumerate().any(|d| *d.1 == Dim::Known(0) && !stays(d));
     let shape = match computed {
         Some(name) => name,
         None => cx.dims(&op.dims)?,
@@ -100,7 +100,8 @@ fn reshape(cx: &mut ExportCx<'_, '_>, op: &Op) -> Result<(), Refuse> {
 fn reshape_or_empty(cx: &mut ExportCx<'_, '_>, x: &str, shape: &str) -> Result<(), Refuse> {
     let dtype = cx.result_ty(0)?.dtype;
     let (x, shape) = (x.to_owned(), shape.to_owned());
-    let count = cx.temp("ReduceProd", &[shape.clone()], vec![attr::int("keepdims", 0)], DType::I64)?;
+    let count =
+        cx.temp("ReduceProd", &[shape.clone()], vec![attr::int("keepdims", 0)], DType::I64)?;
     let zero = cx.int_scalar(0)?;
     let empty = cx.temp("Equal", &[count, zero], Vec::new(), DType::Bool)?;
     let then_branch = cx.branch(|cx| {
@@ -111,7 +112,8 @@ fn reshape_or_empty(cx: &mut ExportCx<'_, '_>, x: &str, shape: &str) -> Result<(
         }
     })?;
     let else_branch = cx.branch(|cx| cx.temp("Reshape", &[x, shape.clone()], Vec::new(), dtype))?;
-    let attrs = vec![attr::graph("then_branch", then_branch), attr::graph("else_branch", else_branch)];
+    let attrs =
+        vec![attr::graph("then_branch", then_branch), attr::graph("else_branch", else_branch)];
     cx.emit("If", &[empty], attrs)
 }
 

@@ -18,11 +18,14 @@ pub(super) fn type_proto(f: &Function, ty: &Type) -> Option<TypeProto> {
     let value = match ty {
         Type::Tensor(t) => TypeValue::TensorType(type_proto::Tensor {
             elem_type: Some(to_onnx(t.dtype)?),
-            shape: Some(TensorShapeProto { dim: t.shape.iter().map(|d| dimension(f, d)).collect() }),
+            shape: Some(TensorShapeProto {
+                dim: t.shape.iter().map(|d| dimension(f, d)).collect(),
+            }),
         }),
-        Type::Unranked(dtype) => {
-            TypeValue::TensorType(type_proto::Tensor { elem_type: Some(to_onnx(*dtype)?), shape: None })
-        }
+        Type::Unranked(dtype) => TypeValue::TensorType(type_proto::Tensor {
+            elem_type: Some(to_onnx(*dtype)?),
+            shape: None,
+        }),
         Type::Sequence(t) => TypeValue::SequenceType(type_proto::Sequence {
             elem_type: Some(Box::new(type_proto(f, t)?)),
         }),

@@ -74,7 +74,11 @@ impl<'p> Attrs<'p> {
     }
 
     /// The attribute, if present and of the kind.
-    fn typed(&self, name: &str, kind: AttributeType) -> Result<Option<&'p AttributeProto>, AttrError> {
+    fn typed(
+        &self,
+        name: &str,
+        kind: AttributeType,
+    ) -> Result<Option<&'p AttributeProto>, AttrError> {
         let Some(a) = self.find(name) else { return Ok(None) };
         // Files of the first IR versions leave the kind out.
         if a.r#type() == AttributeType::Undefined || a.r#type() == kind {
@@ -119,7 +123,11 @@ impl<'p> Attrs<'p> {
     pub(crate) fn opt_tensor(&self, name: &str) -> Result<Option<&'p TensorProto>, AttrError> {
         Ok(self.typed(name, AttributeType::Tensor)?.and_then(|a| a.t.as_deref()))
     }
-    pub(crate) fn opt_proto(&self, name: &str, kind: AttributeType) -> Result<Option<&'p AttributeProto>, AttrError> {
+    pub(crate) fn opt_proto(
+        &self,
+        name: &str,
+        kind: AttributeType,
+    ) -> Result<Option<&'p AttributeProto>, AttrError> {
         self.typed(name, kind)
     }
     pub(crate) fn opt_dtype(&self, name: &str) -> Result<Option<DType>, AttrError> {
@@ -151,10 +159,8 @@ impl<'p> Attrs<'p> {
 }
 
 pub(crate) fn utf8(name: &str, bytes: &[u8]) -> Result<String, AttrError> {
-    String::from_utf8(bytes.to_vec()).map_err(|_| AttrError::Value {
-        name: name.to_owned(),
-        message: "is not UTF-8".to_owned(),
-    })
+    String::from_utf8(bytes.to_vec())
+        .map_err(|_| AttrError::Value { name: name.to_owned(), message: "is not UTF-8".to_owned() })
 }
 
 fn kind_name(kind: AttributeType) -> &'static str {

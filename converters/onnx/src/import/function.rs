@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use airconv_api::ir::attr::SourceOp;
 use airconv_api::ir::entity::{OriginId, ValueId};
 use airconv_api::ir::module::{ArgKindRole, Entity, Function, InputRole, OutputRole};
 use airconv_api::ir::op::{Call, Op};
-use airconv_api::ir::attr::SourceOp;
 use airconv_api::ir::types::Type;
 use smallvec::SmallVec;
 
@@ -48,7 +48,9 @@ impl<'p> Importer<'p> {
             return Err(Stop::Invalid("functions are nested too deep".to_owned()));
         }
         if inputs.len() > proto.input.len() || node.output.len() > proto.output.len() {
-            return Err(Stop::Invalid("it has more inputs or outputs than the function".to_owned()));
+            return Err(Stop::Invalid(
+                "it has more inputs or outputs than the function".to_owned(),
+            ));
         }
         let mut attributes: Vec<_> = attrs.take_all().collect();
         for default in &proto.attribute_proto {
@@ -79,7 +81,8 @@ impl<'p> Importer<'p> {
         let operands: Vec<Option<ValueId>> = inputs.iter().flatten().map(|&v| Some(v)).collect();
         let op = Op::Call(Call { function: func, source: Some(source) });
         let callee = &self.module.functions[func];
-        let types: Vec<Type> = callee.body().results.iter().map(|&v| closed(callee.ty(v))).collect();
+        let types: Vec<Type> =
+            callee.body().results.iter().map(|&v| closed(callee.ty(v))).collect();
         let present: Vec<bool> = node.output.iter().map(|o| !o.is_empty()).collect();
         let region = fs.region();
         let mut b =
@@ -88,7 +91,11 @@ impl<'p> Importer<'p> {
         Ok(self.module.functions[fs.func].nodes[id].results.iter().copied().collect())
     }
 
-    fn specialise(&mut self, key: Key<'p>, proto: &'p FunctionProto) -> Result<airconv_api::ir::entity::FuncId, Stop> {
+    fn specialise(
+        &mut self,
+        key: Key<'p>,
+        proto: &'p FunctionProto,
+    ) -> Result<airconv_api::ir::entity::FuncId, Stop> {
         if self.specialised.len() >= self.options.limits.functions {
             return Err(Stop::Invalid(format!(
                 "functions have more than {} specialisations",
@@ -109,7 +116,10 @@ impl<'p> Importer<'p> {
         let bindings: Bindings<'p> = key.attributes.iter().copied().collect();
         fs.bindings = Some(bindings);
         for (i, name) in proto.input.iter().enumerate() {
-            let Some(ty) = key.operands.get(i).cloned().flatten() else { continue };
+            let Some(ty) = key.operands.get(i).cloned().flatten() else {
+                fs.absent.insert(name);
+                continue;
+            };
             let f = &mut self.module.functions[func];
             let ty = open_symbols(f, ty, name);
             let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };
@@ -124,7 +134,9 @@ impl<'p> Importer<'p> {
             match fs.resolve(f, name) {
                 Some(value) => f.add_output(name, value, OutputRole::User(ArgKindRole::Tensor)),
                 None => {
-                    return Err(Stop::Invalid(format!("output `{name}` of the function is not made by any node")));
+                    return Err(Stop::Invalid(format!(
+                        "output `{name}` of the function is not made by any node"
+                    )));
                 }
             }
         }

@@ -11,7 +11,7 @@ use airconv_api::ir::interp::Datum;
 use airconv_api::ir::module::{
     ArgKindRole, Entity, Function, InputRole, Module, Origin, OutputRole,
 };
-use airconv_api::ir::op::{Constant, Op, Opaque};
+use airconv_api::ir::op::{Constant, Opaque};
 use airconv_api::ir::tensor::Tensor;
 use airconv_api::ir::types::Type;
 use bytes::Bytes;
@@ -44,11 +44,18 @@ pub(crate) struct FuncState<'p> {
     pub(super) capture_of: FxHashMap<ValueId, ValueId>,
     declared: FxHashMap<&'p str, &'p TypeProto>,
     pub(super) bindings: Option<Bindings<'p>>,
+    /// Inputs of a function that this use of it leaves out.
+    pub(super) absent: FxHashSet<&'p str>,
     pub(super) opsets: BTreeMap<String, i64>,
 }
 
 impl<'p> FuncState<'p> {
-    pub(super) fn new(func: FuncId, body: RegionId, opsets: BTreeMap<String, i64>, path: &str) -> Self {
+    pub(super) fn new(
+        func: FuncId,
+        body: RegionId,
+        opsets: BTreeMap<String, i64>,
+        path: &str,
+    ) -> Self {
         let scope = Scope {
             region: body,
             names: FxHashMap::default(),
@@ -62,6 +69,7 @@ impl<'p> FuncState<'p> {
             capture_of: FxHashMap::default(),
             declared: FxHashMap::default(),
             bindings: None,
+            absent: FxHashSet::default(),
             opsets,
         }
     }
@@ -140,7 +148,11 @@ impl<'p> Importer<'p> {
         let mut fs = FuncState::new(func, body, opsets.clone(), "");
         self.module.note(Entity::Func(func), "onnx.doc", graph.doc_string());
         for entry in &graph.metadata_props {
-            self.module.note(Entity::Func(func), &format!("onnx.meta.{}", entry.key()), entry.value());
+            self.module.note(
+                Entity::Func(func),
+                &format!("onnx.meta.{}", entry.key()),
+                entry.value(),
+            );
         }
         fs.declare(&graph.value_info);
         fs.declare(&graph.output);
@@ -161,22 +173,36 @@ impl<'p> Importer<'p> {
                 Ok(tensor) => {
                     self.module.note(Entity::Tensor(tensor), "onnx.doc", proto.doc_string());
                     if out.insert(proto.name(), tensor).is_some() {
-                        self.report.error("onnx-name-twice", format!("initializer `{}` is given twice", proto.name()));
+                        self.report.error(
+                            "onnx-name-twice",
+                            format!("initializer `{}` is given twice", proto.name()),
+                        );
                     }
                 }
-                Err(e) => self.report.error("onnx-tensor", format!("initializer `{}`: {e}", proto.name())),
+                Err(e) => {
+                    self.report.error("onnx-tensor", format!("initializer `{}`: {e}", proto.name()))
+                }
             }
         }
         for proto in &graph.sparse_initializer {
             let name = proto.values.as_ref().map_or("", |v| v.name());
             match self.add_sparse(proto) {
                 Ok(tensor) => {
-                    self.report.structural("sparse-to-dense", "sparse initializers are made dense", name);
+                    self.report.structural(
+                        "sparse-to-dense",
+                        "sparse initializers are made dense",
+                        name,
+                    );
                     if out.insert(name, tensor).is_some() {
-                        self.report.error("onnx-name-twice", format!("initializer `{name}` is given twice"));
+                        self.report.error(
+                            "onnx-name-twice",
+                            format!("initializer `{name}` is given twice"),
+                        );
                     }
                 }
-                Err(e) => self.report.error("onnx-tensor", format!("sparse initializer `{name}`: {e}")),
+                Err(e) => {
+                    self.report.error("onnx-tensor", format!("sparse initializer `{name}`: {e}"))
+                }
             }
         }
         out
@@ -190,6 +216,12 @@ impl<'p> Importer<'p> {
     ) {
         for info in &graph.input {
             let name = info.name();
+            // Before IR version 4 every initializer had to be an input too, and none of them
+            // could be overridden.
+            if let (true, Some(&tensor)) = (self.ir_version < 4, defaults.get(name)) {
+                self.constant(fs, name, tensor);
+                continue;
+            }
             if let Some(bound) = self.options.binds.get(name) {
                 let bound = bound.clone();
                 self.bound_input(fs, info, &bound);
@@ -197,7 +229,8 @@ impl<'p> Importer<'p> {
             }
             let mut f = std::mem::take(&mut self.module.functions[fs.func]);
             let ty = self.declared_type(&mut f, info.r#type.as_ref(), Some(name));
-            let role = InputRole::User { default: defaults.get(name).copied(), kind: ArgKindRole::Tensor };
+            let role =
+                InputRole::User { default: defaults.get(name).copied(), kind: ArgKindRole::Tensor };
             let value = f.add_input(name, ty, role);
             self.module.functions[fs.func] = f;
             self.value_notes(fs.func, value, info);
@@ -224,7 +257,9 @@ impl<'p> Importer<'p> {
                 self.report.structural("bound-input", "an input is bound to a value", name);
                 self.constant(fs, name, tensor);
             }
-            _ => self.report.error("onnx-bind", format!("the value bound to `{name}` does not fit its type")),
+            _ => self
+                .report
+                .error("onnx-bind", format!("the value bound to `{name}` does not fit its type")),
         }
     }
 
@@ -236,7 +271,8 @@ impl<'p> Importer<'p> {
         tensors: &FxHashMap<&'p str, TensorId>,
     ) {
         let inputs: FxHashSet<&str> = graph.input.iter().map(|i| i.name()).collect();
-        let sparse = graph.sparse_initializer.iter().map(|s| s.values.as_ref().map_or("", |v| v.name()));
+        let sparse =
+            graph.sparse_initializer.iter().map(|s| s.values.as_ref().map_or("", |v| v.name()));
         let names = graph.initializer.iter().map(|t| t.name()).chain(sparse);
         for name in names {
             if let (false, Some(&tensor)) = (inputs.contains(name), tensors.get(name)) {
@@ -249,7 +285,13 @@ impl<'p> Importer<'p> {
         let ty = Type::Tensor(self.module.tensors[tensor].ty());
         let region = fs.region();
         let f = &mut self.module.functions[fs.func];
-        let node = f.add_node(region, Constant { tensor }.into(), SmallVec::new(), [Some(ty)], OriginId(0));
+        let node = f.add_node(
+            region,
+            Constant { tensor }.into(),
+            SmallVec::new(),
+            [Some(ty)],
+            OriginId(0),
+        );
         fs.visit(&self.module, node);
         let f = &mut self.module.functions[fs.func];
         if let Some(value) = f.nodes[node].result(0) {
@@ -292,7 +334,9 @@ impl<'p> Importer<'p> {
                     let func = fs.func;
                     self.output_notes(func, name, info);
                 }
-                None => self.report.error("onnx-no-value", format!("output `{name}` is not made by any node")),
+                None => self
+                    .report
+                    .error("onnx-no-value", format!("output `{name}` is not made by any node")),
             }
         }
     }
@@ -319,13 +363,16 @@ impl<'p> Importer<'p> {
                     self.nodes += 1;
                     if self.nodes > self.options.limits.nodes {
                         let limit = self.options.limits.nodes;
-                        self.report.error("limit-nodes", format!("there are more than {limit} nodes"));
+                        self.report
+                            .error("limit-nodes", format!("there are more than {limit} nodes"));
                         return;
                     }
                     self.node(fs, &nodes[i]);
                 }
             }
-            Err(name) => self.report.error("onnx-cycle", format!("the graph has a cycle through `{name}`")),
+            Err(name) => {
+                self.report.error("onnx-cycle", format!("the graph has a cycle through `{name}`"))
+            }
         }
     }
 
@@ -342,14 +389,15 @@ impl<'p> Importer<'p> {
         let place = self.module.origins[origin].to_string();
         let mut inputs = SmallVec::new();
         for name in &node.input {
-            if name.is_empty() {
+            if name.is_empty() || fs.absent.contains(name.as_str()) {
                 inputs.push(None);
                 continue;
             }
             let value = fs.resolve(&mut self.module.functions[fs.func], name);
             if value.is_none() {
                 self.report.push(
-                    Diagnostic::error("onnx-no-value", format!("`{name}` is used but not made")).at(place.clone()),
+                    Diagnostic::error("onnx-no-value", format!("`{name}` is used but not made"))
+                        .at(place.clone()),
                 );
             }
             inputs.push(value);
@@ -403,14 +451,17 @@ impl<'p> Importer<'p> {
                 return Err(Stop::Invalid(format!("its domain `{domain}` is not imported")));
             }
             (_, Found::Deprecated(since)) => {
-                return Err(Stop::Invalid(format!("the op was removed in version {since} of its domain")));
+                return Err(Stop::Invalid(format!(
+                    "the op was removed in version {since} of its domain"
+                )));
             }
             (_, Found::Rule(rule)) => Some(rule),
             (_, Found::None) => None,
         };
         let version = version.unwrap_or(1);
         let Some(rule) = rule else {
-            if domain.is_empty() && common::schema::find(domain, node.op_type(), version).is_none() {
+            if domain.is_empty() && common::schema::find(domain, node.op_type(), version).is_none()
+            {
                 return Err(Stop::Unsupported(format!("there is no such op at opset {version}")));
             }
             self.note_unknown(common::op_name(domain, node.op_type()), fs.path().to_string());
@@ -419,8 +470,7 @@ impl<'p> Importer<'p> {
         // A rule that waits may have added nodes; they are taken back.
         let mark = Mark::of(&self.module.functions[fs.func], fs.region());
         let nested = fs.scopes.len() > 1;
-        let mut cx =
-            NodeCx { imp: self, fs, attrs, node, version, inputs: inputs.clone(), origin };
+        let mut cx = NodeCx { imp: self, fs, attrs, node, version, inputs: inputs.clone(), origin };
         let outcome = match rule.import {
             Import::Mirror(mirror) => cx.mirror(mirror),
             Import::Rule(f) => f(&mut cx),
@@ -487,11 +537,17 @@ impl<'p> Importer<'p> {
         operands.extend(captures.into_iter().map(Some));
         let types = self.declared_results(fs, node, domain);
         let region = fs.region();
-        let id = self.module.functions[fs.func].add_node(region, op.into(), operands, types, origin);
+        let id =
+            self.module.functions[fs.func].add_node(region, op.into(), operands, types, origin);
         Ok(self.module.functions[fs.func].nodes[id].results.iter().copied().collect())
     }
 
-    fn declared_results(&mut self, fs: &mut FuncState<'p>, node: &'p NodeProto, domain: &str) -> Vec<Option<Type>> {
+    fn declared_results(
+        &mut self,
+        fs: &mut FuncState<'p>,
+        node: &'p NodeProto,
+        domain: &str,
+    ) -> Vec<Option<Type>> {
         let given = self.options.op_types.get(&common::op_name(domain, node.op_type())).cloned();
         let mut out = Vec::new();
         for (i, name) in node.output.iter().enumerate() {
@@ -515,8 +571,17 @@ impl<'p> Importer<'p> {
 
     /// Stands for the results of a node that could not be read, so that one error does not
     /// make others.
-    fn placeholder(&mut self, fs: &mut FuncState<'p>, node: &'p NodeProto, origin: OriginId) -> Outputs {
-        let source = SourceOp { format: "onnx".to_owned(), name: node.op_type().to_owned(), ..SourceOp::default() };
+    fn placeholder(
+        &mut self,
+        fs: &mut FuncState<'p>,
+        node: &'p NodeProto,
+        origin: OriginId,
+    ) -> Outputs {
+        let source = SourceOp {
+            format: "onnx".to_owned(),
+            name: node.op_type().to_owned(),
+            ..SourceOp::default()
+        };
         let op = Opaque { source, captures: 0, reason: "refused".to_owned() };
         let types = node.output.iter().map(|o| (!o.is_empty()).then_some(Type::Unknown));
         let region = fs.region();
@@ -525,14 +590,21 @@ impl<'p> Importer<'p> {
         f.nodes[id].results.iter().copied().collect()
     }
 
-    fn bind_outputs(&mut self, fs: &mut FuncState<'p>, node: &'p NodeProto, outputs: &Outputs, place: &str) {
+    fn bind_outputs(
+        &mut self,
+        fs: &mut FuncState<'p>,
+        node: &'p NodeProto,
+        outputs: &Outputs,
+        place: &str,
+    ) {
         for (i, name) in node.output.iter().enumerate() {
             if name.is_empty() {
                 continue;
             }
             let Some(value) = outputs.get(i).copied().flatten() else {
                 self.report.push(
-                    Diagnostic::error("onnx-node", format!("there is no output {i} (`{name}`)")).at(place),
+                    Diagnostic::error("onnx-node", format!("there is no output {i} (`{name}`)"))
+                        .at(place),
                 );
                 continue;
             };
@@ -543,7 +615,8 @@ impl<'p> Importer<'p> {
                 slot.name = Some(name.as_str().into());
             }
             // Inference knows better than the file, except where it knows nothing.
-            if matches!(f.values[value].ty, Type::Unknown | Type::Unranked(_)) && declared.is_some() {
+            if matches!(f.values[value].ty, Type::Unknown | Type::Unranked(_)) && declared.is_some()
+            {
                 let ty = self.declared_type(&mut f, declared, Some(name));
                 if ty.refines(&f.values[value].ty) {
                     f.values[value].ty = ty;
@@ -552,7 +625,8 @@ impl<'p> Importer<'p> {
             self.module.functions[fs.func] = f;
             if !fs.define(name, value) {
                 self.report.push(
-                    Diagnostic::error("onnx-name-twice", format!("`{name}` is made twice")).at(place),
+                    Diagnostic::error("onnx-name-twice", format!("`{name}` is made twice"))
+                        .at(place),
                 );
             }
         }
@@ -560,7 +634,8 @@ impl<'p> Importer<'p> {
 
     fn node_notes(&mut self, func: FuncId, node: &NodeProto, outputs: &Outputs) {
         let Some(value) = outputs.iter().flatten().next() else { return };
-        let Some(id) = airconv_api::ir::visit::producer(&self.module.functions[func], *value) else {
+        let Some(id) = airconv_api::ir::visit::producer(&self.module.functions[func], *value)
+        else {
             return;
         };
         let about = Entity::Node(func, id);
@@ -580,7 +655,10 @@ impl<'p> Importer<'p> {
         params: &[Type],
     ) -> Result<Body, Stop> {
         if fs.scopes.len() >= self.options.limits.depth as usize {
-            return Err(Stop::Invalid(format!("subgraphs are nested deeper than {}", fs.scopes.len())));
+            return Err(Stop::Invalid(format!(
+                "subgraphs are nested deeper than {}",
+                fs.scopes.len()
+            )));
         }
         if graph.input.len() != params.len() {
             return Err(Stop::Invalid(format!(
@@ -608,7 +686,8 @@ impl<'p> Importer<'p> {
             let mut f = std::mem::take(&mut self.module.functions[fs.func]);
             let ty = match ty {
                 Type::Unknown | Type::Unranked(_) => {
-                    let declared = self.declared_type(&mut f, info.r#type.as_ref(), Some(info.name()));
+                    let declared =
+                        self.declared_type(&mut f, info.r#type.as_ref(), Some(info.name()));
                     if declared.refines(ty) { declared } else { ty.clone() }
                 }
                 known => known.clone(),
@@ -626,7 +705,10 @@ impl<'p> Importer<'p> {
                 Some(value) => results.push(value),
                 None => self.report.error(
                     "onnx-no-value",
-                    format!("output `{}` of the subgraph {path} is not made by any node", info.name()),
+                    format!(
+                        "output `{}` of the subgraph {path} is not made by any node",
+                        info.name()
+                    ),
                 ),
             }
         }
@@ -638,7 +720,13 @@ impl<'p> Importer<'p> {
 
     /// Makes a region take `all` captures in that order, of which `own` are its parameters
     /// already, in their order at the end.
-    pub(super) fn share_captures(&mut self, func: FuncId, region: RegionId, own: &[ValueId], all: &[ValueId]) {
+    pub(super) fn share_captures(
+        &mut self,
+        func: FuncId,
+        region: RegionId,
+        own: &[ValueId],
+        all: &[ValueId],
+    ) {
         let f = &mut self.module.functions[func];
         let formal = f.regions[region].params.len().saturating_sub(own.len());
         let mut order: Vec<ValueId> = f.regions[region].params[..formal].to_vec();
@@ -673,14 +761,18 @@ impl<'p> Importer<'p> {
             AttributeType::Float => Attr::Float(Float(f64::from(a.f()))),
             AttributeType::Int => Attr::Int(a.i()),
             AttributeType::String => text(a.s.as_ref().unwrap_or(&Bytes::new())),
-            AttributeType::Floats => Attr::Floats(a.floats.iter().map(|&v| Float(f64::from(v))).collect()),
+            AttributeType::Floats => {
+                Attr::Floats(a.floats.iter().map(|&v| Float(f64::from(v))).collect())
+            }
             AttributeType::Ints => Attr::Ints(a.ints.clone()),
             AttributeType::Strings => {
                 let strings: Result<Vec<String>, _> =
                     a.strings.iter().map(|s| String::from_utf8(s.to_vec())).collect();
                 match strings {
                     Ok(strings) => Attr::Strs(strings),
-                    Err(_) => Attr::List(a.strings.iter().map(|s| Attr::Bytes(s.clone())).collect()),
+                    Err(_) => {
+                        Attr::List(a.strings.iter().map(|s| Attr::Bytes(s.clone())).collect())
+                    }
                 }
             }
             AttributeType::Tensor => match a.t.as_deref() {
@@ -712,8 +804,10 @@ impl<'p> Importer<'p> {
             }
             AttributeType::TypeProtos => {
                 let mut f = std::mem::take(&mut self.module.functions[fs.func]);
-                let types =
-                    a.type_protos.iter().map(|t| Attr::Type(self.declared_type(&mut f, Some(t), None)));
+                let types = a
+                    .type_protos
+                    .iter()
+                    .map(|t| Attr::Type(self.declared_type(&mut f, Some(t), None)));
                 let list = Attr::List(types.collect());
                 self.module.functions[fs.func] = f;
                 list
@@ -848,4 +942,3 @@ fn collect_uses<'n>(node: &'n NodeProto, visit: &mut impl FnMut(&'n str)) {
         graph.output.iter().for_each(|o| visit(o.name()));
     }
 }
-

@@ -41,7 +41,7 @@ use airconv_ir::entity::FuncId;
 use airconv_ir::module::{Entity, Module, Origin};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::common::{self, NEWEST, OLDEST_READ};
+use crate::common::{self, NEWEST, NEWEST_IR, OLDEST_READ};
 use crate::external::ExternalFiles;
 use crate::proto::{FunctionProto, ModelProto};
 
@@ -59,6 +59,7 @@ pub(crate) struct Importer<'p> {
     specialised: Vec<(function::Key<'p>, FuncId)>,
     active: Vec<(&'p str, &'p str, &'p str)>,
     function_names: FxHashSet<String>,
+    ir_version: i64,
     nodes: u64,
     expanded: u64,
     unknown: BTreeMap<String, (u64, String)>,
@@ -88,10 +89,19 @@ pub fn import_model(
     for f in &model.functions {
         let key = (common::domain(f.domain()), f.name(), f.overload());
         if functions.insert(key, f).is_some() {
-            report.error("onnx-function-twice", format!("function {}::{} is defined twice", key.0, key.1));
+            report.error(
+                "onnx-function-twice",
+                format!("function {}::{} is defined twice", key.0, key.1),
+            );
         }
     }
-    let mut importer = Importer { module, files, functions, ..Importer::bare(options, report) };
+    let mut importer = Importer {
+        module,
+        files,
+        functions,
+        ir_version: model.ir_version(),
+        ..Importer::bare(options, report)
+    };
     let entry = importer.main_graph(graph, &opsets);
     importer.report_unknown();
     let Importer { mut module, report, .. } = importer;
@@ -109,7 +119,10 @@ fn check_opsets(model: &ModelProto, report: &mut Report) -> Result<BTreeMap<Stri
     for entry in &model.opset_import {
         let domain = common::domain(entry.domain()).to_owned();
         if opsets.insert(domain.clone(), entry.version()).is_some_and(|v| v != entry.version()) {
-            report.error("onnx-opset-twice", format!("domain `{domain}` is imported at two versions"));
+            report.error(
+                "onnx-opset-twice",
+                format!("domain `{domain}` is imported at two versions"),
+            );
             return Err(Failed::Malformed);
         }
     }
@@ -118,8 +131,9 @@ fn check_opsets(model: &ModelProto, report: &mut Report) -> Result<BTreeMap<Stri
         return Err(Failed::Malformed);
     }
     match opsets.get(common::ONNX) {
-        Some(&v) if v < OLDEST_READ || v > NEWEST => {
-            let message = format!("opset {v} is outside the supported range {OLDEST_READ} to {NEWEST}");
+        Some(&v) if !(OLDEST_READ..=NEWEST).contains(&v) => {
+            let message =
+                format!("opset {v} is outside the supported range {OLDEST_READ} to {NEWEST}");
             let help = if v > NEWEST {
                 "a newer version of this program may read it"
             } else {
@@ -159,6 +173,7 @@ impl<'p> Importer<'p> {
             specialised: Vec::new(),
             active: Vec::new(),
             function_names: FxHashSet::default(),
+            ir_version: NEWEST_IR,
             nodes: 0,
             expanded: 0,
             unknown: BTreeMap::new(),

@@ -1,7 +1,5 @@
 //! What a rule sees of a node.
 
-use std::sync::Arc;
-
 use airconv_api::ir::array::Array;
 use airconv_api::ir::attr::{Attr, Float};
 use airconv_api::ir::builder::{BuildError, Builder};
@@ -130,9 +128,9 @@ impl<'a, 'p> NodeCx<'a, 'p> {
     /// The dtype of a required input.
     pub fn dtype(&self, input: usize) -> Result<DType, Stop> {
         let v = self.input(input)?;
-        self.ty(v).dtype().ok_or_else(|| {
-            Stop::Defer(format!("the dtype of {} is not known", self.value_name(v)))
-        })
+        self.ty(v)
+            .dtype()
+            .ok_or_else(|| Stop::Defer(format!("the dtype of {} is not known", self.value_name(v))))
     }
     /// An error about the node.
     pub fn invalid<T>(&self, message: impl Into<String>) -> Result<T, Stop> {
@@ -162,7 +160,12 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         Ok(self.attrs.opt_string(name)?.unwrap_or_else(|| default.to_owned()))
     }
     /// A string spelled as an enumerated choice.
-    pub fn choice<T>(&self, name: &str, default: &str, parse: fn(&str) -> Option<T>) -> Result<T, Stop> {
+    pub fn choice<T>(
+        &self,
+        name: &str,
+        default: &str,
+        parse: fn(&str) -> Option<T>,
+    ) -> Result<T, Stop> {
         let text = self.string(name, default)?;
         parse(&text).ok_or_else(|| Stop::Invalid(format!("attribute `{name}` is `{text}`")))
     }
@@ -189,7 +192,9 @@ impl<'a, 'p> NodeCx<'a, 'p> {
     pub fn must_be(&self, name: &str, value: i64) -> Result<(), Stop> {
         match self.int(name, value)? {
             v if v == value => Ok(()),
-            v => Err(Stop::Unsupported(format!("attribute `{name}` is {v}; only {value} is supported"))),
+            v => Err(Stop::Unsupported(format!(
+                "attribute `{name}` is {v}; only {value} is supported"
+            ))),
         }
     }
 
@@ -266,7 +271,8 @@ impl<'a, 'p> NodeCx<'a, 'p> {
     /// The elements of an integer input that have to be numbers; else the node waits.
     pub fn need_ints(&self, input: usize, what: &str) -> Result<Vec<i64>, Stop> {
         self.input(input)?;
-        self.const_ints(input).ok_or_else(|| Stop::Defer(format!("{what} is only known at run time")))
+        self.const_ints(input)
+            .ok_or_else(|| Stop::Defer(format!("{what} is only known at run time")))
     }
     /// The elements of an integer input of rank 0 or 1 as sizes. What is not known becomes
     /// symbols that a `dims_of` node binds, which needs the number of elements.
@@ -290,7 +296,9 @@ impl<'a, 'p> NodeCx<'a, 'p> {
                 let count = match ty.shape.as_slice() {
                     [] => 1,
                     [n] => n.as_known().filter(|n| (0..=64).contains(n)).ok_or_else(|| {
-                        Stop::Defer(format!("the number of elements of {what} is only known at run time"))
+                        Stop::Defer(format!(
+                            "the number of elements of {what} is only known at run time"
+                        ))
                     })?,
                     _ => return self.invalid(format!("{what} has rank {}", ty.rank())),
                 };
@@ -334,7 +342,8 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         let mut shape = Shape::new();
         for &v in values {
             let ty = self.tensor_ty(v)?;
-            shape = broadcast_shapes(&shape, &ty.shape).map_err(|e| Stop::Invalid(e.to_string()))?;
+            shape =
+                broadcast_shapes(&shape, &ty.shape).map_err(|e| Stop::Invalid(e.to_string()))?;
         }
         values.iter().map(|&v| self.broadcast_to(v, &shape)).collect()
     }
@@ -392,23 +401,22 @@ impl<'a, 'p> NodeCx<'a, 'p> {
         let op = Op::from_attrs(mirror.kind, fields).map_err(|e| Stop::Invalid(e.to_string()))?;
         if mirror.broadcasts { self.emit_broadcast(op) } else { self.emit_same(op) }
     }
-
-    /// The name of an output, for values that a rule makes on the side.
-    pub fn output_name(&self, output: usize) -> Option<Arc<str>> {
-        self.node.output.get(output).filter(|o| !o.is_empty()).map(|o| o.as_str().into())
-    }
 }
 
 impl NodeCx<'_, '_> {
     /// The tensor of a `Constant` node that has no `value`.
     pub(super) fn constant_value(&mut self) -> Result<TensorId, Stop> {
-        use airconv_api::ir::tensor::Tensor;
         use crate::proto::attribute_proto::AttributeType;
+        use airconv_api::ir::tensor::Tensor;
         if let Some(a) = self.attrs.opt_proto("sparse_value", AttributeType::SparseTensor)? {
             let Some(sparse) = a.sparse_tensor.as_deref() else {
                 return self.invalid("`sparse_value` has no tensor");
             };
-            self.imp.report.structural("sparse-to-dense", "sparse constants are made dense", "Constant");
+            self.imp.report.structural(
+                "sparse-to-dense",
+                "sparse constants are made dense",
+                "Constant",
+            );
             return self.imp.add_sparse(sparse).map_err(Stop::Invalid);
         }
         let array = if let Some(v) = self.attrs.opt_int("value_int")? {
@@ -427,7 +435,8 @@ impl NodeCx<'_, '_> {
         } else {
             return self.invalid("it has no value");
         };
-        let tensor = array.and_then(|a| Tensor::from_array(&a)).map_err(|e| Stop::Invalid(e.to_string()))?;
+        let tensor =
+            array.and_then(|a| Tensor::from_array(&a)).map_err(|e| Stop::Invalid(e.to_string()))?;
         Ok(self.imp.module.tensors.push(tensor))
     }
 
@@ -436,7 +445,9 @@ impl NodeCx<'_, '_> {
         use airconv_api::ir::module::Entity;
         let Some(value) = outputs.iter().flatten().next() else { return };
         let func = self.fs.func;
-        if let Some(node) = airconv_api::ir::visit::producer(&self.imp.module.functions[func], *value) {
+        if let Some(node) =
+            airconv_api::ir::visit::producer(&self.imp.module.functions[func], *value)
+        {
             self.imp.module.note(Entity::Node(func, node), key, text);
         }
     }
@@ -444,10 +455,11 @@ impl NodeCx<'_, '_> {
     /// Reads a subgraph attribute whose formal inputs have these types.
     pub fn body(&mut self, name: &str, params: &[Type]) -> Result<super::graph::Body, Stop> {
         use crate::proto::attribute_proto::AttributeType;
-        let graph = match self.attrs.opt_proto(name, AttributeType::Graph)?.and_then(|a| a.g.as_deref()) {
-            Some(graph) => graph,
-            None => return Err(AttrError::Missing(name.to_owned()).into()),
-        };
+        let graph =
+            match self.attrs.opt_proto(name, AttributeType::Graph)?.and_then(|a| a.g.as_deref()) {
+                Some(graph) => graph,
+                None => return Err(AttrError::Missing(name.to_owned()).into()),
+            };
         let label = match self.node.name() {
             "" => format!("{}.{name}", self.node.op_type()),
             node => format!("{node}.{name}"),
@@ -457,12 +469,6 @@ impl NodeCx<'_, '_> {
     /// Whether the node has a subgraph attribute.
     pub fn has_attr(&self, name: &str) -> bool {
         self.attrs.has(name)
-    }
-    /// The number of formal inputs of a subgraph attribute.
-    pub fn body_inputs(&self, name: &str) -> Result<usize, Stop> {
-        use crate::proto::attribute_proto::AttributeType;
-        let a = self.attrs.opt_proto(name, AttributeType::Graph)?;
-        Ok(a.and_then(|a| a.g.as_deref()).map_or(0, |g| g.input.len()))
     }
     /// Whether a subgraph attribute declares the rank of one of its inputs.
     pub fn declares_rank(&self, name: &str, input: usize) -> Result<bool, Stop> {

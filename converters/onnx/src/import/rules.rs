@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::node::{NodeCx, Outcome};
 use crate::common::mirror::Mirror;
-use crate::common::{MICROSOFT, ML, ONNX, PREVIEW, TRAINING};
+use crate::common::{MICROSOFT, ML, ONNX, PREVIEW};
 
 /// How an op of a range of versions is read.
 #[derive(Clone, Copy)]
@@ -75,14 +75,6 @@ impl ImportRule {
         rule: fn(&mut NodeCx<'_, '_>) -> Outcome,
     ) -> Self {
         Self::of(PREVIEW, name, 1, makes, rule)
-    }
-    /// A rule for a training op.
-    pub(crate) const fn training(
-        name: &'static str,
-        makes: &'static [OpKind],
-        rule: fn(&mut NodeCx<'_, '_>) -> Outcome,
-    ) -> Self {
-        Self::of(TRAINING, name, 1, makes, rule)
     }
     /// The rule ends with this version.
     pub(crate) const fn until(mut self, version: i64) -> Self {

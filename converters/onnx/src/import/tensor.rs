@@ -36,7 +36,8 @@ impl Importer<'_> {
         if dtype == DType::String {
             return string_tensor(proto, dims, numel);
         }
-        let wanted = dtype.byte_len(numel).ok_or_else(|| format!("the shape {dims:?} overflows"))?;
+        let wanted =
+            dtype.byte_len(numel).ok_or_else(|| format!("the shape {dims:?} overflows"))?;
         let bytes = if proto.data_location() == DataLocation::External {
             self.external_bytes(proto, wanted)?
         } else if let Some(raw) = &proto.raw_data {
@@ -50,7 +51,11 @@ impl Importer<'_> {
 
     fn tensor_dims(&self, dims: &[i64]) -> Result<Vec<u64>, String> {
         if dims.len() > self.options.limits.rank {
-            return Err(format!("rank {} is over the limit of {}", dims.len(), self.options.limits.rank));
+            return Err(format!(
+                "rank {} is over the limit of {}",
+                dims.len(),
+                self.options.limits.rank
+            ));
         }
         dims.iter()
             .map(|&d| u64::try_from(d).map_err(|_| format!("the size {d} is negative")))
@@ -94,7 +99,8 @@ impl Importer<'_> {
         if positions.len() != values.numel() {
             return Err(format!("{} indices for {} values", positions.len(), values.numel()));
         }
-        let mut dense = airconv_api::ir::array::Array::zeros(values.dtype, shape).map_err(|e| e.to_string())?;
+        let mut dense =
+            airconv_api::ir::array::Array::zeros(values.dtype, shape).map_err(|e| e.to_string())?;
         for (i, p) in positions.into_iter().enumerate() {
             let value = values.get(i).ok_or("a value is missing")?;
             dense.set(p, &value).map_err(|e| e.to_string())?;
@@ -121,8 +127,13 @@ fn sparse_positions(
             .chunks_exact(*rank)
             .map(|tuple| {
                 tuple.iter().zip(shape).try_fold(0usize, |p, (i, &d)| {
-                    let i = usize::try_from(*i).ok().filter(|&v| v < d).ok_or_else(|| out_of_range(i))?;
-                    p.checked_mul(d).and_then(|p| p.checked_add(i)).ok_or_else(|| "overflow".to_owned())
+                    let i = usize::try_from(*i)
+                        .ok()
+                        .filter(|&v| v < d)
+                        .ok_or_else(|| out_of_range(i))?;
+                    p.checked_mul(d)
+                        .and_then(|p| p.checked_add(i))
+                        .ok_or_else(|| "overflow".to_owned())
                 })
             })
             .collect(),
@@ -134,7 +145,8 @@ fn string_tensor(proto: &TensorProto, dims: Vec<u64>, numel: u64) -> Result<Tens
     if proto.string_data.len() as u64 != numel {
         return Err(format!("{} strings for {numel} elements", proto.string_data.len()));
     }
-    let strings: Arc<[StrBytes]> = proto.string_data.iter().map(|s| StrBytes::from(&s[..])).collect();
+    let strings: Arc<[StrBytes]> =
+        proto.string_data.iter().map(|s| StrBytes::from(&s[..])).collect();
     Ok(Tensor { dtype: DType::String, dims, storage: Storage::Strings(strings) })
 }
 

@@ -57,7 +57,10 @@ impl Importer<'_> {
         for (axis, dim) in shape.dim.iter().enumerate() {
             dims.push(match &dim.value {
                 Some(DimValue::DimValue(v)) if *v >= 0 => Dim::Known(*v),
-                Some(DimValue::DimParam(name)) if !name.is_empty() => self.named_dim(func, name),
+                // Paddle's exporter writes `?` for every size that it does not know.
+                Some(DimValue::DimParam(name)) if !matches!(name.as_str(), "" | "?") => {
+                    self.named_dim(func, name)
+                }
                 _ => match name_open {
                     Some(stem) => {
                         let hint = format!("{stem}_{axis}");
