@@ -181,6 +181,8 @@ pub(crate) fn optimise(
         output::error(e.to_string());
         Exit::System
     })?;
+    // Rewrites leave what they replaced in the arenas.
+    airconv_ir::pass::compact(module);
     Ok(cx)
 }
 
