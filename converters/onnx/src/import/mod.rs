@@ -8,6 +8,7 @@ mod attrs;
 mod function;
 mod graph;
 mod node;
+mod opaque;
 mod rules;
 mod tensor;
 mod types;
