@@ -106,8 +106,17 @@ pub enum Outcome {
 }
 
 static STAGE: AtomicU8 = AtomicU8::new(0);
-const STAGES: [&str; 9] =
-    ["mutate", "read", "verify", "basic", "fuse", "onnx-write", "ir-write", "irt-write", "interpret"];
+const STAGES: [&str; 9] = [
+    "mutate",
+    "read",
+    "verify",
+    "basic",
+    "fuse",
+    "onnx-write",
+    "ir-write",
+    "irt-write",
+    "interpret",
+];
 
 /// What the case at hand is doing, for a watchdog.
 pub fn stage() -> &'static str {
@@ -203,9 +212,7 @@ pub fn read(kind: Kind, bytes: &[u8]) -> Option<Module> {
         Kind::Ir => {
             wire::read_ir_bytes(Bytes::copy_from_slice(bytes), &wire::Limits::default()).ok()
         }
-        Kind::Irt => {
-            text::parse(std::str::from_utf8(bytes).ok()?, &ParseOptions::default()).ok()
-        }
+        Kind::Irt => text::parse(std::str::from_utf8(bytes).ok()?, &ParseOptions::default()).ok(),
     }
 }
 
@@ -302,11 +309,8 @@ fn write_all(module: &Module) {
     at(6);
     let _ = wire::write_ir_to(module, &mut Cursor::new(Vec::new()), &wire::WriteOptions::default());
     at(7);
-    let bytes: u64 = module
-        .tensors
-        .values()
-        .filter_map(|t| t.byte_len())
-        .fold(0, u64::saturating_add);
+    let bytes: u64 =
+        module.tensors.values().filter_map(|t| t.byte_len()).fold(0, u64::saturating_add);
     if bytes < 16 << 20 {
         let _ = text::print(module, &PrintOptions::default());
     }

@@ -25,10 +25,8 @@ fn mutated(kind: Kind, count: u64) {
             match drive(kind, &corpus.case(kind, 1, number)) {
                 Outcome::Panicked(text) => bad.push(format!("case {number}: {text}")),
                 Outcome::Ran => ran += 1,
-                Outcome::NotRead
-                | Outcome::NotVerified
-                | Outcome::Refused
-                | Outcome::Broken(_) => {}
+                Outcome::NotRead | Outcome::NotVerified | Outcome::Refused | Outcome::Broken(_) => {
+                }
             }
         }
         // The hook of the process is ours, and silent: an assertion would say nothing.
@@ -93,7 +91,11 @@ fn taps_of_a_tiny_scale_are_not_counted_below_zero() {
     };
     for mode in ["linear", "cubic", "nearest"] {
         for scale in ["1e-38,4", "1e30,4", "4,1e9", "1e-9,1e-9", "1e18,1e-30"] {
-            for rest in ["antialias=1", "antialias=0", "coordinate_transformation_mode=half_pixel_symmetric"] {
+            for rest in [
+                "antialias=1",
+                "antialias=0",
+                "coordinate_transformation_mode=half_pixel_symmetric",
+            ] {
                 resize(&format!("s:1:4=4,4,{scale}"), &format!("mode={mode} ; {rest}"));
             }
         }
@@ -137,7 +139,12 @@ fn a_long_axis_beside_an_empty_one_is_not_walked() {
         "y = ai.onnx.ml::ArrayFeatureExtractor w one",
     ] {
         let tensors = [
-            &w[..], "one:7:=1", "ones:7:1=1", "two:7:2=1,2", &format!("wt:1:{long},0"), "e:7:4,0",
+            &w[..],
+            "one:7:=1",
+            "ones:7:1=1",
+            "two:7:2=1,2",
+            &format!("wt:1:{long},0"),
+            "e:7:4,0",
             "b:9:3=1,1,1",
         ];
         bad.extend(wrong(&[], &tensors, line));
@@ -262,11 +269,43 @@ const EXTREME: &[&str] = &[
 fn extreme(number: i64, of: std::ops::Range<usize>) -> Vec<String> {
     let f = |t: &str| t.replace('#', &number.to_string());
     let tensors: Vec<String> = [
-        "w:1:2,2,3,3", "v:1:2,2,3,3", "i:7:2=0,1", "i0:7:=1", "i1:7:1=1", "m1:7:1=-1", "one2:1:2=0,1",
-        "n:7:=#", "n1:7:1=#", "n2:7:2=1,#", "n4:7:4=1,2,#,#", "n8:7:8=0,0,#,0,0,0,0,#", "two:7:2=2,2",
-        "two0:7:=2", "u:12:3", "co:1:1,8,4", "th:1:1,2,3", "sg:1:1,16,1", "win:1:4", "f:1:=1", "bx:1:1,3,4",
-        "sc:1:1,1,3", "ro:1:1,4", "ri:7:1=0", "r5:1:1,5", "ix:7:1,2,4,4", "g:1:2", "b:9:4=1,0,1,0", "z:3:2",
-        "c2:1:4,2", "sq:1:3,1,2", "lw:1:1,8,2", "lr:1:1,8,2", "st:8:3", "nb:2:2,1,8", "aw:1:4,12", "ab:1:12",
+        "w:1:2,2,3,3",
+        "v:1:2,2,3,3",
+        "i:7:2=0,1",
+        "i0:7:=1",
+        "i1:7:1=1",
+        "m1:7:1=-1",
+        "one2:1:2=0,1",
+        "n:7:=#",
+        "n1:7:1=#",
+        "n2:7:2=1,#",
+        "n4:7:4=1,2,#,#",
+        "n8:7:8=0,0,#,0,0,0,0,#",
+        "two:7:2=2,2",
+        "two0:7:=2",
+        "u:12:3",
+        "co:1:1,8,4",
+        "th:1:1,2,3",
+        "sg:1:1,16,1",
+        "win:1:4",
+        "f:1:=1",
+        "bx:1:1,3,4",
+        "sc:1:1,1,3",
+        "ro:1:1,4",
+        "ri:7:1=0",
+        "r5:1:1,5",
+        "ix:7:1,2,4,4",
+        "g:1:2",
+        "b:9:4=1,0,1,0",
+        "z:3:2",
+        "c2:1:4,2",
+        "sq:1:3,1,2",
+        "lw:1:1,8,2",
+        "lr:1:1,8,2",
+        "st:8:3",
+        "nb:2:2,1,8",
+        "aw:1:4,12",
+        "ab:1:12",
     ]
     .iter()
     .map(|t| t.replace("n4:7:4=1,2,#,#", "n4:7:1,2,1,2=0,0,#,0"))

@@ -13,46 +13,240 @@ use super::{Kind, Rng};
 
 /// Integers at which things go wrong.
 pub const INTS: &[i64] = &[
-    0, 1, -1, 2, -2, 3, -3, 4, 5, 7, 8, 13, 16, 17, 63, 64, 65, 127, 128, 255, 256, 1 << 15,
-    1 << 16, 1 << 20, 1 << 24, i32::MAX as i64, i32::MIN as i64, 1 << 31, 1 << 32,
-    (1 << 32) + 1, 1 << 40, 1 << 61, 1 << 62, -(1 << 62), i64::MAX, i64::MAX - 1, i64::MIN,
+    0,
+    1,
+    -1,
+    2,
+    -2,
+    3,
+    -3,
+    4,
+    5,
+    7,
+    8,
+    13,
+    16,
+    17,
+    63,
+    64,
+    65,
+    127,
+    128,
+    255,
+    256,
+    1 << 15,
+    1 << 16,
+    1 << 20,
+    1 << 24,
+    i32::MAX as i64,
+    i32::MIN as i64,
+    1 << 31,
+    1 << 32,
+    (1 << 32) + 1,
+    1 << 40,
+    1 << 61,
+    1 << 62,
+    -(1 << 62),
+    i64::MAX,
+    i64::MAX - 1,
+    i64::MIN,
     i64::MIN + 1,
 ];
 
 /// Floats at which things go wrong.
 pub const FLOATS: &[f32] = &[
-    0.0, -0.0, 1.0, -1.0, 0.5, 1e-38, 1e38, 1e9, -1e9, 3.0e18, 1e20, f32::NAN, f32::INFINITY,
-    f32::NEG_INFINITY, f32::MIN_POSITIVE, f32::EPSILON,
+    0.0,
+    -0.0,
+    1.0,
+    -1.0,
+    0.5,
+    1e-38,
+    1e38,
+    1e9,
+    -1e9,
+    3.0e18,
+    1e20,
+    f32::NAN,
+    f32::INFINITY,
+    f32::NEG_INFINITY,
+    f32::MIN_POSITIVE,
+    f32::EPSILON,
 ];
 
 const STRINGS: &[&[u8]] = &[
-    b"", b"\xff\xfe", b"SAME_UPPER", b"SAME_LOWER", b"VALID", b"NOTSET", b"linear", b"cubic",
-    b"nearest", b"reflect", b"edge", b"wrap", b"bidirectional", b"reverse", b"sum", b"mean",
-    b"none", b"avg", b"max", b"Relu", b"Affine", b"ij,jk->ik", b"i...,...j", b"...", b"iii->",
-    b"a->aa", b"AVERAGE", b"SOFTMAX", b"BRANCH_LEQ", b"LEAF", b"tanh", b"align_corners",
-    b"half_pixel", b"tf_crop_and_resize", b"floor", b"ceil", b"round_prefer_floor", b"DCR", b"CRD",
-    b"(", b"[", b"a*", b"\0", "\u{10ffff}".as_bytes(), b"right", b"lower", b"upper", b"mul", b"add",
+    b"",
+    b"\xff\xfe",
+    b"SAME_UPPER",
+    b"SAME_LOWER",
+    b"VALID",
+    b"NOTSET",
+    b"linear",
+    b"cubic",
+    b"nearest",
+    b"reflect",
+    b"edge",
+    b"wrap",
+    b"bidirectional",
+    b"reverse",
+    b"sum",
+    b"mean",
+    b"none",
+    b"avg",
+    b"max",
+    b"Relu",
+    b"Affine",
+    b"ij,jk->ik",
+    b"i...,...j",
+    b"...",
+    b"iii->",
+    b"a->aa",
+    b"AVERAGE",
+    b"SOFTMAX",
+    b"BRANCH_LEQ",
+    b"LEAF",
+    b"tanh",
+    b"align_corners",
+    b"half_pixel",
+    b"tf_crop_and_resize",
+    b"floor",
+    b"ceil",
+    b"round_prefer_floor",
+    b"DCR",
+    b"CRD",
+    b"(",
+    b"[",
+    b"a*",
+    b"\0",
+    "\u{10ffff}".as_bytes(),
+    b"right",
+    b"lower",
+    b"upper",
+    b"mul",
+    b"add",
 ];
 
 const ATTRIBUTES: &[&str] = &[
-    "axis", "axes", "perm", "pads", "strides", "dilations", "kernel_shape", "group", "keepdims",
-    "to", "alpha", "beta", "mode", "auto_pad", "ceil_mode", "count_include_pad", "storage_order",
-    "epsilon", "momentum", "hidden_size", "direction", "layout", "activations", "blocksize",
-    "block_size", "largest", "sorted", "k", "exclusive", "reverse", "batch_dims", "split",
-    "num_outputs", "value", "value_ints", "shape", "dtype", "seed", "equation", "start", "end",
-    "allowzero", "noop_with_empty_axes", "output_padding", "output_shape", "p", "size", "bias",
-    "lambd", "min", "max", "low", "high", "saturate", "upper", "select_last_index", "fmod",
-    "num_heads", "q_num_heads", "kv_num_heads", "qk_matmul_output_mode", "softcap", "is_causal",
-    "scale", "num_groups", "stash_type", "spatial_scale", "sampling_ratio", "output_height",
-    "output_width", "coordinate_transformation_mode", "nearest_mode", "antialias",
-    "keep_aspect_ratio_policy", "cubic_coeff_a", "exclude_outside", "onesided", "periodic",
-    "ngram_counts", "ngram_indexes", "max_gram_length", "min_gram_length", "max_skip_count",
-    "num_scan_inputs", "scan_input_axes", "scan_output_axes", "scan_input_directions",
-    "interleaved", "rotary_embedding_dim", "transA", "transB", "transBatchA", "detect_positive",
-    "clip", "ignore_index", "reduction", "center_point_box", "align_corners", "padding_mode",
-    "to_type", "ratio", "sample_size", "new_axis", "p", "broadcast", "is_test", "consumed_inputs",
-    "ends", "starts", "scales", "height_scale", "width_scale", "count_include_pad", "time_axis",
-    "batch_axis", "output_datatype", "K", "bits", "N", "accuracy_level", "do_rotary",
+    "axis",
+    "axes",
+    "perm",
+    "pads",
+    "strides",
+    "dilations",
+    "kernel_shape",
+    "group",
+    "keepdims",
+    "to",
+    "alpha",
+    "beta",
+    "mode",
+    "auto_pad",
+    "ceil_mode",
+    "count_include_pad",
+    "storage_order",
+    "epsilon",
+    "momentum",
+    "hidden_size",
+    "direction",
+    "layout",
+    "activations",
+    "blocksize",
+    "block_size",
+    "largest",
+    "sorted",
+    "k",
+    "exclusive",
+    "reverse",
+    "batch_dims",
+    "split",
+    "num_outputs",
+    "value",
+    "value_ints",
+    "shape",
+    "dtype",
+    "seed",
+    "equation",
+    "start",
+    "end",
+    "allowzero",
+    "noop_with_empty_axes",
+    "output_padding",
+    "output_shape",
+    "p",
+    "size",
+    "bias",
+    "lambd",
+    "min",
+    "max",
+    "low",
+    "high",
+    "saturate",
+    "upper",
+    "select_last_index",
+    "fmod",
+    "num_heads",
+    "q_num_heads",
+    "kv_num_heads",
+    "qk_matmul_output_mode",
+    "softcap",
+    "is_causal",
+    "scale",
+    "num_groups",
+    "stash_type",
+    "spatial_scale",
+    "sampling_ratio",
+    "output_height",
+    "output_width",
+    "coordinate_transformation_mode",
+    "nearest_mode",
+    "antialias",
+    "keep_aspect_ratio_policy",
+    "cubic_coeff_a",
+    "exclude_outside",
+    "onesided",
+    "periodic",
+    "ngram_counts",
+    "ngram_indexes",
+    "max_gram_length",
+    "min_gram_length",
+    "max_skip_count",
+    "num_scan_inputs",
+    "scan_input_axes",
+    "scan_output_axes",
+    "scan_input_directions",
+    "interleaved",
+    "rotary_embedding_dim",
+    "transA",
+    "transB",
+    "transBatchA",
+    "detect_positive",
+    "clip",
+    "ignore_index",
+    "reduction",
+    "center_point_box",
+    "align_corners",
+    "padding_mode",
+    "to_type",
+    "ratio",
+    "sample_size",
+    "new_axis",
+    "p",
+    "broadcast",
+    "is_test",
+    "consumed_inputs",
+    "ends",
+    "starts",
+    "scales",
+    "height_scale",
+    "width_scale",
+    "count_include_pad",
+    "time_axis",
+    "batch_axis",
+    "output_datatype",
+    "K",
+    "bits",
+    "N",
+    "accuracy_level",
+    "do_rotary",
 ];
 
 /// A mutated file.
@@ -179,8 +373,7 @@ fn change_tokens(bytes: &[u8], files: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
         3 => {
             let ops: Vec<&str> =
                 airconv_ir::op::OpKind::ALL.iter().map(|k| k.info().name).collect();
-            let at: Vec<usize> =
-                (0..n).filter(|&i| ops.contains(&tokens[i].as_str())).collect();
+            let at: Vec<usize> = (0..n).filter(|&i| ops.contains(&tokens[i].as_str())).collect();
             if let (Some(&i), Some(op)) = (rng.pick(&at), rng.pick(&ops)) {
                 tokens[i] = (*op).to_owned();
             }
@@ -232,7 +425,8 @@ fn tokens(text: &str) -> Vec<String> {
             }
         }
         // `hex"..."` is one token.
-        if t.starts_with('"') && out.last().is_some_and(|l| l == "hex" || l == "nan" || l == "blake3")
+        if t.starts_with('"')
+            && out.last().is_some_and(|l| l == "hex" || l == "nan" || l == "blake3")
         {
             if let Some(last) = out.last_mut() {
                 last.push_str(&t);
@@ -561,8 +755,7 @@ fn change_graph(g: &mut GraphProto, rng: &mut Rng) {
         0 | 1 => {
             let all = g.input.len() + g.output.len() + g.value_info.len();
             let k = rng.below(all);
-            let mut infos =
-                g.input.iter_mut().chain(&mut g.output).chain(&mut g.value_info);
+            let mut infos = g.input.iter_mut().chain(&mut g.output).chain(&mut g.value_info);
             if let Some(info) = infos.nth(k) {
                 change_type(info.r#type.get_or_insert_default(), rng);
             }
@@ -663,10 +856,8 @@ fn store_input(g: &mut GraphProto, rng: &mut Rng) {
         7 => t.int64_data = ints,
         6 => t.int32_data = ints.iter().map(|&v| v as i32).collect(),
         _ => {
-            t.float_data = ints
-                .iter()
-                .map(|&v| if wild { some_float(rng) } else { v as f32 })
-                .collect();
+            t.float_data =
+                ints.iter().map(|&v| if wild { some_float(rng) } else { v as f32 }).collect();
         }
     }
     g.initializer.push(t);
@@ -675,10 +866,12 @@ fn store_input(g: &mut GraphProto, rng: &mut Rng) {
 fn change_node(n: &mut NodeProto, some: String, rng: &mut Rng) {
     let k = rng.below(n.attribute.len());
     match rng.below(14) {
-        0 | 1 => (n.domain, n.op_type) = {
-            let (domain, op) = some_op(rng);
-            (Some(domain), Some(op))
-        },
+        0 | 1 => {
+            (n.domain, n.op_type) = {
+                let (domain, op) = some_op(rng);
+                (Some(domain), Some(op))
+            }
+        }
         2 => {
             let k = rng.below(n.input.len());
             if let Some(i) = n.input.get_mut(k) {

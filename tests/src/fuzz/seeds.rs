@@ -290,33 +290,107 @@ pub fn models() -> Vec<ModelProto> {
         ),
     ];
     for ops in [
-        &["a = SequenceConstruct x x", "b = SequenceInsert a x", "c = ConcatFromSequence b ; axis=0",
-            "d = SequenceLength b", "e = SplitToSequence x ; axis=1", "f = SequenceAt b d0",
-            "g = Optional x", "h = OptionalGetElement g", "i = OptionalHasElement g"][..],
-        &["a = STFT x4 one w", "b = HannWindow six", "c = DFT x4 ; axis=1", "d = BitShift u u ; direction=LEFT"],
-        &["a = RandomNormal ; shape=[2,3] ; seed=1.5", "b = Bernoulli x", "c = Dropout x",
-            "d = Multinomial x ; sample_size=4", "e = RandomUniformLike x"],
-        &["a = com.microsoft::FastGelu x", "b = com.microsoft::SkipLayerNormalization x x w6 w6",
-            "c = com.microsoft::FusedMatMul x x ; transB=1", "d = com.microsoft::QuickGelu x"],
-        &["a = GroupNormalization x4 w2 w2 ; num_groups=1", "b = LRN x4 ; size=3", "c = InstanceNormalization x4 w2 w2",
-            "d = LpPool x4 ; kernel_shape=[2,2]", "e = GridSample x4 gr", "f = DepthToSpace x4 ; blocksize=1",
-            "g = SpaceToDepth x4 ; blocksize=2", "h = MaxUnpool x4 i4 ; kernel_shape=[2,2] ; strides=[2,2]",
-            "i = RoiAlign x4 ro ri ; output_height=2 ; output_width=2", "j = Col2Im co sz bl",
-            "k = AffineGrid th si", "l = Upsample x4 sc4", "m = CenterCropPad x4 sz ; axes=[2,3]"],
-        &["a = Attention q4 q4 q4 ; is_causal=1", "b = RMSNormalization x w6", "c = RotaryEmbedding q4 cc cc",
-            "d = Swish x", "e = TensorScatter q4 q4"],
-        &["a = ArrayFeatureExtractor x six", "b = Det sq", "c = Hardmax x", "d = LogSoftmax x", "e = CastLike x u",
-            "f = Mod x x ; fmod=1", "g = Pow x x", "h = Compress x bo ; axis=1", "i = Unique x ; axis=1",
-            "j = NonMaxSuppression bx scs six", "k = NegativeLogLikelihoodLoss x li", "l = SoftmaxCrossEntropyLoss x li",
-            "m = Gemm x x ; transB=1 ; alpha=0.5", "n = ReverseSequence x li", "o = ScatterND x i4b ux",
-            "p = GatherElements x gi ; axis=1", "q = Shrink x", "r = BlackmanWindow six"],
+        &[
+            "a = SequenceConstruct x x",
+            "b = SequenceInsert a x",
+            "c = ConcatFromSequence b ; axis=0",
+            "d = SequenceLength b",
+            "e = SplitToSequence x ; axis=1",
+            "f = SequenceAt b d0",
+            "g = Optional x",
+            "h = OptionalGetElement g",
+            "i = OptionalHasElement g",
+        ][..],
+        &[
+            "a = STFT x4 one w",
+            "b = HannWindow six",
+            "c = DFT x4 ; axis=1",
+            "d = BitShift u u ; direction=LEFT",
+        ],
+        &[
+            "a = RandomNormal ; shape=[2,3] ; seed=1.5",
+            "b = Bernoulli x",
+            "c = Dropout x",
+            "d = Multinomial x ; sample_size=4",
+            "e = RandomUniformLike x",
+        ],
+        &[
+            "a = com.microsoft::FastGelu x",
+            "b = com.microsoft::SkipLayerNormalization x x w6 w6",
+            "c = com.microsoft::FusedMatMul x x ; transB=1",
+            "d = com.microsoft::QuickGelu x",
+        ],
+        &[
+            "a = GroupNormalization x4 w2 w2 ; num_groups=1",
+            "b = LRN x4 ; size=3",
+            "c = InstanceNormalization x4 w2 w2",
+            "d = LpPool x4 ; kernel_shape=[2,2]",
+            "e = GridSample x4 gr",
+            "f = DepthToSpace x4 ; blocksize=1",
+            "g = SpaceToDepth x4 ; blocksize=2",
+            "h = MaxUnpool x4 i4 ; kernel_shape=[2,2] ; strides=[2,2]",
+            "i = RoiAlign x4 ro ri ; output_height=2 ; output_width=2",
+            "j = Col2Im co sz bl",
+            "k = AffineGrid th si",
+            "l = Upsample x4 sc4",
+            "m = CenterCropPad x4 sz ; axes=[2,3]",
+        ],
+        &[
+            "a = Attention q4 q4 q4 ; is_causal=1",
+            "b = RMSNormalization x w6",
+            "c = RotaryEmbedding q4 cc cc",
+            "d = Swish x",
+            "e = TensorScatter q4 q4",
+        ],
+        &[
+            "a = ArrayFeatureExtractor x six",
+            "b = Det sq",
+            "c = Hardmax x",
+            "d = LogSoftmax x",
+            "e = CastLike x u",
+            "f = Mod x x ; fmod=1",
+            "g = Pow x x",
+            "h = Compress x bo ; axis=1",
+            "i = Unique x ; axis=1",
+            "j = NonMaxSuppression bx scs six",
+            "k = NegativeLogLikelihoodLoss x li",
+            "l = SoftmaxCrossEntropyLoss x li",
+            "m = Gemm x x ; transB=1 ; alpha=0.5",
+            "n = ReverseSequence x li",
+            "o = ScatterND x i4b ux",
+            "p = GatherElements x gi ; axis=1",
+            "q = Shrink x",
+            "r = BlackmanWindow six",
+        ],
     ] {
         // Each op is a graph of its own, and all are one.
         let tensors = [
-            "d0:7:=0", "w6:1:6", "w2:1:2=1,1", "one:7:=1", "six:7:=6", "w:1:4", "u:12:3", "gr:1:1,2,2,2",
-            "i4:7:1,2,4,4", "ro:1:1,4", "ri:7:1", "co:1:1,8,4", "sz:7:2=3,3", "bl:7:2=2,2", "th:1:1,2,3",
-            "si:7:4=1,1,3,3", "sc4:1:4=4,4,8,8", "cc:1:1,3,2", "sq:1:2,3,3", "bo:9:6=1,0,1,0,1,0", "bx:1:1,3,4",
-            "scs:1:1,1,3", "li:7:2=0,1", "i4b:7:2,1=0,1", "ux:1:2,6", "gi:7:2,2=0,1,1,0",
+            "d0:7:=0",
+            "w6:1:6",
+            "w2:1:2=1,1",
+            "one:7:=1",
+            "six:7:=6",
+            "w:1:4",
+            "u:12:3",
+            "gr:1:1,2,2,2",
+            "i4:7:1,2,4,4",
+            "ro:1:1,4",
+            "ri:7:1",
+            "co:1:1,8,4",
+            "sz:7:2=3,3",
+            "bl:7:2=2,2",
+            "th:1:1,2,3",
+            "si:7:4=1,1,3,3",
+            "sc4:1:4=4,4,8,8",
+            "cc:1:1,3,2",
+            "sq:1:2,3,3",
+            "bo:9:6=1,0,1,0,1,0",
+            "bx:1:1,3,4",
+            "scs:1:1,1,3",
+            "li:7:2=0,1",
+            "i4b:7:2,1=0,1",
+            "ux:1:2,6",
+            "gi:7:2,2=0,1,1,0",
         ];
         let inputs = ["x:1:2,6", "x4:1:1,2,4,4", "q4:1:1,2,3,4"];
         for op in ops {
@@ -354,12 +428,8 @@ fn conditional() -> ModelProto {
 }
 
 fn repeated() -> ModelProto {
-    let mut g = graph(
-        &["x:1:n,3"],
-        &["trips:7:=4", "go:9:=1"],
-        &["v s = Loop trips go x"],
-        &["v", "s"],
-    );
+    let mut g =
+        graph(&["x:1:n,3"], &["trips:7:=4", "go:9:=1"], &["v s = Loop trips go x"], &["v", "s"]);
     g.node[0].attribute = vec![body(
         "body",
         graph(
@@ -373,7 +443,8 @@ fn repeated() -> ModelProto {
 }
 
 fn scanned() -> ModelProto {
-    let mut g = graph(&["x:1:n,3"], &["z:1:3"], &["v s = Scan z x ; num_scan_inputs=1"], &["v", "s"]);
+    let mut g =
+        graph(&["x:1:n,3"], &["z:1:3"], &["v s = Scan z x ; num_scan_inputs=1"], &["v", "s"]);
     g.node[0].attribute.push(body(
         "body",
         graph(&["a:1:3", "e:1:3"], &[], &["b = Add a e", "o = Tanh b"], &["b:1:3", "o:1:3"]),
