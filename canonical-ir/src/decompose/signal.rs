@@ -133,7 +133,7 @@ fn window(
     dtype: DType,
     [c0, c1, c2]: [f64; 3],
 ) -> DecomposeResult {
-    if let Some(n) = size.as_known().filter(|&n| n <= 1 << 24) {
+    if let Some(n) = size.as_known().filter(|&n| n <= 1 << 20) {
         // One point, symmetric: the middle of the window.
         let period = if periodic { n } else { n - 1 };
         let value = |i: i64| {
@@ -213,8 +213,11 @@ fn mel(cx: &mut DecomposeCx<'_, '_>, hertz: ValueId) -> R {
 pub fn mel_weight_matrix(cx: &mut DecomposeCx<'_, '_>, op: &MelWeightMatrix) -> DecomposeResult {
     let (low, high) = (cx.x(0)?, cx.x(1)?);
     let (low, high) = (mel(cx, low)?, mel(cx, high)?);
-    let bands = op.num_mel_bins;
-    let bins = op.dft_length / 2 + 1;
+    let (bands, length) = (op.num_mel_bins, op.dft_length);
+    if !(0..1 << 40).contains(&bands) || !(0..1 << 40).contains(&length) {
+        return Err(NoDecomposition::Unsupported(format!("{bands} mel bands of {length} points")));
+    }
+    let bins = length / 2 + 1;
     let span = cx.b.sub(high, low)?;
     let step = cx.b.mul_const(span, 1.0 / (bands + 2) as f64)?;
     let points = cx.b.iota(DType::F64, Dim::Known(bands + 2))?;
@@ -224,7 +227,7 @@ pub fn mel_weight_matrix(cx: &mut DecomposeCx<'_, '_>, op: &MelWeightMatrix) -> 
     let hertz = cx.b.exp(exponent)?;
     let hertz = cx.b.add_const(hertz, -1.0)?;
     let hertz = cx.b.mul_const(hertz, 700.0)?;
-    let bin = cx.b.mul_const(hertz, (op.dft_length + 1) as f64)?;
+    let bin = cx.b.mul_const(hertz, (length + 1) as f64)?;
     let rate = cx.b.scalar(DType::F64, op.sample_rate as f64)?;
     let bin = cx.b.div(bin, rate)?;
     let bin = cx.b.floor(bin)?;

@@ -74,6 +74,12 @@ pub fn loop_(cx: &mut EvalCx<'_, '_>, op: &Loop) -> EvalResult {
                 stacks.push(Vec::new());
             }
             if let Some(stack) = stacks.get_mut(i) {
+                // What is stacked has to fit one array in the end.
+                if let Some(a) = element.as_array() {
+                    let mut shape = vec![stack.len() + 1];
+                    shape.extend(&a.shape);
+                    cx.check_size(a.dtype, &shape)?;
+                }
                 stack.push(element);
             }
         }

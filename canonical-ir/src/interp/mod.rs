@@ -541,7 +541,13 @@ impl EvalCx<'_, '_> {
     /// The required tensor in a slot.
     pub fn array(&self, slot: usize) -> Result<&Array, EvalError> {
         match self.datum(slot)?.as_array() {
-            Some(a) => Ok(a),
+            Some(a) => {
+                // Without elements an array can have axes that no memory holds.
+                if a.shape.contains(&0) {
+                    self.check_size(a.dtype, &a.shape)?;
+                }
+                Ok(a)
+            }
             None => EvalError::failed(format!("operand {slot} is not a tensor")),
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{Datum, EvalCx, EvalError, EvalResult, one};
 use crate::array::{Array, Data, Scalar, checked_numel};
+use crate::dtype::DType;
 use crate::op::*;
 
 fn elements<'a>(cx: &'a EvalCx<'_, '_>, slot: usize) -> Result<&'a [Datum], EvalError> {
@@ -89,6 +90,8 @@ pub fn split_to_sequence(cx: &mut EvalCx<'_, '_>, op: &SplitToSequence) -> EvalR
     };
     let size = x.shape[axis];
     let split = cx.opt_array(1)?;
+    // An axis can be long where another one is 0.
+    cx.check_size(DType::I64, &[size])?;
     let sizes: Vec<usize> = match split {
         None => vec![1; size],
         Some(s) => {

@@ -37,6 +37,9 @@ pub fn from_members(
     Ok(out)
 }
 
+/// The most elements of an input that is drawn.
+const MOST_ELEMENTS: usize = 1 << 30;
+
 /// Inputs drawn from a seed: floats in [-1, 1), small non-negative integers, both truth
 /// values. Symbolic sizes are what `sizes` says, else 1.
 pub fn seeded(
@@ -81,6 +84,9 @@ pub fn seeded(
 
 fn draw(dtype: DType, shape: Vec<usize>, bits: &mut Bits) -> Result<Array, String> {
     let numel = airconv_ir::array::checked_numel(&shape).map_err(|e| e.to_string())?;
+    if numel > MOST_ELEMENTS {
+        return Err(format!("shape {shape:?} has too many elements; give it with --inputs"));
+    }
     if dtype == DType::String {
         let words: Vec<String> = (0..numel).map(|_| format!("s{}", bits.next() % 10)).collect();
         return Array::from_strs(shape, &words).map_err(|e| e.to_string());

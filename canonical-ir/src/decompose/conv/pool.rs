@@ -277,6 +277,9 @@ pub fn average_pool(cx: &mut DecomposeCx<'_, '_>, op: &AveragePool) -> Decompose
     one(cx.b.cast(y, ty.dtype)?)
 }
 
+/// The most windows along an axis whose elements are counted here.
+const MOST_COUNTS: i64 = 1 << 20;
+
 /// How many elements of each window along an axis count, as a vector.
 fn counted(
     cx: &mut DecomposeCx<'_, '_>,
@@ -292,14 +295,17 @@ fn counted(
         true => (Dim::Known(0), padded),
         false => (axis.low.clone(), size + &axis.low),
     };
-    if let (Some(out), Some(first), Some(end)) =
-        (axis.out.as_known(), first.as_known(), end.as_known())
-    {
-        let counts = |o: i64, j: i64| {
-            let at = o.saturating_mul(s).saturating_add(j.saturating_mul(d));
-            first <= at && at < end
+    let few = axis.out.as_known().filter(|&n| n <= MOST_COUNTS);
+    if let (Some(out), Some(first), Some(end)) = (few, first.as_known(), end.as_known()) {
+        let (s, d) = (i128::from(s), i128::from(d.max(1)));
+        let count = |o: i64| {
+            // The first element of window o that is not before `place`.
+            let from = |place: i64| {
+                let gap = i128::from(place) - i128::from(o) * s;
+                (gap + d - 1).div_euclid(d).clamp(0, k.max(0).into())
+            };
+            (from(end) - from(first)).max(0) as f64
         };
-        let count = |o: i64| (0..k).filter(|&j| counts(o, j)).count() as f64;
         let counts: Vec<f64> = (0..out).map(count).collect();
         return Ok(cx.b.constant(&Array::from_f64s(dtype, vec![counts.len()], &counts)?)?);
     }

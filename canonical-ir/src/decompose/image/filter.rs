@@ -42,10 +42,10 @@ fn reach(mode: ResizeMode) -> f32 {
 }
 
 /// The number of taps of a filter that is stretched when shrinking.
-pub(super) fn stretched_taps(mode: ResizeMode, scale: f32) -> usize {
+pub(super) fn stretched_taps(mode: ResizeMode, scale: f32) -> i64 {
     let stretch = (1.0 / scale).max(1.0);
-    let taps = (reach(mode) * stretch).ceil() * 2.0 + 1.0;
-    if taps.is_finite() { taps as usize } else { usize::MAX }
+    // What is too large becomes the greatest number.
+    ((reach(mode) * stretch).ceil() * 2.0 + 1.0) as i64
 }
 
 /// The taps of an axis.
@@ -54,7 +54,7 @@ pub(super) fn taps(op: &Resize, scale: f32, output: i64, input: i64) -> Taps {
     let last = (input - 1).max(0);
     let per_pixel = match op.mode {
         ResizeMode::Nearest => 1,
-        _ if op.antialias => stretched_taps(op.mode, scale),
+        _ if op.antialias => usize::try_from(stretched_taps(op.mode, scale)).unwrap_or(0),
         ResizeMode::Linear => 2,
         ResizeMode::Cubic => 4,
     };
@@ -72,7 +72,7 @@ pub(super) fn taps(op: &Resize, scale: f32, output: i64, input: i64) -> Taps {
                     NearestMode::Floor => false,
                     NearestMode::Ceil => x > floor,
                 };
-                t.indices.push((floor as i64 + i64::from(up)).clamp(0, last));
+                t.indices.push((floor as i64).saturating_add(up.into()).clamp(0, last));
                 continue;
             }
             _ if op.antialias => stretched(op, scale, x, &mut t),
@@ -86,7 +86,7 @@ pub(super) fn taps(op: &Resize, scale: f32, output: i64, input: i64) -> Taps {
             }
             ResizeMode::Cubic => {
                 let low = x.floor() as i64;
-                t.indices.extend((low - 1)..(low + 3));
+                t.indices.extend([-1, 0, 1, 2].map(|k| low.saturating_add(k)));
                 t.weights.extend(cubic(x - x.floor(), op.cubic_coeff.0 as f32));
             }
         }
@@ -117,7 +117,7 @@ fn stretched(op: &Resize, scale: f32, x: f32, t: &mut Taps) {
     let a = op.cubic_coeff.0 as f32;
     let first = (x - support + 1.0).floor() as i64;
     for k in 0..t.per_pixel as i64 {
-        let index = first + k;
+        let index = first.saturating_add(k);
         let d = ((index as f32 - x) / stretch).abs();
         let w = match op.mode {
             ResizeMode::Cubic if d < 1.0 => ((a + 2.0) * d - (a + 3.0)) * d * d + 1.0,

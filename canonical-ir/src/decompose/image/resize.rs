@@ -217,7 +217,7 @@ fn axis_taps(
 ) -> Result<TapValues, NoDecomposition> {
     let known = (a.scale, a.output.as_known(), a.input.as_known());
     if let ((Scale::Known(s), Some(output), Some(input)), None) = (known, a.roi) {
-        let width = if op.antialias { stretched_taps(op.mode, s) as i64 } else { 4 };
+        let width = if op.antialias { stretched_taps(op.mode, s) } else { 4 };
         if output.checked_mul(width).is_some_and(|n| n <= MOST_HOST_TAPS) {
             return constants(cx, &taps(op, s, output, input), output);
         }
@@ -444,7 +444,7 @@ fn stretched(
     outside: Option<ValueId>,
 ) -> Result<TapValues, NoDecomposition> {
     let count = match a.scale {
-        Scale::Known(s) => Dim::Known(stretched_taps(op.mode, s) as i64),
+        Scale::Known(s) => Dim::Known(stretched_taps(op.mode, s)),
         Scale::Value(_) => {
             let one = cx.b.scalar(DType::F32, 1.0)?;
             let stretch = cx.b.div(one, scale)?;

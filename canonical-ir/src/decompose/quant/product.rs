@@ -246,6 +246,9 @@ fn unpacked(b: &mut Builder<'_>, x: ValueId, bits: i64) -> Result<ValueId, NoDec
         let parts = b.broadcasting(BitAnd {}, &[parts, mask])?;
         return Ok(b.reshape(parts, &dims)?);
     }
+    if count > 1 << 24 {
+        return Err(NoDecomposition::Unsupported(format!("{count} packed elements in a row")));
+    }
     // An element lies in one byte or in two neighbours.
     let first: Vec<i64> = (0..count).map(|i| i * bits / 8).collect();
     let second: Vec<i64> = first.iter().map(|i| (i + 1).min(bytes - 1)).collect();

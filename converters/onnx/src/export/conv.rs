@@ -201,8 +201,8 @@ fn check_ceil(
     let lists = kernel.iter().zip(strides).zip(dilations);
     for (i, ((size, out), ((k, s), d))) in sizes.zip(lists).enumerate() {
         let pad = |i: usize| pads.get(i).copied().unwrap_or(0);
-        let padded = size + (pad(i) + pad(i + kernel.len()));
-        let room = &padded - ((k - 1) * d + 1);
+        let padded = &(size + pad(i)) + pad(i + kernel.len());
+        let room = &padded - &(&(&Dim::Known(k - 1) * *d) + 1);
         let all = &room.ceil_div(&Dim::Known(*s)) + 1;
         if let (Some(all), Some(out)) = (all.as_known(), out.as_known())
             && all != out
