@@ -313,12 +313,13 @@ fn filled<T: Clone>(value: T, numel: usize) -> Result<Vec<T>, ArrayError> {
 /// The product of the dims; 1 for rank zero, and 0 wherever a dim is 0.
 ///
 /// # Errors
-/// When the product of the dims that are not 0 does not fit in a `usize`.
+/// When the product does not fit in a `usize`.
 pub fn checked_numel(shape: &[usize]) -> Result<usize, ArrayError> {
-    // The sizes beside a zero have to fit as well: they are counters of loops.
-    let product = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d.max(1)));
-    let product = product.ok_or_else(|| ArrayError::ShapeOverflow { shape: shape.to_vec() })?;
-    Ok(if shape.contains(&0) { 0 } else { product })
+    if shape.contains(&0) {
+        return Ok(0);
+    }
+    let product = shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+    product.ok_or_else(|| ArrayError::ShapeOverflow { shape: shape.to_vec() })
 }
 
 /// Distances, in elements, between neighbours along each axis of a row-major array.

@@ -184,5 +184,5 @@ pub fn optional_get_element(cx: &mut EvalCx<'_, '_>, _op: &OptionalGetElement) -
 /// Whether there is an element.
 pub fn optional_has_element(cx: &mut EvalCx<'_, '_>, _op: &OptionalHasElement) -> EvalResult {
     let has = !matches!(cx.opt(0), None | Some(Datum::Optional(None)));
-    one(Array::new(crate::dtype::DType::Bool, Vec::new(), Data::Bool(vec![has]))?)
+    one(Array::new(DType::Bool, Vec::new(), Data::Bool(vec![has]))?)
 }
