@@ -1,5 +1,4 @@
 //! The cases: ops, inputs, and outputs worked out by hand or with NumPy.
-#![expect(clippy::approx_constant, reason = "expected values as NumPy prints them")]
 
 use std::f64::consts::{E, FRAC_PI_3, FRAC_PI_6, LN_2};
 
