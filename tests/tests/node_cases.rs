@@ -108,9 +108,7 @@ fn written_cases_do_as_well_as_the_originals() {
             refused.push(format!("{name}: {}", first_error(&report)));
         }
     }
-    eprintln!("refused: {refused:#?}");
-    // Upsample at opset 9 with scales that are a graph input has no form from 13 on.
-    assert_eq!(refused.len(), 1, "{refused:#?}");
+    assert!(refused.is_empty(), "{refused:#?}");
     let judge = Command::new(python())
         .arg(root().join("tests/judge_cases.py"))
         .args([corpus().join("node"), folder.path().to_owned()])
