@@ -165,6 +165,7 @@ fn run() -> bool {
         BEGAN.store(began.as_millis() as u64, Ordering::Relaxed);
         let bytes = corpus.case(kind, args.seed, number);
         if let Some(keep) = &args.keep {
+            let _ = std::fs::create_dir_all(keep);
             let path = keep.join(format!("case.{}", kind.name()));
             if let Err(e) = std::fs::write(&path, &bytes) {
                 eprintln!("{}: {e}", path.display());
