@@ -153,6 +153,21 @@ fn what_cannot_be_written_is_named() {
 }
 
 #[test]
+fn what_is_fixed_has_to_be_there() {
+    let dir = tempfile::tempdir().unwrap();
+    model(dir.path(), "in.onnx", 2.0);
+    let out = airconv(&["in.onnx", "--dim", "btch=1", "-o", "out.ir"], dir.path());
+    assert_eq!(code(&out), 4);
+    assert!(text(&out.stderr).contains("there are: batch"), "{}", text(&out.stderr));
+    let out = airconv(&["in.onnx", "--bind", "z=1", "-o", "out.ir"], dir.path());
+    assert_eq!(code(&out), 4);
+    assert!(text(&out.stderr).contains("there are: x"), "{}", text(&out.stderr));
+    assert_eq!(code(&airconv(&["in.onnx", "-o", "out.ir"], dir.path())), 0);
+    let out = airconv(&["out.ir", "--dim", "batch=1", "-o", "out.onnx"], dir.path());
+    assert_eq!(code(&out), 4, "it is not ignored in silence");
+}
+
+#[test]
 fn print_is_text_and_support_is_a_table() {
     let dir = tempfile::tempdir().unwrap();
     model(dir.path(), "in.onnx", 2.0);

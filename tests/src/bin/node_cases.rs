@@ -27,6 +27,9 @@ fn main() {
             _ => pattern = arg,
         }
     }
+    if let Some(out) = &out {
+        std::fs::create_dir_all(out).unwrap_or_else(|e| panic!("{}: {e}", out.display()));
+    }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for case in all_cases(&folder) {
         let name = case.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
