@@ -246,6 +246,13 @@ pub struct SourceOp {
 }
 
 impl SourceOp {
+    /// Domain and name, for people.
+    pub fn full_name(&self) -> String {
+        match self.domain.as_str() {
+            "" => self.name.clone(),
+            domain => format!("{domain}::{}", self.name),
+        }
+    }
     fn to_map(&self) -> BTreeMap<String, Attr> {
         let text = |s: &str| Attr::Str(s.to_owned());
         BTreeMap::from([

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use airconv_api::{ReadOptions, Reader, Report};
 use airconv_ir::array::Array;
@@ -246,9 +245,4 @@ pub fn all_cases(folder: &Path) -> Vec<PathBuf> {
         .collect();
     out.sort();
     out
-}
-
-/// A shared array as a value.
-pub fn shared(array: Array) -> Datum {
-    Datum::Tensor(Arc::new(array))
 }

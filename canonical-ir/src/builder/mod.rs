@@ -13,7 +13,7 @@ use crate::dtype::{Class, DType};
 use crate::entity::{FuncId, NodeId, OriginId, RegionId, TensorId, ValueId};
 use crate::infer::{InferError, infer};
 use crate::module::{Function, Module, Operands};
-use crate::op::{Arity, Constant, DimValue, Op, Payload};
+use crate::op::{Arity, Constant, DimValue, Op};
 use crate::tensor::Tensor;
 use crate::types::{TensorType, Type};
 
@@ -240,9 +240,5 @@ impl<'m> Builder<'m> {
         if slot.is_none() {
             *slot = Some(name.into());
         }
-    }
-    /// Whether a payload is of this op; for generic code over payload types.
-    pub fn is<P: Payload>(op: &Op) -> bool {
-        op.kind() == P::KIND
     }
 }

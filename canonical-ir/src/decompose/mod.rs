@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use crate::builder::{BuildError, Builder};
 use crate::dim::Dim;
 use crate::dtype::DType;
-use crate::entity::{FuncId, NodeId, ValueId};
+use crate::entity::{FuncId, ValueId};
 use crate::module::Module;
 use crate::op::{Op, Tier};
 use crate::types::{TensorType, Type};
@@ -156,9 +156,4 @@ pub fn decomposition_function(
         }
     }
     Ok(func)
-}
-
-/// Whether the node's op is a composite.
-pub fn is_composite(module: &Module, func: FuncId, node: NodeId) -> bool {
-    module.functions[func].nodes[node].op.info().tier == Tier::Composite
 }

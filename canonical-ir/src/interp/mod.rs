@@ -13,7 +13,7 @@ use crate::dim::Dim;
 use crate::dtype::DType;
 use crate::entity::{FuncId, NodeId, RegionId, SymbolId, TensorId, ValueId};
 use crate::module::{InputRole, Module};
-use crate::op::{Op, OpKind, Tier};
+use crate::op::{Op, Tier};
 use crate::types::{TensorType, Type};
 
 pub mod control;
@@ -637,9 +637,4 @@ impl EvalCx<'_, '_> {
 /// One result.
 pub fn one(value: impl Into<Datum>) -> EvalResult {
     Ok(vec![Some(value.into())])
-}
-
-/// Whether the interpreter runs an op directly.
-pub fn runs_directly(kind: OpKind) -> bool {
-    kind.info().tier != Tier::Composite
 }

@@ -1,5 +1,6 @@
 //! `airconv IN --opt LIST -o OUT`
 
+use airconv_api::files::write_whole;
 use airconv_api::{Registry, Report, WriteOptions};
 use airconv_ir::pass::LogLevel;
 use airconv_ir::verify::Stage;
@@ -38,7 +39,7 @@ pub(crate) fn run(registry: &Registry, args: &Convert) -> Result<(), Exit> {
     };
     if let Some(file) = &args.report {
         let text = serde_json::to_string_pretty(&output::report_json(&report)).unwrap_or_default();
-        if let Err(e) = std::fs::write(file, text + "\n") {
+        if let Err(e) = write_whole(file, |out| out.write_all((text + "\n").as_bytes())) {
             output::error(format!("{}: {e}", file.display()));
             return Err(Exit::System);
         }

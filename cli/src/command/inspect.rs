@@ -91,7 +91,7 @@ fn facts(module: &Module) -> Facts {
             match &node.op {
                 Op::Constant(_) => {}
                 Op::Opaque(o) => {
-                    let name = airconv_onnx::common::op_name(&o.source.domain, &o.source.name);
+                    let name = o.source.full_name();
                     out.nodes += 1;
                     out.opaque.entry(name).or_insert((0, o.reason.clone())).0 += 1;
                 }

@@ -1,6 +1,5 @@
 //! The hub's own files as formats: `.ir` and `.irt`.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use airconv_ir::diag::Diagnostic;
@@ -162,21 +161,9 @@ impl Writer for IrtWriter {
             );
             return Err(Failed::Unsupported);
         }
-        let folder = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
-        };
         let options = PrintOptions { inline_up_to: u64::MAX, ..PrintOptions::default() };
-        let write = || -> std::io::Result<()> {
-            let temp = tempfile::NamedTempFile::new_in(folder)?;
-            let mut out = std::io::BufWriter::new(temp.as_file());
-            text::write(module, &options, &mut out)?;
-            out.flush()?;
-            drop(out);
-            temp.persist(path).map_err(|e| e.error)?;
-            Ok(())
-        };
-        write().map_err(|e| {
+        let written = crate::files::write_whole(path, |out| text::write(module, &options, out));
+        written.map_err(|e| {
             report.push(Diagnostic::error("irt-write", format!("{}: {e}", path.display())));
             Failed::System
         })
