@@ -1,0 +1,191 @@
+//! Scalar expressions: pure functions of index variables, locals and memory.
+
+use airconv_ir::dim::Dim;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::SymbolId;
+use airconv_ir::op::ReduceKind;
+
+use super::types::{Const, Scalar};
+
+/// An expression of a kernel: an index into [`Kernel::exprs`](super::Kernel::exprs), in which
+/// equal expressions stand once and operands stand before their users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExprId(pub u32);
+
+/// A mutable local variable of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LocalId(pub u32);
+
+/// An index variable: a size, a loop counter or an index that was computed. Index expressions
+/// are hub [`Dim`]s over these.
+pub type Var = SymbolId;
+
+/// One operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum UnOp {
+    /// Negation; integers wrap.
+    Neg,
+    /// Absolute value; integers wrap.
+    Abs,
+    /// -1, 0 or 1; NaN and zeros: NaN and +0.
+    Sign,
+    /// Toward minus infinity.
+    Floor,
+    /// Toward plus infinity.
+    Ceil,
+    /// To nearest, ties to even.
+    Round,
+    /// Square root.
+    Sqrt,
+    /// e to the power.
+    Exp,
+    /// Natural logarithm.
+    Log,
+    /// Sine of radians.
+    Sin,
+    /// Cosine of radians.
+    Cos,
+    /// Tangent of radians.
+    Tan,
+    /// Inverse sine.
+    Asin,
+    /// Inverse cosine.
+    Acos,
+    /// Inverse tangent.
+    Atan,
+    /// Hyperbolic sine.
+    Sinh,
+    /// Hyperbolic cosine.
+    Cosh,
+    /// Hyperbolic tangent.
+    Tanh,
+    /// Inverse hyperbolic sine.
+    Asinh,
+    /// Inverse hyperbolic cosine.
+    Acosh,
+    /// Inverse hyperbolic tangent.
+    Atanh,
+    /// The error function.
+    Erf,
+    /// Logical or bitwise complement.
+    Not,
+    /// Whether a float is NaN.
+    IsNan,
+}
+
+/// Two operands of one type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BinOp {
+    /// Sum; integers wrap.
+    Add,
+    /// Difference; integers wrap.
+    Sub,
+    /// Product; integers wrap.
+    Mul,
+    /// Quotient, integers toward zero. MIN / -1 is MIN. The divisor of integers is not zero.
+    Div,
+    /// Integer quotient toward minus infinity. The divisor is not zero.
+    FloorDiv,
+    /// What `Div` leaves; for floats as C's `fmod`. The divisor of integers is not zero.
+    Rem,
+    /// What `FloorDiv` leaves; for floats of the sign of the divisor.
+    FloorRem,
+    /// Power of floats.
+    Pow,
+    /// The greater; NaN wins.
+    Max,
+    /// The lesser; NaN wins.
+    Min,
+    /// The greater; a number wins over NaN.
+    MaxNum,
+    /// The lesser; a number wins over NaN.
+    MinNum,
+    /// Logical or bitwise and.
+    And,
+    /// Logical or bitwise or.
+    Or,
+    /// Logical or bitwise exclusive or.
+    Xor,
+    /// Shift to the left; counts outside the width give 0.
+    Shl,
+    /// Shift to the right, arithmetic for signed; counts outside the width give the sign fill.
+    Shr,
+    /// Equality, a truth value.
+    Eq,
+    /// Less, a truth value; false with NaN.
+    Lt,
+    /// Less or equal, a truth value; false with NaN.
+    Le,
+}
+
+impl BinOp {
+    /// Whether the result is a truth value.
+    pub fn compares(self) -> bool {
+        matches!(self, BinOp::Eq | BinOp::Lt | BinOp::Le)
+    }
+}
+
+/// A pure expression.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Expr {
+    /// A constant.
+    Const(Const),
+    /// The value of an index expression, an `I64`.
+    Index(Dim),
+    /// An element of a buffer parameter, counted in elements from its start.
+    Load {
+        /// The parameter.
+        param: u32,
+        /// The element.
+        at: Dim,
+    },
+    /// The present value of a local variable.
+    Local(LocalId),
+    /// A unary operation.
+    Unary(UnOp, ExprId),
+    /// A binary operation.
+    Binary(BinOp, ExprId, ExprId),
+    /// The second where the first holds, else the third; both may be computed.
+    Select(ExprId, ExprId, ExprId),
+    /// The second where the first holds, else the third; the other one is not evaluated, so
+    /// that its loads need not be within their buffers.
+    Guard(ExprId, ExprId, ExprId),
+    /// A value in another type. Float to integer: toward zero, saturating, NaN gives 0.
+    /// Integer to integer: the low bits. To `Bool`: whether it differs from zero.
+    Cast(Scalar, ExprId),
+    /// The same bits in a type of the same width.
+    Bitcast(Scalar, ExprId),
+    /// A float or integer rounded to what a narrower hub dtype can hold, in the type that
+    /// carries it. Integers keep their low bits, sign-extended.
+    Narrow(Narrow, ExprId),
+    /// A combination over index variables that each run from 0 to their extent. Sums of `F32`
+    /// may be taken in any order.
+    Reduce {
+        /// How.
+        kind: ReduceKind,
+        /// The variables with their extents, outermost first.
+        axes: Vec<(Var, Dim)>,
+        /// What is combined.
+        x: ExprId,
+    },
+    /// The second; when the first does not hold, the run fails with the code.
+    Check {
+        /// What has to hold.
+        ok: ExprId,
+        /// The value; harmless to compute in any case.
+        x: ExprId,
+        /// What went wrong: an index into [`Program::failures`](super::Program::failures).
+        code: u32,
+    },
+}
+
+/// A rounding to a dtype narrower than its carrier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Narrow {
+    /// The dtype.
+    pub to: DType,
+    /// Whether floats beyond the range become the greatest number rather than infinity or NaN.
+    pub saturate: bool,
+    /// Rounding to `f8e8m0`.
+    pub rounding: airconv_ir::op::CastRounding,
+}
