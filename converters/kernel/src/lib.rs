@@ -5,5 +5,8 @@
 //! The hub is lowered to it once; code generators, the portable C writer and the interpreter of
 //! this level take it from there.
 
+pub mod analysis;
+pub mod check;
+pub mod interp;
 pub mod ir;
 pub mod memory;
