@@ -1,5 +1,9 @@
 //! The checker of kernels and programs.
 
 mod kernel;
+mod program;
+#[cfg(test)]
+mod tests;
 
 pub use kernel::check_kernel;
+pub use program::check_program;
