@@ -6,4 +6,5 @@ mod program;
 mod tests;
 
 pub use kernel::check_kernel;
+pub(crate) use kernel::types;
 pub use program::check_program;

@@ -10,3 +10,6 @@ pub mod check;
 pub mod interp;
 pub mod ir;
 pub mod memory;
+#[cfg(any(test, feature = "random"))]
+pub mod random;
+pub mod text;
