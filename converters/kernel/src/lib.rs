@@ -6,6 +6,7 @@
 //! this level take it from there.
 
 pub mod analysis;
+pub mod c;
 pub mod check;
 pub mod interp;
 pub mod ir;
