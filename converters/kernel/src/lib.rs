@@ -6,4 +6,6 @@
 //! this level take it from there.
 
 pub mod ir;
+pub mod lower;
 pub mod memory;
+pub mod schedule;
