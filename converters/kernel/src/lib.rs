@@ -5,6 +5,9 @@
 //! The hub is lowered to it once; code generators, the portable C writer and the interpreter of
 //! this level take it from there.
 
+pub mod analysis;
+pub mod check;
+pub mod interp;
 pub mod ir;
 pub mod lower;
 pub mod memory;
