@@ -9,6 +9,8 @@ pub mod analysis;
 pub mod check;
 pub mod interp;
 pub mod ir;
+pub mod carrier;
 pub mod lower;
 pub mod memory;
+pub mod run;
 pub mod schedule;
