@@ -9,6 +9,7 @@ use airconv_ir::entity::ValueId;
 use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::op::Op;
+use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::types::Type;
 use airconv_onnx::OnnxReader;
 use airconv_onnx::decode::{self, Limits};
@@ -142,7 +143,7 @@ pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
         return Verdict::Wrong(why);
     }
     for set in data_sets(case) {
-        match run_set(&path, &module, &names, &set, change) {
+        match run_set(&module, &names, &set, change) {
             Verdict::Pass => {}
             other => return other,
         }
@@ -150,13 +151,7 @@ pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
     Verdict::Pass
 }
 
-fn run_set(
-    path: &Path,
-    module: &Module,
-    names: &[String],
-    set: &Path,
-    change: Change<'_>,
-) -> Verdict {
+fn run_set(module: &Module, names: &[String], set: &Path, change: Change<'_>) -> Verdict {
     let (ins, outs) = signature(module);
     let (inputs, wanted) = match (load(set, "input", &ins), load(set, "output", &outs)) {
         (Ok(i), Ok(o)) => (i, o),
@@ -175,16 +170,17 @@ fn run_set(
     // What waits for the values of inputs gets them.
     if !matches!(first, Some(Ok(_))) {
         let binds = given.iter().filter(|(_, v)| bindable(v)).map(|(n, v)| (n.clone(), v.clone()));
-        let options = ReadOptions { binds: binds.collect(), ..Default::default() };
-        let (bound, report) = read(path, &options);
-        match bound {
-            Some(mut bound) => {
+        let fixed = Given { binds: binds.collect(), ..Given::default() };
+        match specialize(module.clone(), &fixed, &[&OnnxReader]) {
+            Ok(mut bound) => {
                 if let Err(why) = change(&mut bound) {
                     return Verdict::Wrong(why);
                 }
                 specialised = Some(bound);
             }
-            None => return Verdict::NotRead(first_error(&report)),
+            Err(errors) => {
+                return Verdict::NotRead(errors.first().map_or(String::new(), |e| e.to_string()));
+            }
         }
     }
     let outcome = match (first, specialised) {
