@@ -7,7 +7,7 @@
 //! cargo run --release -p airconv-llvm --example gemm_bench -- [v3|v4|amx] [KEY=VALUE ...]
 //! ```
 //! Keys: `tile=8x3` (rows x vectors), `kc`, `mc`, `unroll`, `prefetch`, `ms` (time per shape),
-//! `shapes=big|all`.
+//! `shapes=big|all`, `shape=MxNxK`.
 
 use std::time::{Duration, Instant};
 
@@ -17,6 +17,8 @@ use airconv_llvm::{Buffer, Compiler, Isa, Jit, Library, Output, Result, Target};
 
 /// Multiply-adds in flight in the peak loop.
 const CHAINS: usize = 12;
+/// How often peak and product take turns.
+const SLICES: u32 = 10;
 /// Multiply-adds of each chain per turn of the peak loop.
 const STEPS: usize = 4;
 
@@ -100,8 +102,7 @@ fn main() -> Result<()> {
     let jit = Jit::new(Library::get()?)?;
     jit.add_object(&compiler.compile(&peak_module(isa), &target, Output::Object)?)?;
     // SAFETY: the module defines it with this type.
-    let peak: extern "C" fn(*mut f32, i64) =
-        unsafe { std::mem::transmute(jit.lookup("peak")?) };
+    let peak: extern "C" fn(*mut f32, i64) = unsafe { std::mem::transmute(jit.lookup("peak")?) };
     let mut out = Buffer::floats(CHAINS * 16);
 
     let cubes = [64, 128, 256, 512, 1024].map(|n| (n, n, n));
@@ -123,6 +124,10 @@ fn main() -> Result<()> {
     let mut shapes: Vec<(usize, usize, usize)> = cubes.to_vec();
     if get("shapes") != Some("big") {
         shapes.extend(bert);
+    }
+    if let Some(shape) = get("shape") {
+        let sizes: Vec<usize> = shape.split('x').map(|s| s.parse().unwrap()).collect();
+        shapes = vec![(sizes[0], sizes[1], sizes[2])];
     }
     println!("{isa}, {:?}", compiler);
     println!("{:>18} {:>7} {:>8} {:>8} {:>6}", "m x n x k", "tile", "GF/s", "peak", "share");
@@ -151,11 +156,11 @@ fn main() -> Result<()> {
         let [mi, ni, ki] = [m, n, k].map(|x| x as i64);
         let steps = 200;
         let (mut peak_rate, mut time) = (0f64, f64::MAX);
-        for _ in 0..4 {
-            let t = best(budget / 16, || peak(out.as_mut_ptr().cast(), steps));
+        for _ in 0..SLICES {
+            let t = best(budget / (4 * SLICES), || peak(out.as_mut_ptr().cast(), steps));
             let flops = steps as f64 * (CHAINS * STEPS * 2 * isa.f32_lanes()) as f64;
             peak_rate = peak_rate.max(flops / t / 1e9);
-            let once = best(budget / 4, || {
+            let once = best(budget / SLICES, || {
                 // SAFETY: the buffers have the sizes that are passed.
                 unsafe {
                     gemm(

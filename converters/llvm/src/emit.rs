@@ -264,7 +264,8 @@ impl FloatVector {
         let (l, ty) = (self.lanes, self.ty());
         if self.fused {
             f.declare(format!("{ty} @llvm.fma.v{l}f32({ty}, {ty}, {ty})"));
-            return f.value(format_args!("call {ty} @llvm.fma.v{l}f32({ty} {a}, {ty} {b}, {ty} {c})"));
+            return f
+                .value(format_args!("call {ty} @llvm.fma.v{l}f32({ty} {a}, {ty} {b}, {ty} {c})"));
         }
         let product = f.value(format_args!("fmul {ty} {a}, {b}"));
         f.value(format_args!("fadd {ty} {product}, {c}"))

@@ -44,7 +44,10 @@ fn class(spec: GemmSpec, epilogue: &dyn Epilogue) -> Class {
     let chunk = jit.lookup(&format!("{}_chunk", spec.name)).unwrap();
     // SAFETY: the module defines both with these types.
     let (gemm, chunk) = unsafe {
-        (std::mem::transmute::<*const (), GemmFn>(gemm), std::mem::transmute(chunk))
+        (
+            std::mem::transmute::<*const (), GemmFn>(gemm),
+            std::mem::transmute::<*const (), ChunkFn>(chunk),
+        )
     };
     Class { spec, gemm, chunk, _jit: jit }
 }
@@ -248,9 +251,8 @@ fn on_a_pool() {
             // SAFETY: the call describes live buffers, and chunks write different parts of C.
             unsafe { pool.run(call.chunks(), class.chunk, (&raw mut call).cast()) };
             for (i, got) in c.iter().enumerate() {
-                let sum: f64 = (0..k)
-                    .map(|s| f64::from(a[i / n * k + s]) * f64::from(b[s * n + i % n]))
-                    .sum();
+                let sum: f64 =
+                    (0..k).map(|s| f64::from(a[i / n * k + s]) * f64::from(b[s * n + i % n])).sum();
                 assert!((f64::from(*got) - sum).abs() < 1e-5, "{isa} {m}x{n}x{k} at {i}");
             }
         }
@@ -264,8 +266,7 @@ fn every_level_compiles() {
             let spec = GemmSpec::with_tile(isa, *tile);
             let epilogue = Bias { per_row: false, activation: Activation::Relu };
             let text = gemm_module(&spec, &epilogue);
-            let object =
-                Compiler::find().unwrap().compile(&text, &Target::of(isa), Output::Object);
+            let object = Compiler::find().unwrap().compile(&text, &Target::of(isa), Output::Object);
             assert!(object.unwrap().len() < 100_000, "{isa} {tile:?}");
         }
     }

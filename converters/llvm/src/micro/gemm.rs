@@ -1,13 +1,13 @@
 //! Matrix products of `f32`: C (+)= A · B with B packed.
 //!
-//! The emitted module has for every number of rows up to the tile's an internal micro-kernel, a
-//! loop over them with blocks for the caches, and, where the last panel is not full or the
-//! epilogue is long, one copy of code that goes over a finished tile.
+//! The emitted module has internal micro-kernels for the tile's rows and for every number up to
+//! half of them, a loop over them with blocks for the caches, and, where the last panel is not
+//! full or the epilogue is long, one copy of code that goes over a finished tile. Rows that do not
+//! fill a tile are done as one or two smaller ones.
 //!
 //! Blocks: K in pieces of at most `kc`, so that a panel's piece stays in the nearest caches; the
 //! rows in pieces of `mc`, so that A's block stays in the second-level cache while the panels
-//! pass. A's rows are read where they are. Rows are split evenly: 9 rows are 5 and 4, not 8
-//! and 1.
+//! pass. A's rows are read where they are.
 
 use std::ffi::c_void;
 
@@ -142,7 +142,7 @@ impl GemmCall {
 pub fn gemm_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
     let class = Class { spec, epilogue, vector: FloatVector::of(spec.isa) };
     let mut module = Module::new();
-    for rows in 1..=spec.tile.rows {
+    for rows in class.heights() {
         module.add(class.kernel(rows));
     }
     module.add(class.finish());
@@ -155,6 +155,9 @@ pub fn gemm_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
 const ADD: i64 = 1;
 const LAST: i64 = 2;
 
+/// Rows of A for each pointer of a micro-kernel.
+const GROUP: usize = 3;
+
 struct Class<'a> {
     spec: &'a GemmSpec,
     epilogue: &'a dyn Epilogue,
@@ -164,6 +167,12 @@ struct Class<'a> {
 impl Class<'_> {
     fn tile(&self) -> Tile {
         self.spec.tile
+    }
+
+    /// For how many rows there are micro-kernels.
+    fn heights(&self) -> Vec<usize> {
+        let rows = self.tile().rows;
+        (1..=rows.div_ceil(2)).chain((rows > 1).then_some(rows)).collect()
     }
 
     /// Whether bit `bit` of `%flags` is set.
@@ -184,11 +193,14 @@ impl Class<'_> {
         ));
         let f = &mut f;
         f.line(format_args!("%buffer = alloca [{} x float], align 16", rows * width));
-        // The row pointers of A.
+        // Pointers into A, one for every few rows: the others are at one and two times `lda`
+        // from it, which an address can hold.
         let mut a = vec!["%a".to_string()];
-        for r in 1..rows {
+        f.line("%lda2 = shl nsw i64 %lda, 1");
+        let group = f.int("mul nsw", "%lda", GROUP);
+        for r in 1..rows.div_ceil(GROUP) {
             let before = a[r - 1].clone();
-            a.push(f.at("float", &before, "%lda"));
+            a.push(f.at("float", &before, &group));
         }
         let next_column = f.int("add nsw", "%column", width);
         let full = f.value(format_args!("icmp sle i64 {next_column}, %end"));
@@ -226,7 +238,8 @@ impl Class<'_> {
         let whole = f.int("and", "%k", -unroll);
         let any = f.value(format_args!("icmp sgt i64 {whole}, 0"));
         f.branch(&any, "main", "rest");
-        let (b_main, main) = self.steps(f, "main", "zero", &a, "0", "%b", &first, &whole, sets, unroll);
+        let (b_main, a_main, main) =
+            self.steps(f, "main", "zero", rows, &a, "0", "%b", &first, &whole, sets, unroll);
         f.begin("rest");
         let mut acc = Vec::new();
         for (x, y) in first.iter().zip(&main) {
@@ -234,6 +247,9 @@ impl Class<'_> {
         }
         let done = f.value(format_args!("phi i64 [ 0, %zero ], [ {whole}, %main ]"));
         let b = f.value(format_args!("phi ptr [ %b, %zero ], [ {b_main}, %main ]"));
+        for (x, y) in a.iter_mut().zip(&a_main) {
+            *x = f.value(format_args!("phi ptr [ {x}, %zero ], [ {y}, %main ]"));
+        }
         // Fold the sets into the first.
         for set in 1..sets {
             for i in 0..count {
@@ -243,7 +259,7 @@ impl Class<'_> {
         acc.truncate(count);
         let more = f.value(format_args!("icmp slt i64 {done}, %k"));
         f.branch(&more, "tail", "store");
-        let (_, tail) = self.steps(f, "tail", "rest", &a, &done, &b, &acc, "%k", 1, 1);
+        let (_, _, tail) = self.steps(f, "tail", "rest", rows, &a, &done, &b, &acc, "%k", 1, 1);
         f.begin("store");
         let mut out = Vec::new();
         for (x, y) in acc.iter().zip(&tail) {
@@ -263,6 +279,7 @@ impl Class<'_> {
         f: &mut Function,
         block: &str,
         from: &str,
+        rows: usize,
         a: &[String],
         begin: &str,
         b: &str,
@@ -270,7 +287,7 @@ impl Class<'_> {
         end: &str,
         sets: usize,
         unroll: i64,
-    ) -> (String, Vec<String>) {
+    ) -> (String, Vec<String>, Vec<String>) {
         let (tile, v) = (self.tile(), self.vector);
         let (nv, lanes, width) = (tile.vectors, tile.lanes, tile.columns());
         let ty = v.ty();
@@ -278,15 +295,20 @@ impl Class<'_> {
         let (k, k_next, b_now, b_next) = (f.name(), f.name(), f.name(), f.name());
         f.line(format_args!("{k} = phi i64 [ {begin}, %{from} ], [ {k_next}, %{block} ]"));
         f.line(format_args!("{b_now} = phi ptr [ {b}, %{from} ], [ {b_next}, %{block} ]"));
+        let a_phis: Vec<(String, String)> = a.iter().map(|_| (f.name(), f.name())).collect();
+        for (x, (phi, next)) in a.iter().zip(&a_phis) {
+            f.line(format_args!("{phi} = phi ptr [ {x}, %{from} ], [ {next}, %{block} ]"));
+        }
         let mut now = Vec::new();
         let phis: Vec<(String, String)> = acc.iter().map(|_| (f.name(), f.name())).collect();
         for (x, (phi, next)) in acc.iter().zip(&phis) {
             f.line(format_args!("{phi} = phi {ty} [ {x}, %{from} ], [ {next}, %{block} ]"));
             now.push(phi.clone());
         }
-        let a_now: Vec<String> = a.iter().map(|row| f.at("float", row, &k)).collect();
+        let mut a_now = a_phis.iter().map(|(phi, _)| phi.clone()).collect::<Vec<_>>();
+        let strides = ["%lda".to_string(), "%lda2".to_string()];
         for u in 0..unroll as usize {
-            let set = u % sets * a.len() * nv;
+            let set = u % sets * rows * nv;
             let mut b_row = Vec::new();
             for q in 0..nv {
                 let address = f.at("float", &b_now, u * width + q * lanes);
@@ -299,8 +321,12 @@ impl Class<'_> {
                     ));
                 }
             }
-            for (r, row) in a_now.iter().enumerate() {
-                let address = f.at("float", row, u);
+            for r in 0..rows {
+                let mut address = a_now[r / GROUP].clone();
+                if r % GROUP > 0 {
+                    address = f.at("float", &address, &strides[r % GROUP - 1]);
+                }
+                let address = f.at("float", &address, u);
                 let x = v.load_splat(f, &address);
                 for (q, y) in b_row.iter().enumerate() {
                     let i = set + r * nv + q;
@@ -312,6 +338,9 @@ impl Class<'_> {
         for (value, (_, next)) in now.iter().zip(&phis) {
             f.line(format_args!("{next} = bitcast {ty} {value} to {ty}"));
         }
+        for (x, (_, next)) in a_now.iter_mut().zip(&a_phis) {
+            f.line(format_args!("{next} = getelementptr inbounds float, ptr {x}, i64 {unroll}"));
+        }
         f.line(format_args!("{k_next} = add nsw i64 {k}, {unroll}"));
         f.line(format_args!(
             "{b_next} = getelementptr inbounds float, ptr {b_now}, i64 {}",
@@ -320,7 +349,11 @@ impl Class<'_> {
         let again = f.value(format_args!("icmp slt i64 {k_next}, {end}"));
         let after = if block == "main" { "rest" } else { "store" };
         f.branch(&again, block, after);
-        (b_next, phis.into_iter().map(|(_, next)| next).collect())
+        (
+            b_next,
+            a_phis.into_iter().map(|(_, next)| next).collect(),
+            phis.into_iter().map(|(_, next)| next).collect(),
+        )
     }
 
     /// The end of a micro-kernel: accumulators to C.
@@ -430,9 +463,8 @@ impl Class<'_> {
                 let sum = f.value(format_args!("fadd {ty} {value}, {old}"));
                 f.jump(&added);
                 f.begin(&added);
-                let value = f.value(format_args!(
-                    "phi {ty} [ {value}, %{before} ], [ {sum}, %{adding} ]"
-                ));
+                let value =
+                    f.value(format_args!("phi {ty} [ {value}, %{before} ], [ {sum}, %{adding} ]"));
                 let mut result = value.clone();
                 if !self.epilogue.is_identity() {
                     let (finish, finished) = (f.label("last"), f.label("stored"));
@@ -478,9 +510,19 @@ impl Class<'_> {
         let some_columns = f.value("icmp slt i64 %n0, %n1");
         let some = f.value(format_args!("and i1 {some_rows}, {some_columns}"));
         f.if_true(&some, |f| {
-            let tiles = f.div_ceil(&rows, mr);
-            let base = f.int("udiv", &rows, &tiles);
-            let extra = f.int("urem", &rows, &tiles);
+            // Whole tiles, then what is left as one or two.
+            let whole = f.int("udiv", &rows, mr);
+            let rest = f.int("urem", &rows, mr);
+            let half = f.int("add nsw", &rest, 1);
+            let half = f.int("lshr", half, 1);
+            let split = f.value(format_args!("icmp sgt i64 {rest}, {}", mr.div_ceil(2)));
+            let first_rest = f.value(format_args!("select i1 {split}, i64 {half}, i64 {rest}"));
+            let second_rest = f.int("sub nsw", &rest, &first_rest);
+            let any_rest = f.value(format_args!("icmp sgt i64 {rest}, 0"));
+            let any_rest = f.value(format_args!("zext i1 {any_rest} to i64"));
+            let split = f.value(format_args!("zext i1 {split} to i64"));
+            let tiles = f.int("add nsw", &whole, any_rest);
+            let tiles = f.int("add nsw", tiles, split);
             // Pieces of K of even length, a multiple of the unrolled step; one piece for none.
             f.declare("i64 @llvm.smax.i64(i64, i64)");
             let pieces = f.div_ceil("%k", spec.kc);
@@ -497,14 +539,14 @@ impl Class<'_> {
                 let k1 = f.int("add nsw", k0, &steps);
                 // Flags of this piece.
                 let first = f.value(format_args!("icmp eq i64 {k0}, 0"));
-                let user_adds = f.int("and", "%user", super::flags::ACCUMULATE);
+                let user_adds = f.int("and", "%user", flags::ACCUMULATE);
                 let adds = f.value(format_args!("select i1 {first}, i64 {user_adds}, i64 {ADD}"));
                 let at_end = f.value(format_args!("icmp sge i64 {k1}, %k"));
-                let hold = f.int("and", "%user", super::flags::NO_EPILOGUE);
+                let hold = f.int("and", "%user", flags::NO_EPILOGUE);
                 let hold = f.value(format_args!("icmp eq i64 {hold}, 0"));
                 let last = f.value(format_args!("and i1 {at_end}, {hold}"));
                 let last = f.value(format_args!("select i1 {last}, i64 {LAST}, i64 0"));
-                let flags = f.int("or", adds, last);
+                let state = f.int("or", adds, last);
                 let a_piece = f.at("float", "%a", k0);
                 let b_piece = f.int("mul nsw", k0, width);
                 let b_piece = f.at("float", "%b", b_piece);
@@ -516,23 +558,29 @@ impl Class<'_> {
                         let offset = f.int("mul nsw", column, "%k");
                         let panel = f.at("float", &b_piece, offset);
                         f.for_loop(t0, &t1, 1, |f, t| {
-                            let row = f.int("mul nsw", t, &base);
-                            let more = f.min(t, &extra);
-                            let row = f.int("add nsw", row, more);
+                            let beyond = f.value(format_args!("icmp sgt i64 {t}, {whole}"));
+                            let row = f.int("mul nsw", t, mr);
+                            let second = f.int("sub nsw", &row, mr);
+                            let second = f.int("add nsw", second, &first_rest);
+                            let row = f
+                                .value(format_args!("select i1 {beyond}, i64 {second}, i64 {row}"));
                             let row = f.int("add nsw", row, "%m0");
                             let offset = f.int("mul nsw", &row, "%lda");
                             let a = f.at("float", &a_piece, offset);
                             let offset = f.int("mul nsw", &row, "%ldc");
                             let offset = f.int("add nsw", offset, column);
                             let c = f.at("float", "%c", offset);
-                            let longer = f.value(format_args!("icmp slt i64 {t}, {extra}"));
-                            let longer = f.value(format_args!("zext i1 {longer} to i64"));
-                            let count = f.int("add nsw", &base, longer);
+                            let full = f.value(format_args!("icmp slt i64 {t}, {whole}"));
+                            let count = f.value(format_args!(
+                                "select i1 {beyond}, i64 {second_rest}, i64 {first_rest}"
+                            ));
+                            let count =
+                                f.value(format_args!("select i1 {full}, i64 {mr}, i64 {count}"));
                             self.dispatch(f, &count, |r| {
                                 format!(
                                     "call void @{name}_rows{r}(ptr {a}, i64 %lda, ptr {panel}, \
                                      ptr {c}, i64 %ldc, i64 {steps}, i64 {row}, i64 {column}, \
-                                     i64 %n1, i64 {flags}, ptr %args)"
+                                     i64 %n1, i64 {state}, ptr %args)"
                                 )
                             });
                         });
@@ -547,16 +595,17 @@ impl Class<'_> {
     /// Does one of the calls, by the number of rows.
     fn dispatch(&self, f: &mut Function, count: &str, call: impl Fn(usize) -> String) {
         let after = f.label("called");
-        let cases: Vec<String> = (1..=self.tile().rows).map(|_| f.label("rows")).collect();
+        let heights = self.heights();
+        let cases: Vec<String> = heights.iter().map(|_| f.label("rows")).collect();
         let mut table = String::new();
-        for (i, case) in cases.iter().enumerate().take(cases.len() - 1) {
-            table += &format!(" i64 {}, label %{case}", i + 1);
+        for (height, case) in heights.iter().zip(&cases).take(cases.len() - 1) {
+            table += &format!(" i64 {height}, label %{case}");
         }
         let largest = &cases[cases.len() - 1];
         f.line(format_args!("switch i64 {count}, label %{largest} [{table} ]"));
-        for (i, case) in cases.iter().enumerate() {
+        for (height, case) in heights.iter().zip(&cases) {
             f.begin(case);
-            f.line(call(i + 1));
+            f.line(call(*height));
             f.jump(&after);
         }
         f.begin(&after);
@@ -577,7 +626,7 @@ impl Class<'_> {
         let pointers = [(); 4].map(|()| load(&mut f, "ptr"));
         let numbers = [(); 8].map(|()| load(&mut f, "i64"));
         let [a, b, c, args] = &pointers;
-        let [lda, ldc, m, n, k, flags, rows, columns] = &numbers;
+        let [lda, ldc, m, n, k, user, rows, columns] = &numbers;
         let row_chunks = f.div_ceil(m, rows);
         f.for_loop("%begin", "%end", 1, |f, i| {
             let j = f.int("udiv", i, &row_chunks);
@@ -590,7 +639,7 @@ impl Class<'_> {
             let n1 = f.min(n1, n);
             f.line(format_args!(
                 "call void @{name}(ptr {a}, i64 {lda}, ptr {b}, ptr {c}, i64 {ldc}, i64 {m0}, \
-                 i64 {m1}, i64 {n0}, i64 {n1}, i64 {k}, i64 {flags}, ptr {args})"
+                 i64 {m1}, i64 {n0}, i64 {n1}, i64 {k}, i64 {user}, ptr {args})"
             ));
         });
         f.line("ret void");
