@@ -19,6 +19,7 @@ pub mod interp;
 pub mod module;
 pub mod op;
 pub mod pass;
+pub mod specialize;
 pub mod tensor;
 pub mod text;
 pub mod types;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use airconv_api::{Diagnostic, Executor, Limits, ReadOptions, Registry, Report};
+use airconv_api::{Diagnostic, Executor, Given, Limits, ReadOptions, Registry, Report};
 use airconv_ir::array::Array;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
@@ -24,8 +24,21 @@ pub(crate) fn fail(report: &Report, common: &Common, exit: impl Into<Exit>) -> E
 }
 
 /// Options for the reader.
-pub(crate) fn read_options(reading: &Reading) -> Result<ReadOptions, String> {
+fn read_options(reading: &Reading) -> ReadOptions {
     let defaults = Limits::default();
+    ReadOptions {
+        limits: Limits {
+            nodes: reading.max_nodes.unwrap_or(defaults.nodes),
+            depth: reading.max_depth.unwrap_or(defaults.depth),
+            expanded_bytes: reading.max_expanded.unwrap_or(defaults.expanded_bytes),
+            ..defaults
+        },
+        no_mmap: reading.no_mmap,
+    }
+}
+
+/// What the command line fixes.
+fn given(reading: &Reading) -> Result<Given, String> {
     let mut binds = BTreeMap::new();
     for (name, value) in &reading.bind {
         binds.insert(name.clone(), bound_value(value).map_err(|e| format!("--bind {name}: {e}"))?);
@@ -34,18 +47,9 @@ pub(crate) fn read_options(reading: &Reading) -> Result<ReadOptions, String> {
         Some(path) => op_types(path).map_err(|e| format!("--op-types {}: {e}", path.display()))?,
         None => BTreeMap::new(),
     };
-    Ok(ReadOptions {
-        limits: Limits {
-            nodes: reading.max_nodes.unwrap_or(defaults.nodes),
-            depth: reading.max_depth.unwrap_or(defaults.depth),
-            expanded_bytes: reading.max_expanded.unwrap_or(defaults.expanded_bytes),
-            ..defaults
-        },
-        no_mmap: reading.no_mmap,
-        dims: reading.dim.iter().cloned().collect(),
-        binds,
-        op_types,
-    })
+    let dims = reading.dim.iter().cloned().collect();
+    let max_nodes = reading.max_nodes.unwrap_or(Limits::default().nodes);
+    Ok(Given { dims, binds, op_types, max_nodes })
 }
 
 /// A bound value: `5` is a scalar, `5,` and `1,2` are vectors, `@FILE.npy` is that array.
@@ -121,7 +125,7 @@ pub(crate) fn read(
     common: &Common,
     report: &mut Report,
 ) -> Result<Module, Exit> {
-    let options = read_options(reading).map_err(|e| {
+    let given = given(reading).map_err(|e| {
         output::error(e);
         Exit::Usage
     })?;
@@ -143,7 +147,10 @@ pub(crate) fn read(
         return Err(Exit::Usage);
     };
     let _progress = Progress::start(&format!("reading {}", path.display()), common);
-    reader.read(path, &options, report).map_err(|failed| fail(report, common, failed))
+    let module = reader.read(path, &read_options(reading), report);
+    module
+        .and_then(|module| registry.specialize(module, &given, report))
+        .map_err(|failed| fail(report, common, failed))
 }
 
 /// Verifies a program; all errors are printed when that fails.

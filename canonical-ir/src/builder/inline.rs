@@ -129,6 +129,9 @@ impl Builder<'_> {
             for (old, new) in node.results.iter().zip(&results) {
                 if let (Some(old), Some(new)) = (old, new) {
                     bind(symbols, self.ty(*old), self.ty(*new));
+                    if let Some(name) = self.f().values[*old].name.clone() {
+                        self.name(*new, name);
+                    }
                     map.insert(*old, *new);
                 }
             }

@@ -59,6 +59,22 @@ impl Facts {
         self.get(value)?.iter().map(Dim::as_known).collect()
     }
 
+    /// The truth value of a bool tensor of one element, when it is known.
+    pub fn truth(&self, value: ValueId) -> Option<bool> {
+        let fact = self.known.get(&value).filter(|f| f.dtype == DType::Bool)?;
+        match fact.elems.as_slice() {
+            [one] => one.as_known().map(|k| k != 0),
+            _ => None,
+        }
+    }
+
+    /// States that a value is another one: what is known of that is known of it.
+    pub fn alias(&mut self, value: ValueId, same: ValueId) {
+        if let Some(fact) = self.known.get(&same).cloned() {
+            self.known.insert(value, fact);
+        }
+    }
+
     /// States the elements of a value, in row-major order. What does not fit its type, or is
     /// too long, is not kept.
     pub fn set(&mut self, func: &Function, value: ValueId, elems: Vec<Dim>) {

@@ -75,7 +75,7 @@ fn facts(module: &Module) -> Facts {
     let mut out = Facts {
         inputs: named(&f.body().params, f.inputs.iter().map(|i| &i.name).collect()),
         outputs: named(&f.body().results, f.outputs.iter().map(|o| &o.name).collect()),
-        symbols: f.symbols.values().filter(|s| s.why.is_none()).map(|s| s.name.clone()).collect(),
+        symbols: airconv_ir::specialize::size_names(module),
         nodes: 0,
         ops: BTreeMap::new(),
         opaque: BTreeMap::new(),

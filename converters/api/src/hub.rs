@@ -30,7 +30,6 @@ impl Reader for IrReader {
         options: &ReadOptions,
         report: &mut Report,
     ) -> Result<Module, Failed> {
-        refuse_fixed(options, report)?;
         let read = wire::ReadOptions { no_mmap: options.no_mmap, ..Default::default() };
         wire::read_ir(path, &read).map_err(|e| {
             report.push(Diagnostic::error("ir-read", format!("{}: {e}", path.display())));
@@ -75,18 +74,6 @@ impl Writer for IrWriter {
     }
 }
 
-/// Sizes and inputs are fixed where a source format is read, not here.
-fn refuse_fixed(options: &ReadOptions, report: &mut Report) -> Result<(), Failed> {
-    if options.dims.is_empty() && options.binds.is_empty() && options.op_types.is_empty() {
-        return Ok(());
-    }
-    report.push(
-        Diagnostic::error("ir-fixed", "--dim, --bind and --op-types have no effect on a hub file")
-            .help("give them when the source format is read: write .onnx first, and read that"),
-    );
-    Err(Failed::Unsupported)
-}
-
 /// The most bytes of tensors that are written into a text.
 const LARGEST_TEXT: u64 = 256 << 20;
 
@@ -107,10 +94,9 @@ impl Reader for IrtReader {
     fn read(
         &self,
         path: &Path,
-        options: &ReadOptions,
+        _options: &ReadOptions,
         report: &mut Report,
     ) -> Result<Module, Failed> {
-        refuse_fixed(options, report)?;
         let source = std::fs::read(path).map_err(|e| {
             report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
             Failed::System

@@ -6,7 +6,7 @@ use airconv_ir::builder::Builder;
 use airconv_ir::decompose::{NoDecomposition, decompose};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, ValueId};
-use airconv_ir::module::{Module, Origin};
+use airconv_ir::module::{Module, Node, Origin};
 use airconv_ir::op::{Op, Tier};
 use rustc_hash::FxHashMap;
 
@@ -147,12 +147,12 @@ fn legalize_region(
     }
 }
 
-/// Emits a node's decomposition into the (emptied) region and pairs old with new results.
-fn expand(
+/// Emits a node's decomposition at the end of a region and pairs old with new results.
+pub fn expand(
     module: &mut Module,
     func: FuncId,
     region: RegionId,
-    node: &airconv_ir::module::Node,
+    node: &Node,
 ) -> Result<Vec<(ValueId, ValueId)>, NoDecomposition> {
     let origin = derived(module, node.origin, node.op.name());
     let wanted: Vec<bool> = node.results.iter().map(Option::is_some).collect();

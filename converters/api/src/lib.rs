@@ -26,6 +26,7 @@ use airconv_ir::verify::Verified;
 
 pub use airconv_ir as ir;
 pub use airconv_ir::diag::{Diagnostic, Severity};
+pub use airconv_ir::specialize::{Given, Reread};
 pub use limits::Limits;
 pub use report::{Ledger, LedgerEntry, LedgerKind, Report};
 
@@ -50,12 +51,6 @@ pub struct ReadOptions {
     pub limits: Limits,
     /// Whether files are read instead of mapped.
     pub no_mmap: bool,
-    /// Sizes given to named symbols of inputs.
-    pub dims: BTreeMap<String, i64>,
-    /// Values given to inputs, which become constants.
-    pub binds: BTreeMap<String, Datum>,
-    /// Declared result types of ops without meaning, by `domain::name`: see `--op-types`.
-    pub op_types: BTreeMap<String, Vec<ir::types::Type>>,
 }
 
 /// Options of writing.
@@ -86,6 +81,11 @@ pub trait Reader {
     ) -> Result<Module, Failed>;
     /// What is supported, derived from the rules.
     fn support(&self) -> Vec<SupportRow>;
+    /// What gives meaning to opaque nodes of the format once more is known of their operands,
+    /// where the format has such nodes.
+    fn reread(&self) -> Option<&dyn Reread> {
+        None
+    }
 }
 
 /// A converter out of the hub.
@@ -197,6 +197,30 @@ impl Registry {
         }
         let by_content = self.readers().find(|r| r.sniff(head));
         by_content.or_else(|| self.readers().find(|r| has_extension(path, r.extensions())))
+    }
+    /// Fixes sizes and inputs of a module; every reader may read its opaque nodes again.
+    pub fn specialize(
+        &self,
+        module: Module,
+        given: &Given,
+        report: &mut Report,
+    ) -> Result<Module, Failed> {
+        if given.is_empty() {
+            return Ok(module);
+        }
+        let formats: Vec<&dyn Reread> = self.readers().filter_map(|r| r.reread()).collect();
+        match ir::specialize::specialize(module, given, &formats) {
+            Ok(module) => {
+                for name in given.binds.keys() {
+                    report.structural("bound-input", "an input is bound to a value", name);
+                }
+                Ok(module)
+            }
+            Err(errors) => {
+                report.diagnostics.extend(errors);
+                Err(Failed::Unsupported)
+            }
+        }
     }
     /// The writer for a path: of the named format, else by extension.
     pub fn writer_for(&self, path: &Path, format: Option<&str>) -> Option<&dyn Writer> {

@@ -7,10 +7,15 @@
 
 pub mod analysis;
 pub mod c;
+pub mod carrier;
 pub mod check;
+pub mod executor;
 pub mod interp;
 pub mod ir;
+pub mod lower;
 pub mod memory;
+pub mod run;
+pub mod schedule;
+pub mod text;
 #[cfg(any(test, feature = "random"))]
 pub mod random;
-pub mod text;

@@ -4,16 +4,26 @@ use std::path::Path;
 
 use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::module::Module;
-use airconv_api::{Failed, ReadOptions, Reader, Report, Support, SupportRow};
+use airconv_api::ir::specialize::{OpaqueNode, Place, Reading};
+use airconv_api::{Failed, ReadOptions, Reader, Report, Reread, Support, SupportRow};
 
 use crate::common::op_name;
 use crate::decode::{Limits, decode_model, map_file, scan_model};
 use crate::external::ExternalFiles;
-use crate::import::{all_rules, import_model};
+use crate::import::{all_rules, import_model, reread};
 
 /// Reads `.onnx` files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OnnxReader;
+
+impl Reread for OnnxReader {
+    fn format(&self) -> &'static str {
+        "onnx"
+    }
+    fn reread(&self, node: &OpaqueNode<'_>, place: Place<'_>) -> Reading {
+        reread(node, place)
+    }
+}
 
 impl Reader for OnnxReader {
     fn format(&self) -> &'static str {
@@ -56,6 +66,9 @@ impl Reader for OnnxReader {
         let model = decode_model(bytes, &limits).map_err(|e| malformed(report, e.to_string()))?;
         let files = ExternalFiles::beside(path, !options.no_mmap).ok();
         import_model(&model, files, options, report)
+    }
+    fn reread(&self) -> Option<&dyn Reread> {
+        Some(self)
     }
     fn support(&self) -> Vec<SupportRow> {
         let mut rows: Vec<SupportRow> = all_rules()

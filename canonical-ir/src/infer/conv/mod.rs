@@ -1,6 +1,6 @@
 //! infer rules of the conv family.
 
-pub(crate) mod window;
+pub mod window;
 
 use super::{InferCx, InferError, InferResult, one};
 use crate::dim::{Dim, Shape, numel};

@@ -6,7 +6,7 @@ use crate::infer::{InferCx, InferError};
 use crate::op::AutoPad;
 
 /// Windows along every spatial axis.
-pub(crate) struct Windows<'a> {
+pub struct Windows<'a> {
     /// Elements of a window, per axis.
     pub kernel: &'a [Dim],
     /// Distance of windows, per axis.
@@ -23,7 +23,7 @@ pub(crate) struct Windows<'a> {
 
 /// What windows make of one axis.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct WindowAxis {
+pub struct WindowAxis {
     /// The number of windows.
     pub out: Dim,
     /// Padding before.
@@ -33,17 +33,17 @@ pub(crate) struct WindowAxis {
 }
 
 /// The distance from the first element of a window to past its last.
-pub(crate) fn extent(kernel: &Dim, dilation: i64) -> Dim {
+pub fn extent(kernel: &Dim, dilation: i64) -> Dim {
     &(&(kernel - 1) * dilation) + 1
 }
 
 /// How many windows lie within an axis of this padded length.
-pub(crate) fn count(padded: &Dim, extent: &Dim, stride: i64) -> Dim {
+pub fn count(padded: &Dim, extent: &Dim, stride: i64) -> Dim {
     &(padded - extent).floor_div(&Dim::Known(stride)) + 1
 }
 
 /// The size of an axis whose elements are `dilation` apart, with gaps between.
-pub(crate) fn spread(size: &Dim, dilation: i64) -> Dim {
+pub fn spread(size: &Dim, dilation: i64) -> Dim {
     match size {
         Dim::Known(0) => Dim::Known(0),
         _ => extent(size, dilation),

@@ -925,7 +925,7 @@ fn makes_output(f: &Function, value: ValueId) -> bool {
 }
 
 /// A tensor in ONNX's form; bytes are shared.
-fn to_proto(tensor: &Tensor, name: &str) -> Result<TensorProto, Refuse> {
+pub(crate) fn to_proto(tensor: &Tensor, name: &str) -> Result<TensorProto, Refuse> {
     let Some(data_type) = common::dtype::to_onnx(tensor.dtype) else {
         return Refuse::because(format!("ONNX has no {}", tensor.dtype));
     };

@@ -4,7 +4,7 @@
 //! refused is decomposed first ([`airconv_api::legalize`]). Implicit broadcasts are left to
 //! ONNX's own broadcasting where that provably gives the same type.
 
-mod attr;
+pub(crate) mod attr;
 mod dims;
 mod graph;
 mod node;
@@ -32,4 +32,6 @@ mod string;
 mod training;
 
 pub use graph::export_model;
+pub(crate) use graph::to_proto as tensor_to_proto;
 pub use rules::{ExportRule, all_rules};
+pub(crate) use types::type_proto;

@@ -14,7 +14,7 @@ use crate::proto::{TensorShapeProto, TypeProto};
 const UNNAMED: &str = crate::import::UNNAMED;
 
 /// The message of a type; `None` where ONNX cannot say it.
-pub(super) fn type_proto(f: &Function, ty: &Type) -> Option<TypeProto> {
+pub(crate) fn type_proto(f: &Function, ty: &Type) -> Option<TypeProto> {
     let value = match ty {
         Type::Tensor(t) => TypeValue::TensorType(type_proto::Tensor {
             elem_type: Some(to_onnx(t.dtype)?),

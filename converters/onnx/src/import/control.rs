@@ -7,6 +7,7 @@ use airconv_api::ir::entity::{RegionId, ValueId};
 use airconv_api::ir::op::{If, Loop, OpKind, Scan, SequenceMap};
 use airconv_api::ir::types::{TensorType, Type};
 
+use super::graph::Body;
 use super::node::{NodeCx, Outcome, Stop};
 use super::rules::ImportRule;
 use super::types::UNNAMED;
@@ -19,8 +20,51 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("SequenceMap", 17, &[OpKind::SequenceMap], sequence_map),
 ];
 
-/// `If`: two subgraphs without inputs.
+/// `If`: two subgraphs without inputs. Where the condition is known and the program would not
+/// be complete with both of them, the one that is taken stands for the node.
 fn if_(cx: &mut NodeCx<'_, '_>) -> Outcome {
+    let known = cx.truth(0);
+    if let (Some(truth), true) = (known, cx.imp.reads_again()) {
+        return taken(cx, truth);
+    }
+    let start = cx.mark();
+    let both = both(cx);
+    let Some(truth) = known else { return both };
+    match both {
+        Ok(outputs) if cx.is_complete(&outputs) => Ok(outputs),
+        Ok(outputs) => {
+            let body = cx.branch(&outputs, truth)?;
+            cx.rewind(start);
+            instead(cx, body)
+        }
+        Err(_) => {
+            cx.rewind(start);
+            taken(cx, truth)
+        }
+    }
+}
+
+/// The nodes of the branch that is taken.
+fn taken(cx: &mut NodeCx<'_, '_>, truth: bool) -> Outcome {
+    let (name, other) =
+        if truth { ("then_branch", "else_branch") } else { ("else_branch", "then_branch") };
+    cx.attrs.ignore(other);
+    let body = cx.body(name, &[])?;
+    instead(cx, body)
+}
+
+/// Puts a body in the place of its node.
+fn instead(cx: &mut NodeCx<'_, '_>, body: Body) -> Outcome {
+    cx.imp.report.structural(
+        "if-taken",
+        "an If whose condition is known is replaced by the branch that it takes",
+        "If",
+    );
+    let results = cx.inline(body)?;
+    Ok(results.into_iter().map(Some).collect())
+}
+
+fn both(cx: &mut NodeCx<'_, '_>) -> Outcome {
     let condition = cx.input(0)?;
     let bodies = [cx.body("then_branch", &[])?, cx.body("else_branch", &[])?];
     let captures = cx.unite_captures(&bodies);

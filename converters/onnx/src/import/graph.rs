@@ -6,13 +6,11 @@ use std::sync::Arc;
 use airconv_api::ir::attr::SourceOp;
 use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::entity::{FuncId, NodeId, OriginId, RegionId, TensorId, ValueId};
-use airconv_api::ir::infer::facts::Facts;
-use airconv_api::ir::interp::Datum;
 use airconv_api::ir::module::{
     ArgKindRole, Entity, Function, InputRole, Module, Origin, OutputRole,
 };
 use airconv_api::ir::op::{Constant, Opaque};
-use airconv_api::ir::tensor::Tensor;
+use airconv_api::ir::specialize::Known;
 use airconv_api::ir::types::Type;
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
@@ -37,9 +35,7 @@ struct Scope<'p> {
 pub(crate) struct FuncState<'p> {
     pub(super) func: FuncId,
     scopes: Vec<Scope<'p>>,
-    pub(super) facts: Facts,
-    /// From a region parameter that is a capture to the value outside.
-    pub(super) capture_of: FxHashMap<ValueId, ValueId>,
+    pub(super) known: Known,
     pub(super) declared: FxHashMap<&'p str, &'p TypeProto>,
     pub(super) bindings: Option<Bindings<'p>>,
     /// Inputs of a function that this use of it leaves out.
@@ -63,8 +59,7 @@ impl<'p> FuncState<'p> {
         Self {
             func,
             scopes: vec![scope],
-            facts: Facts::default(),
-            capture_of: FxHashMap::default(),
+            known: Known::default(),
             declared: FxHashMap::default(),
             bindings: None,
             absent: FxHashSet::default(),
@@ -77,7 +72,7 @@ impl<'p> FuncState<'p> {
     }
     /// Learns from a node that was added.
     pub(super) fn visit(&mut self, module: &Module, node: NodeId) {
-        self.facts.visit(module, &module.functions[self.func], node);
+        self.known.facts.visit(module, &module.functions[self.func], node);
     }
     pub(super) fn define(&mut self, name: &'p str, value: ValueId) -> bool {
         self.scopes.last_mut().is_some_and(|s| s.names.insert(name, value).is_none())
@@ -111,10 +106,8 @@ impl<'p> FuncState<'p> {
         let (ty, name) = (f.values[outer].ty.clone(), f.values[outer].name.clone());
         let inner = f.add_param(scope.region, ty, name);
         scope.captures.push((outer, inner));
-        self.capture_of.insert(inner, outer);
-        if let Some(known) = self.facts.get(outer).map(<[_]>::to_vec) {
-            self.facts.set(f, inner, known);
-        }
+        self.known.capture_of.insert(inner, outer);
+        self.known.facts.alias(inner, outer);
         inner
     }
 
@@ -220,11 +213,6 @@ impl<'p> Importer<'p> {
                 self.constant(fs, name, tensor);
                 continue;
             }
-            if let Some(bound) = self.options.binds.get(name) {
-                let bound = bound.clone();
-                self.bound_input(fs, info, &bound);
-                continue;
-            }
             let mut f = std::mem::take(&mut self.module.functions[fs.func]);
             let ty = self.declared_type(&mut f, info.r#type.as_ref(), Some(name));
             let role =
@@ -235,29 +223,6 @@ impl<'p> Importer<'p> {
             if !fs.define(name, value) {
                 self.report.error("onnx-name-twice", format!("input `{name}` is given twice"));
             }
-        }
-    }
-
-    /// An input that the options bind: a constant.
-    fn bound_input(&mut self, fs: &mut FuncState<'p>, info: &'p ValueInfoProto, bound: &Datum) {
-        let name = info.name();
-        let declared = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
-            Some(crate::proto::type_proto::Value::TensorType(t)) => {
-                common::dtype::from_onnx(i64::from(t.elem_type()))
-            }
-            _ => None,
-        };
-        let array = bound.as_array();
-        let fits = array.is_some_and(|a| declared.is_none_or(|d| d == a.dtype));
-        match array.map(Tensor::from_array) {
-            Some(Ok(tensor)) if fits => {
-                let tensor = self.module.tensors.push(tensor);
-                self.report.structural("bound-input", "an input is bound to a value", name);
-                self.constant(fs, name, tensor);
-            }
-            _ => self
-                .report
-                .error("onnx-bind", format!("the value bound to `{name}` does not fit its type")),
         }
     }
 
@@ -584,17 +549,20 @@ impl<'p> Importer<'p> {
         label: &str,
         params: &[Type],
     ) -> Result<Body, Stop> {
-        if fs.scopes.len() >= self.options.limits.depth as usize {
-            return Err(Stop::Invalid(format!(
-                "subgraphs are nested deeper than {}",
-                fs.scopes.len()
-            )));
-        }
         if graph.input.len() != params.len() {
             return Err(Stop::Invalid(format!(
                 "the subgraph `{label}` has {} inputs, not {}",
                 graph.input.len(),
                 params.len()
+            )));
+        }
+        if self.bodies.is_some() {
+            return self.body_again(fs, graph, params);
+        }
+        if fs.scopes.len() >= self.options.limits.depth as usize {
+            return Err(Stop::Invalid(format!(
+                "subgraphs are nested deeper than {}",
+                fs.scopes.len()
             )));
         }
         let region = self.module.functions[fs.func].regions.push(Default::default());
@@ -681,17 +649,17 @@ impl<'p> Importer<'p> {
 }
 
 /// How far a function was filled, to take back what a rule added.
-struct Mark {
+pub(super) struct Mark {
     nodes: usize,
 }
 
 impl Mark {
-    fn of(f: &Function, region: RegionId) -> Self {
+    pub(super) fn of(f: &Function, region: RegionId) -> Self {
         Self { nodes: f.regions[region].nodes.len() }
     }
     /// Nodes added to the region since are dropped from its order; their entries stay
     /// unused in the arena.
-    fn rewind(self, f: &mut Function, region: RegionId) {
+    pub(super) fn rewind(self, f: &mut Function, region: RegionId) {
         f.regions[region].nodes.truncate(self.nodes);
     }
 }

@@ -9,6 +9,7 @@ mod function;
 mod graph;
 mod node;
 mod opaque;
+mod reread;
 mod rules;
 mod tensor;
 mod types;
@@ -38,14 +39,16 @@ use std::sync::Arc;
 
 use airconv_api::{Failed, ReadOptions, Report};
 use airconv_ir::diag::Diagnostic;
-use airconv_ir::entity::FuncId;
+use airconv_ir::entity::{FuncId, ValueId};
 use airconv_ir::module::{Entity, Module, Origin};
+use airconv_ir::specialize::Bodies;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::common::{self, NEWEST, NEWEST_IR, OLDEST_READ};
 use crate::external::ExternalFiles;
-use crate::proto::{FunctionProto, GraphProto, ModelProto};
+use crate::proto::{FunctionProto, ModelProto};
 
+pub(crate) use reread::reread;
 pub use rules::{ImportRule, all_rules};
 pub use tensor::tensor_from_proto;
 pub(crate) use types::UNNAMED;
@@ -65,6 +68,10 @@ pub(crate) struct Importer<'p> {
     expanded: u64,
     unknown: BTreeMap<String, (u64, String)>,
     onnx: Arc<str>,
+    /// The regions of the node that is read again.
+    bodies: Option<&'p mut (dyn Bodies + 'p)>,
+    /// What these regions capture.
+    captures: &'p [ValueId],
 }
 
 /// Reads a model. `files` gives external data.
@@ -79,7 +86,6 @@ pub fn import_model(
         report.error("onnx-no-graph", "the model has no graph");
         return Err(Failed::Malformed);
     };
-    check_names(graph, options, report)?;
     if !model.training_info.is_empty() {
         report.lossy("onnx-training-info", "training information is not kept", "model");
     }
@@ -109,32 +115,6 @@ pub fn import_model(
     let Importer { mut module, report, .. } = importer;
     module.entry = entry;
     if report.has_errors() { Err(Failed::Malformed) } else { Ok(module) }
-}
-
-/// Checks that what the options fix is there.
-fn check_names(
-    graph: &GraphProto,
-    options: &ReadOptions,
-    report: &mut Report,
-) -> Result<(), Failed> {
-    let inputs: Vec<&str> = graph.input.iter().map(|i| i.name()).collect();
-    let sizes: Vec<&str> = graph.input.iter().flat_map(types::dim_names).collect();
-    let mut missing = |flag: &str, what: &str, name: &str, known: &[&str]| {
-        let mut known = known.to_vec();
-        known.sort_unstable();
-        known.dedup();
-        report.push(
-            Diagnostic::error("option-name", format!("{flag} {name}: there is no {what} `{name}`"))
-                .help(format!("there are: {}", known.join(", "))),
-        );
-    };
-    for name in options.dims.keys().filter(|n| !sizes.contains(&n.as_str())) {
-        missing("--dim", "named size of an input", name, &sizes);
-    }
-    for name in options.binds.keys().filter(|n| !inputs.contains(&n.as_str())) {
-        missing("--bind", "input", name, &inputs);
-    }
-    if report.has_errors() { Err(Failed::Unsupported) } else { Ok(()) }
 }
 
 /// The key of a domain in [`Module::opsets`].
@@ -206,6 +186,8 @@ impl<'p> Importer<'p> {
             expanded: 0,
             unknown: BTreeMap::new(),
             onnx: "onnx".into(),
+            bodies: None,
+            captures: &[],
         }
     }
 

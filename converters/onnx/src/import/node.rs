@@ -226,27 +226,28 @@ impl<'a, 'p> NodeCx<'a, 'p> {
     // Values known before run time.
 
     /// The value outside of all regions that a capture stands for.
-    fn root(&self, mut value: ValueId) -> ValueId {
-        while let Some(&outer) = self.fs.capture_of.get(&value) {
-            value = outer;
-        }
-        value
+    fn root(&self, value: ValueId) -> ValueId {
+        self.fs.known.root(value)
     }
     /// The tensor of a value that is a constant.
     pub fn const_tensor(&self, value: ValueId) -> Option<TensorId> {
-        let f = &self.imp.module.functions[self.fs.func];
-        match f.values[self.root(value)].def {
-            Def::Result { node, .. } => match &f.nodes[node].op {
-                Op::Constant(c) => Some(c.tensor),
-                _ => None,
-            },
-            Def::Param { .. } => None,
-        }
+        self.fs.known.tensor(&self.imp.module.functions[self.fs.func], value)
     }
-    /// The elements of an input that is a constant.
+    /// The elements of an input that is a constant, or follows from constants.
     pub fn const_array(&self, input: usize) -> Option<Array> {
-        let tensor = self.const_tensor(self.opt(input)?)?;
-        self.imp.module.tensors[tensor].to_array().ok()
+        self.value_array(self.opt(input)?)
+    }
+    fn value_array(&self, value: ValueId) -> Option<Array> {
+        if let Some(tensor) = self.const_tensor(value) {
+            return self.imp.module.tensors[tensor].to_array().ok();
+        }
+        let module = &self.imp.module;
+        self.fs.known.array(module, &module.functions[self.fs.func], value)
+    }
+    /// The truth value of an input, if it is known.
+    pub fn truth(&self, input: usize) -> Option<bool> {
+        let module = &self.imp.module;
+        self.fs.known.truth(module, &module.functions[self.fs.func], self.opt(input)?)
     }
     /// The elements of an input that has to be a constant; else the node waits.
     pub fn need_array(&self, input: usize, what: &str) -> Result<Array, Stop> {
@@ -257,11 +258,10 @@ impl<'a, 'p> NodeCx<'a, 'p> {
     /// The elements of an integer input in terms of sizes, if known.
     pub fn facts(&self, input: usize) -> Option<Vec<Dim>> {
         let value = self.root(self.opt(input)?);
-        if let Some(known) = self.fs.facts.get(value) {
+        if let Some(known) = self.fs.known.facts.get(value) {
             return Some(known.to_vec());
         }
-        let tensor = self.const_tensor(value)?;
-        let ints = self.imp.module.tensors[tensor].to_array().ok()?.to_i64s()?;
+        let ints = self.value_array(value)?.to_i64s()?;
         Some(ints.into_iter().map(Dim::Known).collect())
     }
     /// The elements of an integer input, if all are numbers.

@@ -14,7 +14,6 @@ use super::Importer;
 use super::attrs::Attrs;
 use super::graph::FuncState;
 use super::node::{Outputs, Stop};
-use crate::common;
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::{AttributeProto, GraphProto, NodeProto};
 
@@ -53,7 +52,7 @@ impl<'p> Importer<'p> {
         let op = Opaque { source, captures: captures.len() as i64, reason: reason.to_owned() };
         let mut operands: SmallVec<[Option<ValueId>; 4]> = inputs.iter().copied().collect();
         operands.extend(captures.into_iter().map(Some));
-        let types = self.declared_results(fs, node, domain);
+        let types = self.declared_results(fs, node);
         let region = fs.region();
         let id =
             self.module.functions[fs.func].add_node(region, op.into(), operands, types, origin);
@@ -64,24 +63,17 @@ impl<'p> Importer<'p> {
         &mut self,
         fs: &mut FuncState<'p>,
         node: &'p NodeProto,
-        domain: &str,
     ) -> Vec<Option<Type>> {
-        let given = self.options.op_types.get(&common::op_name(domain, node.op_type())).cloned();
         let mut out = Vec::new();
-        for (i, name) in node.output.iter().enumerate() {
+        for name in &node.output {
             if name.is_empty() {
                 out.push(None);
                 continue;
             }
             let declared = fs.declared.get(name.as_str()).copied();
             let mut f = std::mem::take(&mut self.module.functions[fs.func]);
-            let mut ty = self.declared_type(&mut f, declared, Some(name));
+            let ty = self.declared_type(&mut f, declared, Some(name));
             self.module.functions[fs.func] = f;
-            if !ty.is_canonical()
-                && let Some(given) = given.as_ref().and_then(|g| g.get(i))
-            {
-                ty = given.clone();
-            }
             out.push(Some(ty));
         }
         out

@@ -9,7 +9,7 @@ use super::Importer;
 use crate::common::dtype::from_onnx;
 use crate::proto::tensor_shape_proto::dimension::Value as DimValue;
 use crate::proto::type_proto::Value as TypeValue;
-use crate::proto::{TensorShapeProto, TypeProto, ValueInfoProto};
+use crate::proto::{TensorShapeProto, TypeProto};
 
 /// The reason given to a symbol for an axis that the source leaves without a name.
 pub(crate) const UNNAMED: &str = "axis without a name";
@@ -73,30 +73,11 @@ impl Importer<'_> {
         Type::tensor(dtype, dims)
     }
 
-    /// The size of a name: what the options give it, else its symbol.
+    /// The symbol of a name.
     fn named_dim(&self, func: &mut Function, name: &str) -> Dim {
-        if let Some(&size) = self.options.dims.get(name) {
-            return Dim::Known(size);
-        }
         match func.symbol_named(name) {
             Some(id) => Dim::from(id),
             None => Dim::from(func.add_symbol(name, Range::NONNEG, None)),
         }
     }
-}
-
-/// The names of sizes in the type of an input.
-pub(super) fn dim_names(info: &ValueInfoProto) -> Vec<&str> {
-    let shape = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
-        Some(TypeValue::TensorType(t)) => t.shape.as_ref(),
-        _ => None,
-    };
-    shape
-        .into_iter()
-        .flat_map(|s| &s.dim)
-        .filter_map(|d| match &d.value {
-            Some(DimValue::DimParam(name)) => Some(name.as_str()),
-            _ => None,
-        })
-        .collect()
 }

@@ -1,0 +1,180 @@
+//! Control flow: branches and loops become steps with steps inside.
+
+use airconv_ir::entity::{RegionId, ValueId};
+use airconv_ir::module::Node;
+use airconv_ir::op;
+
+use super::compute::needed;
+use super::{Lowerer, Place, Stop};
+use crate::ir::{BufferId, BufferKind, Loop, Step};
+
+impl Lowerer<'_> {
+    /// The steps of a region whose parameters are these buffers, and the buffers of its results.
+    fn inner(
+        &mut self,
+        region: RegionId,
+        args: &[BufferId],
+    ) -> Result<(Vec<Step>, Vec<BufferId>), Stop> {
+        let outer = std::mem::take(&mut self.steps);
+        let params = self.f.regions[region].params.clone();
+        for (&param, &arg) in params.iter().zip(args) {
+            let to = self.new_buffer(param, BufferKind::Temporary)?;
+            self.steps.push(Step::Alias { to, from: arg });
+            self.steps.push(Step::BindShape(to));
+        }
+        let made = self.region(region).and_then(|()| {
+            let results = self.f.regions[region].results.clone();
+            results.into_iter().map(|v| self.settle(v)).collect::<Result<Vec<_>, _>>()
+        });
+        let steps = std::mem::replace(&mut self.steps, outer);
+        Ok((steps, made?))
+    }
+
+    /// `if`.
+    pub(super) fn branch(&mut self, node: &Node, op: &op::If) -> Result<(), Stop> {
+        let mut args = Vec::new();
+        for v in node.inputs().skip(1) {
+            args.push(self.settle(v)?);
+        }
+        let condition = self.settle(needed(node.operand(0))?)?;
+        let mut results = Vec::new();
+        for v in &node.results {
+            results.push(match v {
+                Some(v) => Some(self.new_buffer(*v, BufferKind::Temporary)?),
+                None => None,
+            });
+        }
+        let mut sides = Vec::new();
+        for region in [op.then_branch, op.else_branch] {
+            let (mut steps, made) = self.inner(region, &args)?;
+            for (to, from) in results.iter().zip(made) {
+                if let Some(to) = *to {
+                    steps.push(Step::Alias { to, from });
+                }
+            }
+            sides.push(steps);
+        }
+        let otherwise = sides.pop().unwrap_or_default();
+        let then = sides.pop().unwrap_or_default();
+        self.steps.push(Step::If { condition, then, otherwise });
+        self.steps.extend(results.into_iter().flatten().map(Step::BindShape));
+        Ok(())
+    }
+
+    /// `loop`.
+    pub(super) fn loop_(&mut self, node: &Node, op: &op::Loop) -> Result<(), Stop> {
+        let count = op.carried as usize;
+        let optional = |l: &mut Self, slot| match node.operand(slot) {
+            Some(v) => l.settle(v).map(Some),
+            None => Ok(None),
+        };
+        let trips = optional(self, 0)?;
+        let condition = optional(self, 1)?;
+        let mut values = Vec::new();
+        for v in node.operands.iter().skip(2).flatten() {
+            values.push(self.settle(*v)?);
+        }
+        let region = &self.f.regions[op.body];
+        let (params, results) = (region.params.clone(), region.results.clone());
+        // What the body sees.
+        let mut seen = Vec::new();
+        for &p in &params {
+            seen.push(self.new_buffer(p, BufferKind::Temporary)?);
+        }
+        let outer = std::mem::take(&mut self.steps);
+        for (i, &buffer) in seen.iter().enumerate() {
+            if let Some(&capture) = i.checked_sub(2).and_then(|i| values.get(i))
+                && i >= 2 + count
+            {
+                self.steps.push(Step::Alias { to: buffer, from: capture });
+            }
+            self.steps.push(Step::BindShape(buffer));
+        }
+        let made = self
+            .region(op.body)
+            .and_then(|()| results.iter().map(|&v| self.settle(v)).collect::<Result<Vec<_>, _>>());
+        let body = std::mem::replace(&mut self.steps, outer);
+        let made = made?;
+        let fresh = self.bound_in(&body, &seen);
+        let mut carried = Vec::new();
+        let mut stacked = Vec::new();
+        let mut ends = Vec::new();
+        for (i, slot) in node.results.iter().enumerate() {
+            let out = match slot {
+                Some(v) => self.new_buffer(*v, BufferKind::Temporary)?,
+                None => self.unused(results.get(1 + i).copied())?,
+            };
+            ends.push(out);
+        }
+        while ends.len() < made.len() - 1 {
+            let out = self.unused(results.get(1 + ends.len()).copied())?;
+            ends.push(out);
+        }
+        for (i, &out) in ends.iter().enumerate() {
+            if i < count {
+                carried.push([values[i], seen[2 + i], made[1 + i], out]);
+            } else {
+                stacked.push((made[1 + i], out));
+            }
+        }
+        self.steps.push(Step::Loop(Box::new(Loop {
+            trips,
+            condition,
+            iteration: seen[0],
+            running: seen[1],
+            carried,
+            next: made[0],
+            stacked,
+            body,
+            fresh,
+        })));
+        self.steps.extend(ends.into_iter().map(Step::BindShape));
+        Ok(())
+    }
+
+    /// A buffer for a result that nobody uses.
+    fn unused(&mut self, like: Option<ValueId>) -> Result<BufferId, Stop> {
+        let v = needed(like)?;
+        let held = self.places.get(&v).copied();
+        let buffer = self.new_buffer(v, BufferKind::Temporary)?;
+        if let Some(place @ (Place::Buffer(_) | Place::Inline(_))) = held {
+            self.places.insert(v, place);
+        }
+        // Its sizes are those of the last iteration; nothing is checked.
+        self.program.buffers[buffer.0 as usize].shape.clear();
+        Ok(buffer)
+    }
+
+    /// The sizes that steps bind, which are bound anew each time.
+    fn bound_in(&self, steps: &[Step], seen: &[BufferId]) -> Vec<airconv_ir::entity::SymbolId> {
+        let mut outside = rustc_hash::FxHashSet::default();
+        let mut inside = Vec::new();
+        fn walk(l: &Lowerer<'_>, steps: &[Step], out: &mut Vec<airconv_ir::entity::SymbolId>) {
+            for step in steps {
+                match step {
+                    Step::Bind(b) => b.dims.iter().for_each(|d| d.symbols(&mut |s| out.push(s))),
+                    Step::BindShape(b) => {
+                        let shape = &l.program.buffer(*b).shape;
+                        shape.iter().for_each(|d| d.symbols(&mut |s| out.push(s)));
+                    }
+                    Step::If { then, otherwise, .. } => {
+                        walk(l, then, out);
+                        walk(l, otherwise, out);
+                    }
+                    Step::Loop(inner) => walk(l, &inner.body, out),
+                    _ => {}
+                }
+            }
+        }
+        walk(self, steps, &mut inside);
+        let _ = seen;
+        // What was bound before the loop keeps its value.
+        let mut before = Vec::new();
+        walk(self, &self.steps, &mut before);
+        outside.extend(before);
+        inside.retain(|s| !outside.contains(s));
+        inside.sort_unstable();
+        inside.dedup();
+        inside
+    }
+}

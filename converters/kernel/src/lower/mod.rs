@@ -1,0 +1,592 @@
+//! From the hub to a [`Program`].
+//!
+//! The entry function is flattened to core ops ([`flatten`]), then its nodes are visited in
+//! order. A view or an elementwise op makes no kernel of its own: its value is *inline*, and
+//! whoever needs it pulls it element by element into its own loop nest ([`pull`], [`compute`]).
+//! A value gets memory (is *settled*) when it leaves the function, when it costs more to compute
+//! again than to store, or when its user reads elements many times. A reduction, contraction or
+//! convolution takes the elementwise ops that follow it into its loop nest.
+
+mod compute;
+mod control;
+mod flatten;
+mod nest;
+mod pull;
+mod special;
+
+use std::cell::RefCell;
+
+use airconv_ir::dim::Dim;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::{NodeId, RegionId, ValueId};
+use airconv_ir::module::{Function, Module, Node};
+use airconv_ir::op::Op;
+use airconv_ir::tensor::Storage;
+use airconv_ir::types::{TensorType, Type};
+use rustc_hash::FxHashMap;
+
+use self::flatten::{Groups, flatten};
+use crate::ir::{
+    Binding, Buffer, BufferId, BufferKind, Const, Elem, HostOp, Kernel, KernelId, Program, Size,
+    Step,
+};
+
+/// Why a module cannot be lowered.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Stop {
+    /// Something has no kernel form.
+    #[error("{0}")]
+    Unsupported(String),
+    /// Sizes have to be known: specialise the module first.
+    #[error("sizes are not known: {0}")]
+    NeedsSizes(String),
+    /// An index expression grew too large.
+    #[error("an index expression is too complex")]
+    TooComplex,
+}
+
+impl Stop {
+    fn no_form(op: &Op) -> Self {
+        Self::Unsupported(format!("`{}` on these operands", op.name()))
+    }
+    fn build(e: airconv_ir::builder::BuildError) -> Self {
+        Self::NeedsSizes(e.to_string())
+    }
+}
+
+/// How a program is made.
+#[derive(Clone, Copy, Debug)]
+pub struct LowerOptions {
+    /// Whether ops without a kernel form may become [`Step::Host`].
+    pub host: bool,
+}
+
+impl Default for LowerOptions {
+    fn default() -> Self {
+        Self { host: true }
+    }
+}
+
+/// A program, and the flattened module whose nodes and tensors it refers to.
+#[derive(Clone, Debug)]
+pub struct Lowered {
+    /// The program.
+    pub program: Program,
+    /// The module.
+    pub module: Module,
+}
+
+/// Lowers the entry function of a module.
+///
+/// # Errors
+/// [`Stop::NeedsSizes`] when a decomposition depends on sizes that are symbolic, and
+/// [`Stop::Unsupported`] for what has no kernel form and may not run on the host.
+pub fn lower(module: &Module, options: LowerOptions) -> Result<Lowered, Stop> {
+    let (module, groups) = flatten(module)?;
+    let program = {
+        let f = module.main();
+        let mut l = Lowerer::new(&module, f, &groups, options);
+        l.function()?;
+        l.program.failures = l.failures.into_inner();
+        l.program
+    };
+    Ok(Lowered { program, module })
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    /// In memory, or with the host.
+    Buffer(BufferId),
+    /// Computed where it is needed.
+    Inline(NodeId),
+}
+
+/// The most scalar operations of a value that is computed again for a second user.
+const CHEAP: u32 = 2;
+/// The most scalar operations that one value computed in place may take.
+const HEAVY: u32 = 64;
+/// What a transcendental function or a division counts for.
+const SLOW: u32 = 8;
+
+struct Lowerer<'m> {
+    module: &'m Module,
+    f: &'m Function,
+    groups: &'m Groups,
+    options: LowerOptions,
+    places: FxHashMap<ValueId, Place>,
+    /// Scalar operations per element of an inline value.
+    weights: FxHashMap<ValueId, u32>,
+    /// Inline values that hold a reduction, contraction or convolution.
+    cores: FxHashMap<ValueId, ()>,
+    users: FxHashMap<ValueId, Vec<NodeId>>,
+    /// How often a value is used, results of regions included.
+    uses: FxHashMap<ValueId, u32>,
+    /// The region that each node is in.
+    regions: FxHashMap<NodeId, RegionId>,
+    program: Program,
+    kernels: FxHashMap<Kernel, KernelId>,
+    failures: RefCell<Vec<String>>,
+    steps: Vec<Step>,
+}
+
+impl<'m> Lowerer<'m> {
+    fn new(module: &'m Module, f: &'m Function, groups: &'m Groups, options: LowerOptions) -> Self {
+        let mut users: FxHashMap<ValueId, Vec<NodeId>> = FxHashMap::default();
+        let mut uses: FxHashMap<ValueId, u32> = FxHashMap::default();
+        let mut regions = FxHashMap::default();
+        for (id, region) in f.regions.iter() {
+            for &n in &region.nodes {
+                regions.insert(n, id);
+                for v in f.nodes[n].inputs() {
+                    users.entry(v).or_default().push(n);
+                    *uses.entry(v).or_default() += 1;
+                }
+            }
+            for &v in &region.results {
+                // A result has to be in memory.
+                *uses.entry(v).or_default() += 1;
+            }
+        }
+        let sizes = f.symbols.iter().map(|(_, s)| Size { name: s.name.clone(), range: s.range });
+        let program =
+            Program { name: f.name.clone(), sizes: sizes.collect(), ..Program::default() };
+        Self {
+            module,
+            f,
+            groups,
+            options,
+            places: FxHashMap::default(),
+            weights: FxHashMap::default(),
+            cores: FxHashMap::default(),
+            users,
+            uses,
+            regions,
+            program,
+            kernels: FxHashMap::default(),
+            failures: RefCell::default(),
+            steps: Vec::new(),
+        }
+    }
+
+    fn function(&mut self) -> Result<(), Stop> {
+        let params = self.f.body().params.clone();
+        for (i, (&v, input)) in params.iter().zip(&self.f.inputs).enumerate() {
+            let buffer = self.new_buffer(v, BufferKind::Input(i as u32))?;
+            self.program.inputs.push((input.name.clone(), buffer));
+            self.steps.push(Step::BindShape(buffer));
+        }
+        self.region(self.f.body)?;
+        let results = self.f.body().results.clone();
+        for (v, output) in results.into_iter().zip(&self.f.outputs) {
+            let buffer = self.settle(v)?;
+            self.program.outputs.push((output.name.clone(), buffer));
+        }
+        self.program.steps = std::mem::take(&mut self.steps);
+        nest::free_dead(&mut self.program);
+        Ok(())
+    }
+
+    fn region(&mut self, region: RegionId) -> Result<(), Stop> {
+        let nodes = self.f.regions[region].nodes.clone();
+        for id in nodes {
+            self.node(id)?;
+        }
+        Ok(())
+    }
+
+    /// The type of a tensor value.
+    fn tensor(&self, v: ValueId) -> Result<&'m TensorType, Stop> {
+        match self.f.ty(v) {
+            Type::Tensor(t) => Ok(t),
+            other => Err(Stop::Unsupported(format!(
+                "a value of type {}",
+                airconv_ir::verify::type_text(self.f, other)
+            ))),
+        }
+    }
+
+    fn place(&self, v: ValueId) -> Result<Place, Stop> {
+        let found = self.places.get(&v).copied();
+        found.ok_or_else(|| Stop::Unsupported(format!("{v} is used before it is made")))
+    }
+
+    /// The code of a failure.
+    fn failure(&self, text: &str) -> u32 {
+        let mut failures = self.failures.borrow_mut();
+        if let Some(i) = failures.iter().position(|f| f == text) {
+            return i as u32;
+        }
+        failures.push(text.to_owned());
+        failures.len() as u32 - 1
+    }
+
+    /// A new buffer for a value, which is where the value is from now on.
+    fn new_buffer(&mut self, v: ValueId, kind: BufferKind) -> Result<BufferId, Stop> {
+        let buffer = match self.f.ty(v) {
+            Type::Tensor(t) if t.dtype != DType::String => {
+                Buffer { dtype: Some(t.dtype), shape: t.shape.to_vec(), kind }
+            }
+            // What kernels have no form for stays with the host.
+            other => {
+                let kind = match kind {
+                    BufferKind::Input(i) => BufferKind::Input(i),
+                    BufferKind::Constant(t) => BufferKind::Constant(t),
+                    BufferKind::Temporary | BufferKind::Host => BufferKind::Host,
+                };
+                let shape = other.as_tensor().map(|t| t.shape.to_vec()).unwrap_or_default();
+                Buffer { dtype: None, shape, kind }
+            }
+        };
+        let id = self.add_buffer(buffer);
+        self.places.insert(v, Place::Buffer(id));
+        Ok(id)
+    }
+
+    fn add_buffer(&mut self, buffer: Buffer) -> BufferId {
+        self.program.buffers.push(buffer);
+        BufferId(self.program.buffers.len() as u32 - 1)
+    }
+
+    fn is_complex_buffer(&self, buffer: BufferId) -> bool {
+        self.program.buffer(buffer).dtype.is_some_and(DType::is_complex)
+    }
+
+    /// The one number that a constant buffer holds everywhere.
+    fn scalar_constant(&self, buffer: BufferId) -> Option<(Const, Option<Const>)> {
+        use airconv_ir::array::Scalar as Number;
+        let b = self.program.buffer(buffer);
+        let BufferKind::Constant(id) = b.kind else { return None };
+        let tensor = &self.module.tensors[id];
+        let one = match &tensor.storage {
+            Storage::Splat(_) => airconv_ir::tensor::Tensor {
+                dtype: tensor.dtype,
+                dims: Vec::new(),
+                storage: tensor.storage.clone(),
+            },
+            _ if tensor.numel() == Some(1) => tensor.clone(),
+            _ => return None,
+        };
+        let (elem, _) = Elem::of(tensor.dtype)?;
+        let ty = elem.scalar();
+        Some(match one.to_array().ok()?.get(0)? {
+            Number::Bool(x) => (Const::bool(x), None),
+            Number::Int(x) => (Const::from_i128(ty, x), None),
+            Number::Float(x) => (Const::from_f64(ty, x), None),
+            Number::Complex(z) => (Const::from_f64(ty, z.re), Some(Const::from_f64(ty, z.im))),
+            Number::Str(_) => return None,
+        })
+    }
+
+    fn node(&mut self, id: NodeId) -> Result<(), Stop> {
+        let node = self.f.nodes[id].clone();
+        match self.try_node(id, &node) {
+            Ok(()) => Ok(()),
+            Err(Stop::Unsupported(why)) if self.options.host && node.regions().is_empty() => {
+                self.program.notes.push(format!("host: `{}`: {why}", node.op.name()));
+                self.host(id, &node)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn try_node(&mut self, id: NodeId, node: &Node) -> Result<(), Stop> {
+        match &node.op {
+            Op::Constant(c) => {
+                if let Some(v) = node.result(0) {
+                    self.new_buffer(v, BufferKind::Constant(c.tensor))?;
+                }
+                Ok(())
+            }
+            Op::DimsOf(d) => {
+                let buffer = self.settle(compute::needed(node.operand(0))?)?;
+                self.steps.push(Step::Bind(Binding { buffer, dims: d.dims.clone() }));
+                Ok(())
+            }
+            Op::Reshape(_)
+            | Op::Transpose(_)
+            | Op::Slice(_)
+            | Op::Broadcast(_)
+            | Op::Pad(_)
+            | Op::Iota(_)
+            | Op::DimValue(_)
+            | Op::GatherNd(_) => self.inline(id, node, 0),
+            Op::Reduce(_) => self.core(id, node, &[]),
+            Op::Contract(_) => self.core(id, node, &[0, 1]),
+            Op::Conv(_) => self.core(id, node, &[0, 1]),
+            Op::ReduceWindow(_) => self.core(id, node, &[0]),
+            Op::Fft(_) => self.core(id, node, &[0]),
+            Op::Concat(c) => self.concat(node, c),
+            Op::ArgReduce(a) => self.arg_reduce(node, a),
+            Op::ScanReduce(s) => self.scan_reduce(node, s),
+            Op::TopK(t) => self.top_k(node, t),
+            Op::ScatterNd(s) => self.scatter(node, s),
+            Op::If(op) => self.branch(node, op),
+            Op::Loop(op) => self.loop_(node, op),
+            Op::Assert(a) => {
+                let condition = self.settle(compute::needed(node.operand(0))?)?;
+                self.steps.push(Step::Assert { condition, message: a.message.clone() });
+                self.inline(id, node, 0)
+            }
+            op => match weight(op) {
+                Some(weight) => self.inline(id, node, weight),
+                None => Err(Stop::Unsupported("it has no kernel form".to_owned())),
+            },
+        }
+    }
+
+    /// Registers a view or elementwise result, and gives it memory at once if that is better.
+    fn inline(&mut self, id: NodeId, node: &Node, own: u32) -> Result<(), Stop> {
+        let Some(v) = node.result(0) else { return Ok(()) };
+        self.tensor(v)?;
+        for operand in node.inputs() {
+            self.tensor(operand)?;
+        }
+        let group = self.groups.members.get(&id).copied();
+        let elementwise = own > 0;
+        // At most one operand may bring a reduction along, and only where shapes stay.
+        let mut core = false;
+        let mut total = own;
+        for operand in node.inputs() {
+            if self.cores.contains_key(&operand) && group.is_none() {
+                let same = self.tensor(operand)?.shape == self.tensor(v)?.shape;
+                if elementwise && same && !core {
+                    core = true;
+                } else {
+                    self.settle(operand)?;
+                }
+            }
+            total += self.weight_of(operand);
+        }
+        // A costly value that is broadcast is computed once.
+        if matches!(node.op, Op::Broadcast(_) | Op::GatherNd(_)) && group.is_none() {
+            for operand in node.inputs() {
+                if self.weight_of(operand) > CHEAP {
+                    self.settle(operand)?;
+                }
+            }
+            total = node.inputs().map(|o| self.weight_of(o)).sum();
+        }
+        self.places.insert(v, Place::Inline(id));
+        self.weights.insert(v, total);
+        if core {
+            self.cores.insert(v, ());
+        }
+        // The form is tried now, so that what has none goes to the host alone.
+        self.probe(id, v)?;
+        if self.groups.results.contains_key(&v) {
+            self.cores.insert(v, ());
+            return self.settle_unless_followed(v);
+        }
+        if group.is_some() {
+            return Ok(());
+        }
+        let uses = self.uses.get(&v).copied().unwrap_or(0);
+        if core {
+            return self.settle_unless_followed(v);
+        }
+        if total > HEAVY || (uses > 1 && total > CHEAP) {
+            self.settle(v)?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a node has an element form, without making a kernel.
+    fn probe(&mut self, id: NodeId, v: ValueId) -> Result<(), Stop> {
+        let mut pull = pull::Pull::new(self, "");
+        let shape = pull.shape_of(v)?;
+        let at: Vec<Dim> = shape.iter().map(|d| pull.counter(d)).collect();
+        match pull.computed_by(id, v, &at) {
+            Ok(_) => Ok(()),
+            Err(Stop::TooComplex) => {
+                let operands: Vec<ValueId> = self.f.nodes[id].inputs().collect();
+                for operand in operands {
+                    self.settle(operand)?;
+                }
+                Ok(())
+            }
+            Err(e) => {
+                self.places.remove(&v);
+                Err(e)
+            }
+        }
+    }
+
+    /// Registers a result that loops over its operands, which are settled if in `stored`.
+    fn core(&mut self, id: NodeId, node: &Node, stored: &[usize]) -> Result<(), Stop> {
+        let Some(v) = node.result(0) else { return Ok(()) };
+        self.tensor(v)?;
+        let group = self.groups.members.get(&id).copied();
+        for (slot, operand) in node.operands.iter().enumerate() {
+            let Some(operand) = *operand else { continue };
+            self.tensor(operand)?;
+            let bare = self.weight_of(operand) == 0
+                && !self.is_guarded(operand)
+                && !matches!(node.op, Op::Conv(_) | Op::ReduceWindow(_) | Op::Fft(_));
+            if stored.contains(&slot) && !bare
+                || (group.is_none() && self.cores.contains_key(&operand))
+            {
+                self.settle(operand)?;
+            }
+        }
+        self.places.insert(v, Place::Inline(id));
+        self.weights.insert(v, SLOW);
+        self.probe(id, v)?;
+        if group.is_some() && !self.groups.results.contains_key(&v) {
+            return Ok(());
+        }
+        self.cores.insert(v, ());
+        self.settle_unless_followed(v)
+    }
+
+    /// Whether reading an inline value takes a branch or an index that is itself read.
+    fn is_guarded(&self, v: ValueId) -> bool {
+        let mut v = v;
+        loop {
+            let Some(Place::Inline(id)) = self.places.get(&v) else { return false };
+            let node = &self.f.nodes[*id];
+            match (&node.op, node.operand(0)) {
+                (Op::Transpose(_) | Op::Slice(_) | Op::Reshape(_) | Op::Broadcast(_), Some(x)) => {
+                    v = x;
+                }
+                _ => return true,
+            }
+        }
+    }
+
+    /// Gives a value with a reduction memory, unless its one user is elementwise on the same
+    /// shape.
+    fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
+        let follows = match self.users.get(&v).map(Vec::as_slice) {
+            Some(&[user]) if self.uses.get(&v) == Some(&1) => {
+                let n = &self.f.nodes[user];
+                let same = n.result(0).is_some_and(|r| {
+                    self.f.ty(r).as_tensor().map(|t| &t.shape)
+                        == self.f.ty(v).as_tensor().map(|t| &t.shape)
+                });
+                let own_region = self.groups.members.contains_key(&user);
+                weight(&n.op).is_some() && same && !own_region && self.same_region(v, user)
+            }
+            _ => false,
+        };
+        if !follows {
+            self.settle(v)?;
+        }
+        Ok(())
+    }
+
+    fn same_region(&self, v: ValueId, user: NodeId) -> bool {
+        let made = airconv_ir::visit::producer(self.f, v);
+        made.is_some_and(|m| self.regions.get(&m) == self.regions.get(&user))
+    }
+
+    fn weight_of(&self, v: ValueId) -> u32 {
+        match self.places.get(&v) {
+            Some(Place::Inline(_)) => self.weights.get(&v).copied().unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Brings a value into memory.
+    fn settle(&mut self, v: ValueId) -> Result<BufferId, Stop> {
+        match self.place(v)? {
+            Place::Buffer(b) => Ok(b),
+            Place::Inline(id) => {
+                if let Some(b) = self.alias(id, v)? {
+                    return Ok(b);
+                }
+                self.map_kernel(v)
+            }
+        }
+    }
+
+    /// The memory of a reshaped value that is in memory.
+    fn alias(&mut self, id: NodeId, v: ValueId) -> Result<Option<BufferId>, Stop> {
+        let node = &self.f.nodes[id];
+        let (Op::Reshape(_), Some(x)) = (&node.op, node.operand(0)) else { return Ok(None) };
+        let Place::Buffer(from) = self.place(x)? else { return Ok(None) };
+        let to = self.new_buffer(v, BufferKind::Temporary)?;
+        self.steps.push(Step::Alias { to, from });
+        Ok(Some(to))
+    }
+
+    /// Runs a node on the host.
+    fn host(&mut self, id: NodeId, node: &Node) -> Result<(), Stop> {
+        let mut operands = Vec::with_capacity(node.operands.len());
+        for operand in &node.operands {
+            operands.push(match operand {
+                Some(v) => Some(self.settle(*v)?),
+                None => None,
+            });
+        }
+        let mut results = Vec::with_capacity(node.results.len());
+        for result in &node.results {
+            results.push(match result {
+                Some(v) => Some(self.new_buffer(*v, BufferKind::Temporary)?),
+                None => None,
+            });
+        }
+        let made: Vec<BufferId> = results.iter().flatten().copied().collect();
+        let name = node.op.name().to_owned();
+        self.steps.push(Step::Host(HostOp { node: id, name, operands, results }));
+        self.steps.extend(made.into_iter().map(Step::BindShape));
+        Ok(())
+    }
+}
+
+/// Scalar operations of an elementwise op; `None` for other ops.
+fn weight(op: &Op) -> Option<u32> {
+    Some(match op {
+        Op::Add(_)
+        | Op::Sub(_)
+        | Op::Mul(_)
+        | Op::Max(_)
+        | Op::Min(_)
+        | Op::Neg(_)
+        | Op::Abs(_)
+        | Op::Floor(_)
+        | Op::Ceil(_)
+        | Op::Round(_)
+        | Op::Not(_)
+        | Op::And(_)
+        | Op::Or(_)
+        | Op::Xor(_)
+        | Op::BitNot(_)
+        | Op::BitAnd(_)
+        | Op::BitOr(_)
+        | Op::BitXor(_)
+        | Op::ShiftLeft(_)
+        | Op::ShiftRight(_)
+        | Op::Equal(_)
+        | Op::Less(_)
+        | Op::LessOrEqual(_)
+        | Op::IsNan(_)
+        | Op::Select(_)
+        | Op::Cast(_)
+        | Op::Bitcast(_)
+        | Op::Complex(_)
+        | Op::Real(_)
+        | Op::Imag(_)
+        | Op::Sign(_) => 1,
+        Op::Div(_)
+        | Op::Rem(_)
+        | Op::Pow(_)
+        | Op::Sqrt(_)
+        | Op::Exp(_)
+        | Op::Log(_)
+        | Op::Sin(_)
+        | Op::Cos(_)
+        | Op::Tan(_)
+        | Op::Asin(_)
+        | Op::Acos(_)
+        | Op::Atan(_)
+        | Op::Sinh(_)
+        | Op::Cosh(_)
+        | Op::Tanh(_)
+        | Op::Asinh(_)
+        | Op::Acosh(_)
+        | Op::Atanh(_)
+        | Op::Erf(_) => SLOW,
+        _ => return None,
+    })
+}

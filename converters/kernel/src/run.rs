@@ -1,0 +1,624 @@
+//! Runs the steps of a program: memory, sizes, control flow, and host ops. What runs a kernel is
+//! a [`Backend`].
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use airconv_ir::array::Array;
+use airconv_ir::attr::AttrVisitor;
+use airconv_ir::dim::{Dim, solve_for};
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::SymbolId;
+use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
+use airconv_ir::module::InputRole;
+use airconv_ir::types::Type;
+
+use crate::carrier::{array_of, block_of, constant_of};
+use crate::ir::{
+    Access, BufferId, BufferKind, Elem, HostOp, KernelId, Launch, Loop, Program, Step,
+};
+use crate::lower::Lowered;
+use crate::memory::{Block, Mem};
+
+/// What runs kernels.
+pub trait Backend {
+    /// Runs a kernel of the program on one memory per parameter and one value per size.
+    ///
+    /// # Errors
+    /// The code of a failed check, or what else went wrong.
+    fn launch(&self, kernel: KernelId, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError>;
+}
+
+/// Why a kernel stopped.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LaunchError {
+    /// A check of the program failed; the code says which.
+    Check(u32),
+    /// The kernel is wrong, or its memory.
+    Broken(String),
+}
+
+/// Why a run stopped.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum RunError {
+    /// The program fails on these inputs, as its ops define.
+    #[error("{0}")]
+    Failed(String),
+    /// The inputs do not fit the program.
+    #[error("{0}")]
+    Input(String),
+    /// A limit was reached.
+    #[error("limit reached: {0}")]
+    Limit(String),
+    /// The host cannot run an op.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A fault of this software.
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+/// Bounds on a run.
+#[derive(Clone, Copy, Debug)]
+pub struct RunLimits {
+    /// The most bytes of one array.
+    pub array_bytes: u64,
+    /// The most iterations of loops.
+    pub iterations: u64,
+}
+
+impl Default for RunLimits {
+    fn default() -> Self {
+        Self { array_bytes: 8 << 30, iterations: 50_000_000 }
+    }
+}
+
+/// What a buffer holds.
+#[derive(Clone, Debug)]
+enum Held {
+    /// Memory and its shape.
+    Memory { memory: Memory, dims: Vec<usize> },
+    /// A host value.
+    Host(Datum),
+}
+
+/// Memory that is shared.
+#[derive(Clone, Debug)]
+pub enum Memory {
+    /// Of a run.
+    Block(Arc<Block>),
+    /// Bytes of a module, read only.
+    Bytes(bytes::Bytes),
+}
+
+impl Memory {
+    /// The memory as kernels see it.
+    pub fn mem(&self) -> Mem {
+        match self {
+            Memory::Block(b) => b.mem(),
+            Memory::Bytes(b) => Mem { ptr: b.as_ptr().cast_mut(), len: b.len() },
+        }
+    }
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Memory::Block(b) => b.bytes(),
+            Memory::Bytes(b) => b,
+        }
+    }
+}
+
+/// Runs a lowered program as often as one likes; constants and memory are kept between runs.
+pub struct Machine<'p, B> {
+    lowered: &'p Lowered,
+    backend: B,
+    limits: RunLimits,
+    constants: HashMap<BufferId, Held>,
+    spare: Vec<Block>,
+    interpreter: Option<Interpreter>,
+}
+
+/// The state of one run.
+struct Frame {
+    held: Vec<Option<Held>>,
+    sizes: Vec<Option<i64>>,
+    iterations: u64,
+}
+
+impl Frame {
+    fn size(&self, dim: &Dim) -> Result<i64, RunError> {
+        dim.eval(&|s: SymbolId| self.sizes.get(s.0 as usize).copied().flatten())
+            .ok_or_else(|| RunError::Internal(format!("the size {dim} is not bound")))
+    }
+    fn bind(&mut self, dim: &Dim, value: i64) -> Result<(), RunError> {
+        let get = |s: SymbolId| self.sizes.get(s.0 as usize).copied().flatten();
+        match dim.eval(&get) {
+            Some(v) if v == value => Ok(()),
+            Some(v) => Err(RunError::Failed(format!("size {value} where {v} is expected"))),
+            None => {
+                if let Some((symbol, v)) = solve_for(dim, value, &get)
+                    && let Some(slot) = self.sizes.get_mut(symbol.0 as usize)
+                {
+                    *slot = Some(v);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl<'p, B: Backend> Machine<'p, B> {
+    /// A machine for a program.
+    pub fn new(lowered: &'p Lowered, backend: B, limits: RunLimits) -> Self {
+        Self {
+            lowered,
+            backend,
+            limits,
+            constants: HashMap::new(),
+            spare: Vec::new(),
+            interpreter: None,
+        }
+    }
+
+    /// What runs the kernels.
+    pub fn backend(&self) -> &B {
+        &self.backend
+    }
+
+    fn program(&self) -> &'p Program {
+        &self.lowered.program
+    }
+
+    /// Runs the program on inputs by name. Inputs with a default, parameters and state may be
+    /// left out.
+    pub fn run(
+        &mut self,
+        inputs: &BTreeMap<String, Datum>,
+    ) -> Result<Vec<(String, Datum)>, RunError> {
+        let program = self.program();
+        let mut frame = Frame {
+            held: vec![None; program.buffers.len()],
+            sizes: vec![None; program.sizes.len()],
+            iterations: 0,
+        };
+        let specs = &self.lowered.module.main().inputs;
+        for ((name, buffer), spec) in program.inputs.iter().zip(specs) {
+            let stored = match spec.role {
+                InputRole::User { default, .. } => default,
+                InputRole::Param(tensor) | InputRole::State(tensor) => tensor,
+            };
+            let held = match (inputs.get(name), stored) {
+                (Some(given), _) => self.hold(*buffer, given, name)?,
+                (None, Some(tensor)) => {
+                    let tensor = &self.lowered.module.tensors[tensor];
+                    let array = tensor.to_array().map_err(|e| RunError::Input(e.to_string()))?;
+                    self.hold(*buffer, &array.into(), name)?
+                }
+                (None, None) => {
+                    return Err(RunError::Input(format!("input `{name}` is not given")));
+                }
+            };
+            frame.held[buffer.0 as usize] = Some(held);
+        }
+        self.steps(&program.steps, &mut frame)?;
+        let mut out = Vec::with_capacity(program.outputs.len());
+        for (name, buffer) in &program.outputs {
+            out.push((name.clone(), self.datum(&mut frame, *buffer)?));
+        }
+        for held in frame.held.into_iter().flatten() {
+            self.recycle(held);
+        }
+        Ok(out)
+    }
+
+    /// An input as its buffer holds it.
+    fn hold(&self, buffer: BufferId, datum: &Datum, name: &str) -> Result<Held, RunError> {
+        let b = self.program().buffer(buffer);
+        let Some(dtype) = b.dtype else { return Ok(Held::Host(datum.clone())) };
+        let wrong = |what: String| RunError::Input(format!("input `{name}` {what}"));
+        let Datum::Tensor(array) = datum else {
+            return Err(wrong("is not a tensor".to_owned()));
+        };
+        if array.dtype != dtype {
+            return Err(wrong(format!("is {}, not {dtype}", array.dtype)));
+        }
+        if array.shape.len() != b.shape.len() {
+            let (n, m) = (array.shape.len(), b.shape.len());
+            return Err(wrong(format!("has rank {n}, not {m}")));
+        }
+        self.from_array(array)
+    }
+
+    fn from_array(&self, array: &Array) -> Result<Held, RunError> {
+        let block = block_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
+        Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: array.shape.clone() })
+    }
+
+    /// What a buffer holds.
+    fn get(&mut self, frame: &Frame, buffer: BufferId) -> Result<Held, RunError> {
+        if let Some(held) = &frame.held[buffer.0 as usize] {
+            return Ok(held.clone());
+        }
+        let b = self.program().buffer(buffer);
+        let BufferKind::Constant(id) = b.kind else {
+            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
+        };
+        if let Some(held) = self.constants.get(&buffer) {
+            return Ok(held.clone());
+        }
+        let tensor = &self.lowered.module.tensors[id];
+        let failed = |e: String| RunError::Input(e);
+        let held = if b.dtype.is_none() {
+            let array = tensor.to_array().map_err(|e| failed(e.to_string()))?;
+            Held::Host(array.into())
+        } else {
+            let memory = constant_of(tensor).map_err(failed)?;
+            Held::Memory { memory, dims: tensor.dims.iter().map(|&d| d as usize).collect() }
+        };
+        self.constants.insert(buffer, held.clone());
+        Ok(held)
+    }
+
+    fn datum(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<Datum, RunError> {
+        match self.get(frame, buffer)? {
+            Held::Host(d) => Ok(d),
+            Held::Memory { memory, dims } => {
+                let dtype = self.program().buffer(buffer).dtype.unwrap_or(DType::U8);
+                let array = array_of(dtype, dims, memory.bytes());
+                Ok(array.map_err(|e| RunError::Internal(e.to_string()))?.into())
+            }
+        }
+    }
+
+    fn memory(
+        &mut self,
+        frame: &mut Frame,
+        buffer: BufferId,
+        access: Access,
+    ) -> Result<Mem, RunError> {
+        let b = self.program().buffer(buffer);
+        if frame.held[buffer.0 as usize].is_none()
+            && access != Access::Read
+            && b.kind == BufferKind::Temporary
+        {
+            let dtype = b.dtype.unwrap_or(DType::U8);
+            let dims = b
+                .shape
+                .iter()
+                .map(|d| {
+                    let n = frame.size(d)?;
+                    usize::try_from(n).map_err(|_| RunError::Failed(format!("a size of {n}")))
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            let block = self.block(dtype, &dims)?;
+            let memory = Memory::Block(Arc::new(block));
+            frame.held[buffer.0 as usize] = Some(Held::Memory { memory, dims });
+        }
+        match self.get(frame, buffer)? {
+            Held::Memory { memory, .. } => Ok(memory.mem()),
+            Held::Host(_) => Err(RunError::Internal("a kernel on a host value".to_owned())),
+        }
+    }
+
+    /// Memory for an array, reused where there is some of the same size.
+    fn block(&mut self, dtype: DType, dims: &[usize]) -> Result<Block, RunError> {
+        let (elem, parts) = Elem::of(dtype).unwrap_or((Elem::U8, 1));
+        let bytes = dims
+            .iter()
+            .try_fold(elem.bytes() * parts, |n, &d| n.checked_mul(d))
+            .filter(|&n| n as u64 <= self.limits.array_bytes)
+            .ok_or_else(|| RunError::Limit(format!("an array of shape {dims:?}")))?;
+        if let Some(i) = self.spare.iter().position(|b| b.len() == bytes) {
+            return Ok(self.spare.swap_remove(i));
+        }
+        Block::new(bytes).ok_or_else(|| RunError::Limit(format!("{bytes} bytes of memory")))
+    }
+
+    fn recycle(&mut self, held: Held) {
+        if let Held::Memory { memory: Memory::Block(b), .. } = held
+            && let Ok(block) = Arc::try_unwrap(b)
+        {
+            self.spare.push(block);
+        }
+    }
+
+    fn steps(&mut self, steps: &'p [Step], frame: &mut Frame) -> Result<(), RunError> {
+        for step in steps {
+            self.step(step, frame)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, step: &'p Step, frame: &mut Frame) -> Result<(), RunError> {
+        match step {
+            Step::Launch(launch) => self.launch(launch, frame),
+            Step::Bind(b) => {
+                let values = self.ints(frame, b.buffer)?;
+                if values.len() != b.dims.len() {
+                    let (n, m) = (values.len(), b.dims.len());
+                    return Err(RunError::Failed(format!("{n} sizes, not {m}")));
+                }
+                for (dim, value) in b.dims.iter().zip(values) {
+                    frame.bind(dim, value)?;
+                }
+                Ok(())
+            }
+            Step::BindShape(buffer) => {
+                let Held::Memory { dims, .. } = self.get(frame, *buffer)? else { return Ok(()) };
+                let shape = &self.program().buffer(*buffer).shape;
+                for (dim, size) in shape.iter().zip(dims) {
+                    frame.bind(dim, size as i64)?;
+                }
+                Ok(())
+            }
+            Step::Alias { to, from } => {
+                let mut held = self.get(frame, *from)?;
+                let b = self.program().buffer(*to);
+                if let Held::Memory { dims, .. } = &mut held {
+                    let shape: Result<Vec<i64>, _> =
+                        b.shape.iter().map(|d| frame.size(d)).collect();
+                    // Where its own sizes are not bound yet it has those of the other.
+                    if let Ok(shape) = shape {
+                        let shape: Vec<usize> = shape.iter().map(|&n| n.max(0) as usize).collect();
+                        if shape.iter().product::<usize>() != dims.iter().product::<usize>() {
+                            return Err(RunError::Failed(format!(
+                                "shape {dims:?} cannot become {shape:?}"
+                            )));
+                        }
+                        if shape.len() != dims.len() || !b.shape.is_empty() {
+                            *dims = shape;
+                        }
+                    }
+                }
+                frame.held[to.0 as usize] = Some(held);
+                Ok(())
+            }
+            Step::Host(op) => self.host(op, frame),
+            Step::Assert { condition, message } => {
+                let datum = self.datum(frame, *condition)?;
+                let holds = datum.as_array().and_then(|a| a.as_slice::<bool>());
+                match holds {
+                    Some(v) if v.iter().all(|&b| b) => Ok(()),
+                    _ => Err(RunError::Failed(message.clone())),
+                }
+            }
+            Step::If { condition, then, otherwise } => {
+                let holds = self.truth(frame, *condition)?;
+                self.steps(if holds { then } else { otherwise }, frame)
+            }
+            Step::Loop(l) => self.repeat(l, frame),
+            Step::Free(buffer) => {
+                if let Some(held) = frame.held[buffer.0 as usize].take() {
+                    self.recycle(held);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn ints(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<Vec<i64>, RunError> {
+        let datum = self.datum(frame, buffer)?;
+        datum
+            .as_array()
+            .and_then(Array::to_i64s)
+            .ok_or_else(|| RunError::Failed("sizes that are not integers".to_owned()))
+    }
+
+    fn truth(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<bool, RunError> {
+        let datum = self.datum(frame, buffer)?;
+        match datum.as_array().and_then(|a| a.as_slice::<bool>()) {
+            Some(&[b]) => Ok(b),
+            _ => Err(RunError::Failed("a condition is not a single bool".to_owned())),
+        }
+    }
+
+    fn launch(&mut self, launch: &Launch, frame: &mut Frame) -> Result<(), RunError> {
+        let kernel = self.program().kernel(launch.kernel);
+        let mut buffers = Vec::with_capacity(launch.buffers.len());
+        for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
+            buffers.push(self.memory(frame, *buffer, param.access)?);
+        }
+        let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
+        match self.backend.launch(launch.kernel, &buffers, &sizes) {
+            Ok(()) => Ok(()),
+            Err(LaunchError::Check(code)) => {
+                let text = self.program().failures.get(code as usize);
+                Err(RunError::Failed(text.cloned().unwrap_or_default()))
+            }
+            Err(LaunchError::Broken(why)) => {
+                Err(RunError::Internal(format!("kernel `{}`: {why}", kernel.name)))
+            }
+        }
+    }
+
+    fn repeat(&mut self, l: &'p Loop, frame: &mut Frame) -> Result<(), RunError> {
+        let trips = match l.trips {
+            None => None,
+            Some(b) => match self.ints(frame, b)?[..] {
+                [n] => Some(n),
+                _ => return Err(RunError::Failed("a trip count is not one integer".to_owned())),
+            },
+        };
+        let mut running = match l.condition {
+            None => true,
+            Some(b) => self.truth(frame, b)?,
+        };
+        let mut state = Vec::new();
+        for [initial, ..] in &l.carried {
+            state.push(self.get(frame, *initial)?);
+        }
+        let mut stacks: Vec<Vec<Datum>> = vec![Vec::new(); l.stacked.len()];
+        let mut iteration = 0i64;
+        while running && trips.is_none_or(|n| iteration < n) {
+            frame.iterations += 1;
+            if frame.iterations > self.limits.iterations {
+                return Err(RunError::Limit(format!("{} iterations", self.limits.iterations)));
+            }
+            for s in &l.fresh {
+                frame.sizes[s.0 as usize] = None;
+            }
+            let scalar = |e: Result<Array, airconv_ir::array::ArrayError>| {
+                e.map_err(|e| RunError::Internal(e.to_string()))
+            };
+            let number = scalar(Array::from_vec(Vec::new(), vec![iteration]))?;
+            let flag = scalar(Array::from_vec(Vec::new(), vec![running]))?;
+            frame.held[l.iteration.0 as usize] = Some(self.from_array(&number)?);
+            frame.held[l.running.0 as usize] = Some(self.from_array(&flag)?);
+            for ([_, seen, ..], held) in l.carried.iter().zip(state.drain(..)) {
+                frame.held[seen.0 as usize] = Some(held);
+            }
+            self.clear(&l.body, l, frame);
+            self.steps(&l.body, frame)?;
+            running = self.truth(frame, l.next)?;
+            for [_, _, made, _] in &l.carried {
+                state.push(self.get(frame, *made)?);
+            }
+            for (stack, (made, _)) in stacks.iter_mut().zip(&l.stacked) {
+                let element = self.datum(frame, *made)?;
+                stack.push(element);
+            }
+            iteration += 1;
+        }
+        for s in &l.fresh {
+            frame.sizes[s.0 as usize] = None;
+        }
+        for ([.., out], held) in l.carried.iter().zip(state) {
+            frame.held[out.0 as usize] = Some(held);
+        }
+        for (stack, (made, out)) in stacks.into_iter().zip(&l.stacked) {
+            let array = self.stacked(&stack, *made, frame)?;
+            frame.held[out.0 as usize] = Some(self.from_array(&array)?);
+        }
+        Ok(())
+    }
+
+    /// Forgets what the body made in the iteration before.
+    fn clear(&mut self, steps: &[Step], l: &Loop, frame: &mut Frame) {
+        let mut made = Vec::new();
+        for step in steps {
+            written(step, self.program(), &mut made);
+        }
+        for b in made {
+            let seen = b == l.iteration
+                || b == l.running
+                || l.carried.iter().any(|[_, seen, ..]| *seen == b);
+            if !seen && let Some(held) = frame.held[b.0 as usize].take() {
+                self.recycle(held);
+            }
+        }
+    }
+
+    fn stacked(&self, stack: &[Datum], like: BufferId, frame: &Frame) -> Result<Array, RunError> {
+        let failed = |e: airconv_ir::array::ArrayError| RunError::Failed(e.to_string());
+        if stack.is_empty() {
+            let b = self.program().buffer(like);
+            let dtype = b.dtype.ok_or_else(|| {
+                RunError::Unsupported("a loop that never runs with a stack of strings".to_owned())
+            })?;
+            let mut shape = vec![0];
+            shape.extend(b.shape.iter().map(|d| frame.size(d).map_or(0, |n| n.max(0) as usize)));
+            return Array::zeros(dtype, shape).map_err(failed);
+        }
+        let mut lifted = Vec::with_capacity(stack.len());
+        for element in stack {
+            let Some(a) = element.as_array() else {
+                return Err(RunError::Failed("a stacked output is not a tensor".to_owned()));
+            };
+            let mut shape = vec![1];
+            shape.extend(&a.shape);
+            lifted.push(a.clone().reshape(shape).map_err(failed)?);
+        }
+        if lifted.iter().any(|a| a.shape != lifted[0].shape) {
+            return Err(RunError::Failed("stacked elements differ in shape".to_owned()));
+        }
+        Array::concat(&lifted.iter().collect::<Vec<_>>(), 0).map_err(failed)
+    }
+
+    fn host(&mut self, host: &HostOp, frame: &mut Frame) -> Result<(), RunError> {
+        struct Concrete<'f>(&'f Frame);
+        impl AttrVisitor for Concrete<'_> {
+            fn dim(&mut self, dim: &mut Dim) {
+                *dim = dim.substitute(&mut |s| {
+                    let known = self.0.sizes.get(s.0 as usize).copied().flatten();
+                    known.map(Dim::Known)
+                });
+            }
+        }
+        let mut op = self.lowered.module.main().nodes[host.node].op.clone();
+        op.visit_attrs_mut(&mut Concrete(frame));
+        let mut operands = Vec::with_capacity(host.operands.len());
+        for operand in &host.operands {
+            operands.push(match operand {
+                Some(b) => Some(self.datum(frame, *b)?),
+                None => None,
+            });
+        }
+        let module = &self.lowered.module;
+        let interpreter = self
+            .interpreter
+            .get_or_insert_with(|| Interpreter::new(module.clone(), EvalLimits::default()));
+        let results = interpreter.eval_op(&op, &operands).map_err(|e| match e.root() {
+            EvalError::Unsupported(why) => RunError::Unsupported(format!("`{}`: {why}", host.name)),
+            EvalError::Limit(why) => RunError::Limit(why.clone()),
+            _ => RunError::Failed(e.to_string()),
+        })?;
+        for (slot, result) in host.results.iter().enumerate() {
+            let Some(buffer) = result else { continue };
+            let Some(datum) = results.get(slot).cloned().flatten() else {
+                return Err(RunError::Failed(format!("`{}` gave no result {slot}", host.name)));
+            };
+            let held = match (&datum, self.program().buffer(*buffer).dtype) {
+                (Datum::Tensor(a), Some(_)) => self.from_array(a)?,
+                _ => Held::Host(datum),
+            };
+            frame.held[buffer.0 as usize] = Some(held);
+        }
+        Ok(())
+    }
+}
+
+/// The buffers that a step gives a meaning.
+fn written(step: &Step, program: &Program, out: &mut Vec<BufferId>) {
+    match step {
+        Step::Launch(l) => {
+            let params = &program.kernel(l.kernel).params;
+            for (b, p) in l.buffers.iter().zip(params) {
+                if p.access != Access::Read {
+                    out.push(*b);
+                }
+            }
+        }
+        Step::Alias { to, .. } => out.push(*to),
+        Step::Host(h) => out.extend(h.results.iter().flatten()),
+        Step::If { then, otherwise, .. } => {
+            then.iter().chain(otherwise).for_each(|s| written(s, program, out));
+        }
+        Step::Loop(l) => {
+            out.extend(l.carried.iter().map(|c| c[3]));
+            out.extend(l.stacked.iter().map(|s| s.1));
+            out.extend([l.iteration, l.running]);
+            out.extend(l.carried.iter().map(|c| c[1]));
+            l.body.iter().for_each(|s| written(s, program, out));
+        }
+        Step::Bind(_) | Step::BindShape(_) | Step::Assert { .. } | Step::Free(_) => {}
+    }
+}
+
+/// Whether a type is one that kernels hold in memory.
+pub fn is_memory(ty: &Type) -> bool {
+    ty.as_tensor().is_some_and(|t| t.dtype != DType::String)
+}
+
+/// Runs kernels in the interpreter of this level.
+#[derive(Clone, Copy, Debug)]
+pub struct Oracle<'p>(pub &'p Program);
+
+impl Backend for Oracle<'_> {
+    fn launch(&self, kernel: KernelId, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
+        use crate::interp::{Fault, run_kernel};
+        run_kernel(self.0.kernel(kernel), buffers, sizes).map_err(|fault| match fault {
+            Fault::Check(code) => LaunchError::Check(code),
+            other => LaunchError::Broken(format!("{other:?}")),
+        })
+    }
+}

@@ -1,0 +1,40 @@
+//! LLVM IR text to callable code.
+//!
+//! ```no_run
+//! use airconv_llvm::{Cache, Compiler, Jit, Library, Target};
+//!
+//! # fn main() -> airconv_llvm::Result<()> {
+//! let ir = "define float @twice(float %x) {\n  %y = fadd float %x, %x\n  ret float %y\n}\n";
+//! let object = Compiler::find()?.object(ir, &Target::host(), &Cache::user())?;
+//! let jit = Jit::new(Library::get()?)?;
+//! jit.add_object(&object)?;
+//! let twice = jit.lookup("twice")?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Nothing of LLVM is needed to build this crate: [`Library`] opens it at run time. [`Target`]
+//! says what code is generated for, [`compile`] generates it, [`cache`] keeps it, [`jit`] links
+//! it into the process, and [`pool`] runs it on threads.
+
+pub mod buffer;
+pub mod cache;
+pub mod compile;
+pub mod emit;
+pub mod error;
+pub mod float_mode;
+pub mod jit;
+pub mod library;
+pub mod micro;
+pub mod pool;
+pub mod target;
+
+pub use buffer::Buffer;
+pub use cache::Cache;
+pub use compile::{Compiler, Output, compile};
+pub use error::{LlvmError, Result};
+pub use float_mode::FlushGuard;
+pub use jit::Jit;
+pub use library::Library;
+pub use pool::Pool;
+pub use target::{Isa, Target};
