@@ -5,7 +5,8 @@ use airconv_ir::dtype::{DType, FloatKind};
 use airconv_ir::op::{CastRounding, ReduceKind};
 
 use super::helpers::{c_type, wrap_type};
-use super::kernel::{Writer, int_literal};
+use super::index::int_literal;
+use super::kernel::Writer;
 use crate::analysis::Level;
 use crate::ir::{BinOp, Const, Elem, Expr, ExprId, Kernel, Narrow, Scalar, UnOp, Var};
 

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use airconv_ir::dim::{Atom, Dim, Range};
+use airconv_ir::dim::{Atom, Dim};
 use rustc_hash::FxHashMap;
 
 use super::expr::{bare, is_atom};
 use super::helpers::{Helpers, c_type};
 use super::indented;
+use super::index::{self, Names};
 use crate::analysis::{Effects, Level, Placement, dims, operands};
 use crate::ir::{Access, Elem, Expr, ExprId, Kernel, Scalar, Stmt, Var, VarDef};
 
@@ -81,17 +82,6 @@ pub(super) fn stored_type(elem: Elem) -> &'static str {
         Elem::Bool => "uint8_t",
         Elem::F16 | Elem::Bf16 => "uint16_t",
         other => c_type(other.scalar()),
-    }
-}
-
-/// An integer literal of type `int64_t`, or of `int` where that is as good.
-pub(super) fn int_literal(k: i64) -> String {
-    match k {
-        i64::MIN => "INT64_MIN".to_owned(),
-        -1_000_000..0 => format!("({k})"),
-        0..=1_000_000 => k.to_string(),
-        _ if k < 0 => format!("(-INT64_C({}))", -k),
-        _ => format!("INT64_C({k})"),
     }
 }
 
@@ -297,14 +287,16 @@ impl<'a> Writer<'a> {
             inner = body;
         }
         self.forget(&effects);
-        let mut extents: Vec<String> = Vec::new();
-        for (i, (_, d)) in loops.iter().enumerate() {
-            extents.push(if i == 0 && grid { String::new() } else { self.extent(d) });
+        let extents: Vec<String> = loops.iter().map(|(_, d)| self.extent(d)).collect();
+        let grid_end = "last";
+        if grid {
+            let n = &extents[0];
+            self.line(&format!("const int64_t {grid_end} = end < {n} ? end : {n};"));
         }
         let mut conditions = Vec::new();
         for (i, (_, d)) in loops.iter().enumerate() {
             if i == 0 && grid {
-                conditions.push("begin < end".to_owned());
+                conditions.push(format!("begin < {grid_end}"));
             } else if d.as_known().is_none_or(|k| k <= 0) {
                 conditions.push(format!("0 < {}", extents[i]));
             }
@@ -329,7 +321,7 @@ impl<'a> Writer<'a> {
         for (i, (var, _)) in loops.iter().enumerate().rev() {
             let v = format!("v{}", var.0);
             let head = match i == 0 && grid {
-                true => format!("for (int64_t {v} = begin; {v} < end; {v}++)"),
+                true => format!("for (int64_t {v} = begin; {v} < {grid_end}; {v}++)"),
                 false => format!("for (int64_t {v} = 0; {v} < {}; {v}++)", extents[i]),
             };
             let before = self.close();
@@ -369,88 +361,30 @@ impl<'a> Writer<'a> {
 
     /// A text for an index expression.
     pub(super) fn dim(&mut self, d: &Dim) -> String {
-        let e = match d {
-            Dim::Known(k) => return int_literal(*k),
-            Dim::Any => return "0".to_owned(),
-            Dim::Expr(e) => e.clone(),
-        };
+        let (mut vars, mut texts) = (Vec::new(), FxHashMap::default());
+        d.symbols(&mut |v| vars.push(v));
         let mut computed = false;
-        d.symbols(&mut |v| {
-            computed |= matches!(self.k.vars[v.0 as usize], VarDef::Value(_));
-        });
-        let simple = d.as_symbol().is_some();
-        // Counters and sizes are bounded by memory; what was computed may be any number.
-        let cast = if computed && !simple { "(uint64_t)" } else { "" };
-        let mut text = String::new();
-        for (i, term) in e.terms().iter().enumerate() {
-            let minus = cast.is_empty() && term.coeff() < 0 && term.coeff() != i64::MIN;
-            text += match (i, minus) {
-                (0, false) => "",
-                (0, true) => "-",
-                (_, false) => " + ",
-                (_, true) => " - ",
-            };
-            let factor = if minus { -term.coeff() } else { term.coeff() };
-            let mut factors = Vec::new();
-            if factor != 1 || term.atoms().is_empty() {
-                factors.push(format!("{cast}{}", int_literal(factor)));
-            }
-            for atom in term.atoms() {
-                factors.push(format!("{cast}{}", self.atom(atom)));
-            }
-            text += &factors.join(" * ");
-        }
-        match (simple, cast.is_empty()) {
-            (true, _) => text,
-            (false, true) => format!("({text})"),
-            (false, false) => format!("(int64_t)({text})"),
-        }
-    }
-
-    fn atom(&mut self, atom: &Atom) -> String {
-        let list: Vec<String> = match atom {
-            Atom::Symbol(_) => Vec::new(),
-            _ => atom.args().cloned().collect::<Vec<_>>().iter().map(|d| self.dim(d)).collect(),
-        };
-        let mut args = atom.args();
-        let (first, second) = (args.next(), args.next());
-        // C divides toward zero, which is the same for what is not negative.
-        let plain = first.is_some_and(|d| self.not_negative(d))
-            && second.and_then(Dim::as_known).is_some_and(|k| k > 0);
-        let call = |f: String, list: &[String]| format!("{f}({})", list.join(", "));
-        match atom {
-            Atom::Symbol(v) => match self.k.vars[v.0 as usize] {
-                VarDef::Size(_) => {
-                    self.sizes.insert(*v);
-                    format!("v{}", v.0)
+        for v in vars {
+            let text = match self.k.vars[v.0 as usize] {
+                VarDef::Value(x) => {
+                    computed = true;
+                    self.value(x)
                 }
                 VarDef::Counter => format!("v{}", v.0),
-                VarDef::Value(x) => self.value(x),
-            },
-            Atom::FloorDiv(..) if plain => format!("({} / {})", list[0], list[1]),
-            Atom::Mod(..) if plain => format!("({} % {})", list[0], list[1]),
-            Atom::FloorDiv(..) => call(self.helpers.floor_div(Scalar::I64), &list),
-            Atom::CeilDiv(..) => call(self.helpers.ceil_div(), &list),
-            Atom::Mod(..) => call(self.helpers.floor_rem(Scalar::I64), &list),
-            Atom::Min(_) | Atom::Max(_) => {
-                let greater = matches!(atom, Atom::Max(_));
-                let f = self.helpers.extreme(Scalar::I64, greater, true);
-                let fold = |a: String, b: String| format!("{f}({a}, {b})");
-                list.into_iter().reduce(fold).unwrap_or_default()
-            }
-            Atom::Broadcast(_) => {
-                let fold = |a: String, b: String| format!("({a} == 1 ? {b} : {a})");
-                list.into_iter().reduce(fold).unwrap_or_default()
-            }
+                VarDef::Size(_) => {
+                    self.sizes.insert(v);
+                    format!("v{}", v.0)
+                }
+            };
+            texts.insert(v, text);
         }
-    }
-
-    fn not_negative(&self, d: &Dim) -> bool {
-        let range = |v: Var| match self.k.vars[v.0 as usize] {
-            VarDef::Counter => Range { min: Some(0), max: None },
-            VarDef::Size(_) | VarDef::Value(_) => Range { min: None, max: None },
+        let k = self.k;
+        let least = |v: Var| match k.vars[v.0 as usize] {
+            VarDef::Counter => Some(0),
+            VarDef::Size(_) | VarDef::Value(_) => None,
         };
-        d.range(&range).min.is_some_and(|min| min >= 0)
+        // Counters and sizes are bounded by memory; what was computed may be any number.
+        index::text(d, &Names { texts: &texts, wraps: computed, least: &least }, self.helpers)
     }
 }
 

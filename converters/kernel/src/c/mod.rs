@@ -11,6 +11,7 @@
 
 mod expr;
 mod helpers;
+mod index;
 mod kernel;
 #[cfg(test)]
 mod tests;
@@ -33,8 +34,8 @@ const INCLUDES: &str = "#include <math.h>
 ///                  int32_t *status);
 /// ```
 ///
-/// which runs the iterations from `begin` up to `end` of the loop that [`Kernel::grid`] finds.
-/// A kernel without such a loop runs as a whole, whatever they are. The buffers must not overlap
+/// which runs the iterations from `begin` up to `end`, those that there are, of the loop that
+/// [`Kernel::grid`] finds. A kernel without such a loop runs as a whole, whatever they are. The buffers must not overlap
 /// where one of them is written. When a check fails and `*status` is 0, it becomes the code of
 /// the check plus 1.
 pub fn kernel_c(kernel: &Kernel, name: &str) -> String {

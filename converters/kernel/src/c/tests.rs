@@ -254,10 +254,12 @@ fn invariant_code_is_taken_out_of_loops() {
     let want = "    const float *restrict p0 = bufs[0];
     const float *restrict p1 = bufs[1];
     float *restrict p2 = bufs[2];
+    const int64_t v0 = sizes[0];
     const int64_t v1 = sizes[1];
-    if (begin < end && 0 < v1) {
+    const int64_t last = end < v0 ? end : v0;
+    if (begin < last && 0 < v1) {
         const float e2 = expf(p1[0]);
-        for (int64_t v2 = begin; v2 < end; v2++) {
+        for (int64_t v2 = begin; v2 < last; v2++) {
             const float e1 = p1[v2];
             for (int64_t v3 = 0; v3 < v1; v3++) {
                 p2[v1 * v2 + v3] = ((p0[v1 * v2 + v3]) * e2) + e1;
