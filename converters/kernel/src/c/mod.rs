@@ -9,15 +9,44 @@
 //! conversions to signed types, and IEEE floats whose operations are not fused or contracted
 //! (`-std=c11` of GCC and Clang, or `-ffp-contract=off`).
 
+mod constants;
 mod expr;
+mod header;
 mod helpers;
 mod index;
 mod kernel;
+mod plan;
+mod program;
 #[cfg(test)]
 mod tests;
 
 use crate::ir::Kernel;
 use helpers::Helpers;
+
+pub use program::program_c;
+
+/// How a program is written.
+#[derive(Clone, Debug, Default)]
+pub struct COptions {
+    /// The prefix of the names of functions and files; when empty, the name of the program.
+    pub name: String,
+}
+
+/// A program as C. The source includes `NAME.h`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CSource {
+    /// The prefix of the names of functions, and the name of the header without `.h`.
+    pub name: String,
+    /// The text of the source file.
+    pub source: String,
+    /// The text of the header.
+    pub header: String,
+}
+
+/// Why a program has no form in C: everything that stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.join("; "))]
+pub struct Refused(pub Vec<String>);
 
 /// What generated code includes.
 const INCLUDES: &str = "#include <math.h>
