@@ -168,6 +168,26 @@ impl<'a> Replay<'a> {
                 tensors.insert(input.name.as_str(), bound(&mut m, &input.name, param, value)?);
             }
         }
+        // What only a bound input said has to be known.
+        let (mut open, mut rest) = (FxHashSet::default(), FxHashSet::default());
+        for (input, &param) in m.old.inputs.iter().zip(&params) {
+            let mut found = |s: SymbolId| {
+                match tensors.contains_key(input.name.as_str()) {
+                    true if !m.bindings.contains_key(&s) => open.insert(s),
+                    true => false,
+                    false => rest.insert(s),
+                };
+            };
+            m.old.ty(param).for_each_dim(&mut |d| d.symbols(&mut found));
+        }
+        if let Some(&symbol) = open.iter().filter(|s| !rest.contains(*s)).min() {
+            let name = &m.old.symbols[symbol].name;
+            return Err(Diagnostic::error(
+                "option-value",
+                format!("the values that are bound do not say what `{name}` is"),
+            )
+            .help(format!("give it with --dim {name}=N")));
+        }
         let body = module.functions[m.func].body;
         let mut kept = Vec::new();
         for (input, &param) in m.old.inputs.iter().zip(&params) {
@@ -517,16 +537,22 @@ fn bound(m: &mut Making<'_>, name: &str, param: ValueId, value: &Datum) -> Outco
     if !fits(declared, &ty) {
         return wrong(format!("{unfit}; it is {}", type_text(m.old, &ty)));
     }
-    let mut sizes = Bindings::default();
-    bind_type(declared, &ty, &mut sizes);
-    for (symbol, size) in sizes {
-        let fixed = m.bindings.entry(symbol).or_insert_with(|| size.clone());
-        if *fixed != size {
-            return wrong(format!("{unfit} with the sizes that are fixed"));
+    let shape = |ty: &Type| ty.as_tensor().map(|t| t.shape.clone()).unwrap_or_default();
+    for (size, exact) in shape(declared).iter().zip(&shape(&ty)) {
+        let (size, exact) = (replaced_dim(size, &m.bindings), exact.as_known().unwrap_or(0));
+        if size.as_known().is_some_and(|s| s != exact) {
+            return wrong(format!("{unfit} with the other sizes that are fixed"));
         }
-    }
-    if !fits(&replaced(declared, &m.bindings), &ty) {
-        return wrong(format!("{unfit} with the sizes that are fixed"));
+        // A size that is linear in one symbol says what the symbol is.
+        let solve = |value| size.solve_for(value, &|_| None);
+        match solve(exact) {
+            Some((symbol, n)) if m.old.symbol_range(symbol).contains(n) => {
+                m.bindings.insert(symbol, Dim::Known(n));
+            }
+            Some(_) => return wrong(unfit),
+            None if size.eval(&|_| Some(1)).and_then(solve).is_some() => return wrong(unfit),
+            None => {}
+        }
     }
     Ok(tensor)
 }
