@@ -135,6 +135,35 @@ pub type Change<'a> = &'a dyn Fn(&mut Module) -> Result<(), String>;
 
 /// The same with a change of the module in between.
 pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
+    run_changed(case, change, &interpreter)
+}
+
+/// What runs a module on inputs by name; an error says why it did not run.
+pub type Runner<'a> =
+    &'a dyn Fn(&Module, &BTreeMap<String, Datum>) -> Result<Vec<(String, Datum)>, String>;
+
+/// Runs a module in the hub's interpreter.
+pub fn interpreter(
+    module: &Module,
+    inputs: &BTreeMap<String, Datum>,
+) -> Result<Vec<(String, Datum)>, String> {
+    Interpreter::new(module.clone(), EvalLimits::default()).run(inputs).map_err(|e| describe(&e))
+}
+
+/// Runs a module in an executor.
+pub fn by_executor<'e>(
+    executor: &'e dyn airconv_api::Executor,
+) -> impl Fn(&Module, &BTreeMap<String, Datum>) -> Result<Vec<(String, Datum)>, String> + 'e {
+    move |module, inputs| {
+        let verified = airconv_ir::verify::verify(module, airconv_ir::verify::Stage::Imported)
+            .map_err(|e| e.first().map_or(String::new(), ToString::to_string))?;
+        let mut report = Report::default();
+        executor.run(&verified, inputs, &mut report).map_err(|_| first_error(&report))
+    }
+}
+
+/// Reads a case's model, changes it, and has it run on every data set.
+pub fn run_changed(case: &Path, change: Change<'_>, runner: Runner<'_>) -> Verdict {
     let path = case.join("model.onnx");
     let (module, report) = read(&path, &ReadOptions::default());
     let Some(mut module) = module else { return Verdict::NotRead(first_error(&report)) };
@@ -143,7 +172,7 @@ pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
         return Verdict::Wrong(why);
     }
     for set in data_sets(case) {
-        match run_set(&module, &names, &set, change) {
+        match run_set(&module, &names, &set, change, runner) {
             Verdict::Pass => {}
             other => return other,
         }
@@ -151,7 +180,13 @@ pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
     Verdict::Pass
 }
 
-fn run_set(module: &Module, names: &[String], set: &Path, change: Change<'_>) -> Verdict {
+fn run_set(
+    module: &Module,
+    names: &[String],
+    set: &Path,
+    change: Change<'_>,
+    runner: Runner<'_>,
+) -> Verdict {
     let (ins, outs) = signature(module);
     let (inputs, wanted) = match (load(set, "input", &ins), load(set, "output", &outs)) {
         (Ok(i), Ok(o)) => (i, o),
@@ -165,7 +200,7 @@ fn run_set(module: &Module, names: &[String], set: &Path, change: Change<'_>) ->
     let mut specialised = None;
     let mut first = None;
     if !has_opaque(module) {
-        first = Some(Interpreter::new(module.clone(), EvalLimits::default()).run(&given));
+        first = Some(runner(module, &given));
     }
     // What waits for the values of inputs gets them.
     if !matches!(first, Some(Ok(_))) {
@@ -184,13 +219,13 @@ fn run_set(module: &Module, names: &[String], set: &Path, change: Change<'_>) ->
         }
     }
     let outcome = match (first, specialised) {
-        (_, Some(bound)) => Interpreter::new(bound, EvalLimits::default()).run(&given),
+        (_, Some(bound)) => runner(&bound, &given),
         (Some(outcome), None) => outcome,
         (None, None) => return Verdict::NotRun("it was not run".to_owned()),
     };
     let outputs = match outcome {
         Ok(outputs) => outputs,
-        Err(e) => return Verdict::NotRun(describe(&e)),
+        Err(e) => return Verdict::NotRun(e),
     };
     for ((name, got), want) in outputs.iter().zip(&wanted) {
         let Some(want) = want else { continue };

@@ -49,9 +49,7 @@ pub fn array_of(dtype: DType, dims: Vec<usize>, bytes: &[u8]) -> Result<Array, A
     let plain = match dtype {
         DType::I2 | DType::I4 => DType::I8,
         DType::U2 | DType::U4 => DType::U8,
-        d if d.is_float()
-            && !matches!(d, DType::F16 | DType::BF16 | DType::F32 | DType::F64) =>
-        {
+        d if d.is_float() && !matches!(d, DType::F16 | DType::BF16 | DType::F32 | DType::F64) => {
             DType::F32
         }
         d => d,

@@ -6,10 +6,11 @@
 //! this level take it from there.
 
 pub mod analysis;
+pub mod carrier;
 pub mod check;
+pub mod executor;
 pub mod interp;
 pub mod ir;
-pub mod carrier;
 pub mod lower;
 pub mod memory;
 pub mod run;

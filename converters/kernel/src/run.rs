@@ -418,8 +418,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
             buffers.push(self.memory(frame, *buffer, param.access)?);
         }
-        let sizes =
-            launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
+        let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
         match self.backend.launch(launch.kernel, &buffers, &sizes) {
             Ok(()) => Ok(()),
             Err(LaunchError::Check(code)) => {
@@ -509,12 +508,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
-    fn stacked(
-        &self,
-        stack: &[Datum],
-        like: BufferId,
-        frame: &Frame,
-    ) -> Result<Array, RunError> {
+    fn stacked(&self, stack: &[Datum], like: BufferId, frame: &Frame) -> Result<Array, RunError> {
         let failed = |e: airconv_ir::array::ArrayError| RunError::Failed(e.to_string());
         if stack.is_empty() {
             let b = self.program().buffer(like);

@@ -17,15 +17,19 @@
 //! says what code is generated for, [`compile`] generates it, [`cache`] keeps it, [`jit`] links
 //! it into the process, and [`pool`] runs it on threads.
 
+pub mod buffer;
 pub mod cache;
 pub mod compile;
+pub mod emit;
 pub mod error;
 pub mod float_mode;
 pub mod jit;
 pub mod library;
+pub mod micro;
 pub mod pool;
 pub mod target;
 
+pub use buffer::Buffer;
 pub use cache::Cache;
 pub use compile::{Compiler, Output, compile};
 pub use error::{LlvmError, Result};

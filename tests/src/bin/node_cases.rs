@@ -1,17 +1,17 @@
 //! Runs the ONNX node tests through the reader and the interpreter and prints a table.
 //!
-//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST]
+//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST] [--executor NAME]
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use airconv_api::{ReadOptions, Report, WriteOptions, Writer};
+use airconv_api::{Executor, ReadOptions, Report, WriteOptions, Writer};
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::verify::{Stage, verify};
 use airconv_onnx::OnnxWriter;
-use airconv_tests::node_case::{Verdict, all_cases, first_error, interpret_changed, read};
+use airconv_tests::node_case::{Verdict, all_cases, by_executor, first_error, read, run_changed};
 
 fn main() {
     let mut args = std::env::args().skip(1);
@@ -19,10 +19,12 @@ fn main() {
     let mut pattern = String::new();
     let (mut out, mut opset) = (None, None);
     let mut passes = "none".to_owned();
+    let mut executor = "interpreter".to_owned();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--write" => out = args.next().map(PathBuf::from),
             "--opt" => passes = args.next().unwrap_or_default(),
+            "--executor" => executor = args.next().unwrap_or_default(),
             "--opset" => opset = args.next().and_then(|v| v.parse().ok()),
             _ => pattern = arg,
         }
@@ -30,6 +32,7 @@ fn main() {
     if let Some(out) = &out {
         std::fs::create_dir_all(out).unwrap_or_else(|e| panic!("{}: {e}", out.display()));
     }
+    let chosen = executor_named(&executor);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for case in all_cases(&folder) {
         let name = case.file_name().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
@@ -38,7 +41,7 @@ fn main() {
         }
         let (label, why) = match &out {
             Some(out) => write(&case, out, &name, opset),
-            None => match interpret_changed(&case, &|m| optimise(m, &passes)) {
+            None => match run_changed(&case, &|m| optimise(m, &passes), &by_executor(&*chosen)) {
                 Verdict::Pass => ("pass", String::new()),
                 Verdict::NotRead(e) => ("not read", e),
                 Verdict::NotRun(e) => ("not run", e),
@@ -51,6 +54,15 @@ fn main() {
         }
     }
     println!("{counts:?}");
+}
+
+/// An executor by name.
+fn executor_named(name: &str) -> Box<dyn Executor> {
+    match name {
+        "kernel" => Box::new(airconv_kernel::executor::KernelExecutor),
+        "interpreter" => Box::new(airconv_api::interpreter::InterpreterExecutor),
+        other => panic!("there is no executor `{other}` here"),
+    }
 }
 
 /// Runs passes, with the module verified after each.

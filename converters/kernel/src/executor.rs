@@ -1,0 +1,113 @@
+//! Kernel programs as executors: lowering with what the inputs say, and the executor that runs
+//! kernels in the interpreter of this level.
+
+use std::collections::BTreeMap;
+
+use airconv_api::{Executor, Failed, Report};
+use airconv_ir::diag::Diagnostic;
+use airconv_ir::dim::solve_for;
+use airconv_ir::entity::SymbolId;
+use airconv_ir::interp::Datum;
+use airconv_ir::module::Module;
+use airconv_ir::specialize::{Given, specialize};
+use airconv_ir::types::Type;
+use airconv_ir::verify::Verified;
+use rustc_hash::FxHashMap;
+
+use crate::lower::{LowerOptions, Lowered, Stop, lower};
+use crate::run::{Machine, Oracle, RunError, RunLimits};
+
+/// Lowers a module; where decompositions ask for sizes, the sizes of these inputs are taken.
+///
+/// # Errors
+/// See [`lower`].
+pub fn lower_for(
+    module: &Module,
+    inputs: &BTreeMap<String, Datum>,
+    options: LowerOptions,
+) -> Result<Lowered, Stop> {
+    match lower(module, options) {
+        Err(Stop::NeedsSizes(why)) => {
+            let dims = sizes_of(module, inputs);
+            if dims.is_empty() {
+                return Err(Stop::NeedsSizes(why));
+            }
+            let given = Given { dims, max_nodes: 10_000_000, ..Given::default() };
+            let fixed = specialize(module.clone(), &given, &[]).map_err(|errors| {
+                let first = errors.first().map(ToString::to_string);
+                Stop::NeedsSizes(format!("{why}; {}", first.unwrap_or_default()))
+            })?;
+            lower(&fixed, options)
+        }
+        other => other,
+    }
+}
+
+/// The values of the symbols of the entry's inputs that inputs of these shapes give.
+pub fn sizes_of(module: &Module, inputs: &BTreeMap<String, Datum>) -> BTreeMap<String, i64> {
+    let f = module.main();
+    let mut found: FxHashMap<SymbolId, i64> = FxHashMap::default();
+    for (&param, input) in f.body().params.iter().zip(&f.inputs) {
+        let (Type::Tensor(ty), Some(array)) =
+            (f.ty(param), inputs.get(&input.name).and_then(Datum::as_array))
+        else {
+            continue;
+        };
+        for (dim, &size) in ty.shape.iter().zip(&array.shape) {
+            let get = |s: SymbolId| found.get(&s).copied();
+            if dim.eval(&get).is_none()
+                && let Some((symbol, v)) = solve_for(dim, size as i64, &get)
+            {
+                found.insert(symbol, v);
+            }
+        }
+    }
+    found
+        .into_iter()
+        .filter_map(|(s, v)| f.symbols.get(s).map(|symbol| (symbol.name.clone(), v)))
+        .collect()
+}
+
+/// Reports why a module could not be lowered.
+pub fn report_stop(stop: &Stop, report: &mut Report) -> Failed {
+    report.push(Diagnostic::error("run-unsupported", stop.to_string()));
+    Failed::Unsupported
+}
+
+/// Reports why a run stopped.
+pub fn report_run(error: &RunError, report: &mut Report) -> Failed {
+    let (code, failed) = match error {
+        RunError::Unsupported(_) => ("run-unsupported", Failed::Unsupported),
+        RunError::Limit(_) => ("run-limit", Failed::System),
+        RunError::Failed(_) | RunError::Input(_) | RunError::Internal(_) => {
+            ("run-failed", Failed::System)
+        }
+    };
+    report.push(Diagnostic::error(code, error.to_string()));
+    failed
+}
+
+/// Runs modules as kernels in the interpreter of the kernel IR.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelExecutor;
+
+impl Executor for KernelExecutor {
+    fn name(&self) -> &'static str {
+        "kernel"
+    }
+    fn available(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn run(
+        &self,
+        module: &Verified<'_>,
+        inputs: &BTreeMap<String, Datum>,
+        report: &mut Report,
+    ) -> Result<Vec<(String, Datum)>, Failed> {
+        let lowered = lower_for(module.module(), inputs, LowerOptions::default())
+            .map_err(|stop| report_stop(&stop, report))?;
+        let oracle = Oracle(&lowered.program);
+        let mut machine = Machine::new(&lowered, oracle, RunLimits::default());
+        machine.run(inputs).map_err(|e| report_run(&e, report))
+    }
+}

@@ -1,0 +1,15 @@
+//! Kernels shaped by hand, as IR text with explicit vectors.
+//!
+//! A kernel here is a *class*: sizes, strides and trip counts are arguments, so that one object
+//! serves every shape and stays in the cache across models. What differs between classes is in
+//! the text: the tile of registers, the instruction-set level, and the epilogue.
+
+mod epilogue;
+mod gemm;
+mod pack;
+mod tile;
+
+pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
+pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
+pub use pack::{pack_b, pack_b_into, packed_len};
+pub use tile::Tile;
