@@ -176,7 +176,7 @@ pub fn specialize(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut module = replay::replay(module, given, formats).map_err(|e| vec![e])?;
+    let mut module = replay::replay(module, given, formats).map_err(|e| vec![*e])?;
     keep_called(&mut module);
     Dce.run(&mut crate::pass::Editor::new(&mut module), &mut PassCx::new(PassOptions::default()));
     keep_called(&mut module);

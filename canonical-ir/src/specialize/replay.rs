@@ -24,7 +24,7 @@ use crate::verify::type_text;
 const DEEPEST: usize = 64;
 
 /// A step that may find that the program cannot be.
-pub(super) type Outcome<T> = Result<T, Diagnostic>;
+pub(super) type Outcome<T> = Result<T, Box<Diagnostic>>;
 
 /// The state of one specialisation.
 pub(super) struct Replay<'a> {
@@ -107,8 +107,8 @@ pub(super) fn replay(
     Ok(module)
 }
 
-fn broken(message: impl Into<String>) -> Diagnostic {
-    Diagnostic::error("specialize", message)
+fn broken(message: impl Into<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error("specialize", message))
 }
 
 impl<'a> Replay<'a> {
@@ -154,10 +154,8 @@ impl<'a> Replay<'a> {
         for (name, &size) in &self.given.dims {
             let Some(symbol) = m.old.symbol_named(name) else { continue };
             if !m.old.symbol_range(symbol).contains(size) {
-                return Err(Diagnostic::error(
-                    "option-value",
-                    format!("--dim {name}: the size cannot be {size}"),
-                ));
+                let message = format!("--dim {name}: the size cannot be {size}");
+                return Err(Diagnostic::error("option-value", message).into());
             }
             m.bindings.insert(symbol, Dim::Known(size));
         }
@@ -182,11 +180,9 @@ impl<'a> Replay<'a> {
         }
         if let Some(&symbol) = open.iter().filter(|s| !rest.contains(*s)).min() {
             let name = &m.old.symbols[symbol].name;
-            return Err(Diagnostic::error(
-                "option-value",
-                format!("the values that are bound do not say what `{name}` is"),
-            )
-            .help(format!("give it with --dim {name}=N")));
+            let message = format!("the values that are bound do not say what `{name}` is");
+            let error = Diagnostic::error("option-value", message);
+            return Err(error.help(format!("give it with --dim {name}=N")).into());
         }
         let body = module.functions[m.func].body;
         let mut kept = Vec::new();
@@ -332,10 +328,8 @@ impl<'a> Replay<'a> {
                 Some(left) => left,
                 None => {
                     let most = self.given.max_nodes;
-                    return Err(Diagnostic::error(
-                        "limit-nodes",
-                        format!("more than {most} nodes would be made"),
-                    ));
+                    let message = format!("more than {most} nodes would be made");
+                    return Err(Diagnostic::error("limit-nodes", message).into());
                 }
             };
             self.node(module, m, id, to)?;
@@ -528,7 +522,7 @@ impl<'a> Replay<'a> {
 fn bound(m: &mut Making<'_>, name: &str, param: ValueId, value: &Datum) -> Outcome<Tensor> {
     let declared = m.old.ty(param);
     let text = type_text(m.old, declared);
-    let wrong = |what: String| Err(Diagnostic::error("option-value", what));
+    let wrong = |what: String| Err(Diagnostic::error("option-value", what).into());
     let unfit = format!("--bind {name}: the value does not fit the type {text}");
     let Some(tensor) = value.as_array().and_then(|a| Tensor::from_array(a).ok()) else {
         return wrong(unfit);
@@ -558,13 +552,19 @@ fn bound(m: &mut Making<'_>, name: &str, param: ValueId, value: &Datum) -> Outco
 }
 
 /// The error of a node that does not take its operands.
-pub(super) fn invalid(module: &Module, m: &Making<'_>, node: &Node, message: &str) -> Diagnostic {
+pub(super) fn invalid(
+    module: &Module,
+    m: &Making<'_>,
+    node: &Node,
+    message: &str,
+) -> Box<Diagnostic> {
     let text = |v: ValueId| type_text(&module.functions[m.func], module.functions[m.func].ty(v));
     let operands: Vec<String> =
         node.inputs().filter_map(|v| m.values.get(&v)).map(|&v| text(v)).collect();
     Diagnostic::error("specialize", format!("with what is fixed, {message}"))
         .at_origin(module, node.origin)
         .help(format!("the operands would be {}", operands.join(", ")))
+        .into()
 }
 
 pub(super) fn replaced_dim(dim: &Dim, bindings: &Bindings) -> Dim {
