@@ -15,3 +15,6 @@ pub mod lower;
 pub mod memory;
 pub mod run;
 pub mod schedule;
+pub mod text;
+#[cfg(any(test, feature = "random"))]
+pub mod random;

@@ -30,6 +30,16 @@ pub fn check_kernel(kernel: &Kernel) -> Result<(), Vec<String>> {
     if check.errors.is_empty() { Ok(()) } else { Err(check.errors) }
 }
 
+/// The type of each expression; `None` where a fault leaves it without one.
+pub(crate) fn types(kernel: &Kernel) -> Vec<Option<Scalar>> {
+    let mut check = Check { k: kernel, types: Vec::new(), errors: Vec::new() };
+    for i in 0..kernel.exprs.len() {
+        let ty = check.expr(i);
+        check.types.push(ty);
+    }
+    check.types
+}
+
 struct Check<'k> {
     k: &'k Kernel,
     /// The type of each expression so far; `None` where it has none.
