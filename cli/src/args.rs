@@ -40,7 +40,7 @@ pub(crate) struct Reading {
     /// The format of the input, when extension and content do not tell.
     #[arg(long, value_name = "FORMAT", help_heading = "Reading")]
     pub from: Option<String>,
-    /// Fix a named size of the inputs.
+    /// Fix a size of the inputs by its name; `inspect` lists the names.
     #[arg(long, value_name = "NAME=N", value_parser = named_int, help_heading = "Reading")]
     pub dim: Vec<(String, i64)>,
     /// Fix an input to a value: a number, a list like 1,2,3, or @FILE.npy.

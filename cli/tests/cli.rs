@@ -163,8 +163,71 @@ fn what_is_fixed_has_to_be_there() {
     assert_eq!(code(&out), 4);
     assert!(text(&out.stderr).contains("there are: x"), "{}", text(&out.stderr));
     assert_eq!(code(&airconv(&["in.onnx", "-o", "out.ir"], dir.path())), 0);
-    let out = airconv(&["out.ir", "--dim", "batch=1", "-o", "out.onnx"], dir.path());
+    let out = airconv(&["out.ir", "--dim", "btch=1", "-o", "out.onnx"], dir.path());
     assert_eq!(code(&out), 4, "it is not ignored in silence");
+    assert!(text(&out.stderr).contains("there are: batch"), "{}", text(&out.stderr));
+}
+
+/// The rank of `y` hangs on `rate`, and `Squeeze` on the size of an axis without a name.
+const WAITING: &str = r#"airconv 0.1
+opset "onnx" = 17
+
+func @0 "main" {
+  symbol $0 "x_0": 0.. why "axis without a name"
+  in "x": user
+  in "rate": user
+  out "y": user
+  body ^0(%0 "x": f32[x_0, 2], %1 "rate": i64[]) {
+    %2: i64[] = constant {tensor = #0}
+    %3: bool[] = equal(%1, %2)
+    %4: f32[*] = if(%3, %0) {then_branch = ^1(%5: f32[x_0, 2]) {
+      %6: f32[2, x_0] = transpose(%5) {perm = [1, 0]}
+      return %6
+    }, else_branch = ^2(%7: f32[x_0, 2]) {
+      %8: f32[*] = opaque(%7) {source = {format = "onnx", name = "Squeeze", version = 17}, reason = "sizes"}
+      return %8
+    }}
+    %9 "y": f32[*] = opaque(%4) {source = {format = "onnx", name = "Neg", version = 17}, reason = "rank"}
+    return %9
+  }
+}
+
+tensor #0: i64[] = [8]
+"#;
+
+#[test]
+fn what_waits_is_read_when_it_is_fixed() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("in.irt"), WAITING).unwrap();
+    let ok = |line: &[&str]| {
+        let out = airconv(line, dir.path());
+        assert_eq!(code(&out), 0, "{line:?}: {}", text(&out.stderr));
+        text(&out.stdout)
+    };
+    ok(&["in.irt", "-o", "in.onnx"]);
+    ok(&["in.onnx", "-o", "open.ir"]);
+    assert!(ok(&["inspect", "open.ir"]).contains("sizes:      x_0"));
+    let out = airconv(&["run", "open.ir", "--size", "x_0=1"], dir.path());
+    assert_eq!(code(&out), 4, "{}", text(&out.stderr));
+    for (rate, dim, ty) in
+        [("8", "x_0=3", "f32[2, 3]"), ("9", "x_0=3", "f32[3, 2]"), ("9", "x_0=1", "f32[2]")]
+    {
+        let fixed = [format!("rate={rate}"), dim.to_owned()];
+        let [rate, dim] = fixed.each_ref().map(String::as_str);
+        let fix = ["--bind", rate, "--dim", dim, "-o"];
+        // From the source at once, from the hub's file, and one after the other.
+        ok(&[&["in.onnx"], &fix[..], &["direct.ir"]].concat());
+        ok(&[&["open.ir"], &fix[..], &["later.ir"]].concat());
+        ok(&["open.ir", "--dim", dim, "-o", "half.irt"]);
+        ok(&["half.irt", "--bind", rate, "-o", "steps.ir"]);
+        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+        assert!(read("direct.ir") == read("later.ir"), "{fixed:?}");
+        for name in ["direct.ir", "steps.ir"] {
+            assert!(ok(&["check", name]).contains("0 open"), "{name} {fixed:?}");
+            let shown = ok(&["run", name]);
+            assert!(shown.contains(&format!("y: {ty}")), "{name} {fixed:?}: {shown}");
+        }
+    }
 }
 
 #[test]

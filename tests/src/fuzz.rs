@@ -1,7 +1,7 @@
 //! Mutation fuzzing of the three readers, and of what runs on a program that was read.
 //!
 //! A case is made from a seed and a number alone. It goes through reading, verification, the
-//! `basic` and `fuse` pipelines, the writers and the interpreter; a panic is caught and named
+//! `basic` and `fuse` pipelines, specialisation, the writers and the interpreter; a panic is caught and named
 //! by its place.
 
 pub mod mutate;
@@ -19,10 +19,12 @@ use airconv_ir::dim::Dim;
 use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
+use airconv_ir::specialize::{Given, size_names, specialize};
 use airconv_ir::text::{self, ParseOptions, PrintOptions};
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, verify};
 use airconv_ir::wire;
+use airconv_onnx::OnnxReader;
 use airconv_onnx::decode::{Limits, decode_model, scan_model};
 use airconv_onnx::encode::encode_model;
 use airconv_onnx::export::export_model;
@@ -106,7 +108,7 @@ pub enum Outcome {
 }
 
 static STAGE: AtomicU8 = AtomicU8::new(0);
-const STAGES: [&str; 9] = [
+const STAGES: [&str; 10] = [
     "mutate",
     "read",
     "verify",
@@ -116,6 +118,7 @@ const STAGES: [&str; 9] = [
     "ir-write",
     "irt-write",
     "interpret",
+    "specialize",
 ];
 
 /// What the case at hand is doing, for a watchdog.
@@ -258,6 +261,14 @@ fn all_stages(kind: Kind, bytes: &[u8]) -> Outcome {
             write_all(&optimised);
         }
     }
+    at(9);
+    for given in [sizes_given(&module), inputs_given(&module)] {
+        let Ok(made) = specialize(module.clone(), &given, &[&OnnxReader]) else { continue };
+        if let Err(errors) = verify(&made, Stage::Imported) {
+            let first = errors.first().map(|d| d.message.clone()).unwrap_or_default();
+            return Outcome::Broken(format!("specialised but not verified: {first}"));
+        }
+    }
     write_all(&module);
     at(8);
     if elements(&module).is_none_or(|n| n > 1 << 20) {
@@ -274,6 +285,22 @@ fn all_stages(kind: Kind, bytes: &[u8]) -> Outcome {
         Err(_) => Outcome::Refused,
     }
 }
+
+/// All sizes fixed.
+fn sizes_given(module: &Module) -> Given {
+    let dims = size_names(module).into_iter().map(|name| (name, 2)).collect();
+    Given { dims, max_nodes: MOST_MADE, ..Given::default() }
+}
+
+/// All small inputs bound.
+fn inputs_given(module: &Module) -> Given {
+    let few = elements(module).is_some_and(|n| n <= 1 << 12);
+    let made = if few { inputs::seeded(module, 2, &BTreeMap::new()).ok() } else { None };
+    Given { binds: made.unwrap_or_default(), max_nodes: MOST_MADE, ..Given::default() }
+}
+
+/// The most nodes that specialising makes.
+const MOST_MADE: u64 = 20_000;
 
 /// An input with some elements replaced.
 fn extreme(value: &Datum, rng: &mut Rng) -> Datum {

@@ -7,10 +7,14 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use airconv_api::{ReadOptions, Report, WriteOptions, Writer};
+use airconv_ir::module::Module;
+use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::{Stage, verify};
 use airconv_ir::wire;
-use airconv_onnx::OnnxWriter;
-use airconv_tests::node_case::{Verdict, all_cases, first_error, interpret, read};
+use airconv_onnx::{OnnxReader, OnnxWriter};
+use airconv_tests::node_case::{
+    Verdict, all_cases, first_error, interpret, interpret_changed, read,
+};
 use airconv_tests::{corpus, python, root};
 
 /// Cases that are not read, with the reason.
@@ -81,6 +85,28 @@ fn the_interpreter_gives_the_expected_outputs() {
     assert!(wrong.is_empty(), "wrong answers:\n{}", wrong.join("\n"));
     assert_eq!(unread, NOT_READ.iter().map(|(n, _)| (*n).to_owned()).collect());
     assert!(counts.get("pass").copied().unwrap_or(0) >= 1730, "fewer than 98% pass: {counts:?}");
+}
+
+/// Specialisation with nothing fixed makes every node anew, and everything stays as it is.
+#[test]
+fn programs_made_anew_give_the_expected_outputs() {
+    let again = |m: &mut Module| {
+        let made = specialize(m.clone(), &Given::default(), &[&OnnxReader]);
+        *m = made.map_err(|e| e.first().map_or(String::new(), |e| e.to_string()))?;
+        verify(m, Stage::Imported).map(|_| ()).map_err(|e| e[0].to_string())
+    };
+    let mut wrong = Vec::new();
+    for case in cases() {
+        let name = name(&case);
+        if listed(NOT_READ, &name) || RANDOM.iter().any(|r| name.starts_with(r)) {
+            continue;
+        }
+        let (plain, made) = (interpret(&case), interpret_changed(&case, &again));
+        if plain != made {
+            wrong.push(format!("{name}: {made:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 /// Writes every case through `.ir` at an opset (the source's when none is given), has what was

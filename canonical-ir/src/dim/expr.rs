@@ -454,6 +454,11 @@ impl Dim {
         Dim::Expr(Arc::new(DimExpr { terms, nodes: nodes as u32, depth: depth as u32 }))
     }
 
+    /// One summand on its own.
+    pub fn of_term(term: &Term) -> Dim {
+        Dim::build(vec![term.clone()])
+    }
+
     pub(super) fn from_atom(atom: Atom) -> Dim {
         Dim::build(vec![Term { coeff: 1, atoms: smallvec![atom] }])
     }

@@ -11,8 +11,6 @@
 mod known;
 mod regions;
 mod replay;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -125,17 +123,19 @@ pub enum Reading {
     Invalid(String),
 }
 
-/// The names of the sizes of inputs, which can be fixed.
+/// The names of the symbols in the types of inputs, which can be fixed.
 pub fn size_names(module: &Module) -> Vec<String> {
     let Some(f) = module.functions.get(module.entry) else { return Vec::new() };
     let mut names = Vec::new();
     for &param in &f.body().params {
         f.ty(param).for_each_dim(&mut |d| {
-            if let Some(s) = d.as_symbol().and_then(|s| f.symbols.get(s))
-                && !names.contains(&s.name)
-            {
-                names.push(s.name.clone());
-            }
+            d.symbols(&mut |s| {
+                if let Some(s) = f.symbols.get(s)
+                    && !names.contains(&s.name)
+                {
+                    names.push(s.name.clone());
+                }
+            });
         });
     }
     names
@@ -176,7 +176,7 @@ pub fn specialize(
     if !errors.is_empty() {
         return Err(errors);
     }
-    let mut module = replay::replay(module, given, formats).map_err(|e| vec![e])?;
+    let mut module = replay::replay(module, given, formats).map_err(|e| vec![*e])?;
     keep_called(&mut module);
     Dce.run(&mut crate::pass::Editor::new(&mut module), &mut PassCx::new(PassOptions::default()));
     keep_called(&mut module);

@@ -24,7 +24,7 @@ use crate::verify::type_text;
 const DEEPEST: usize = 64;
 
 /// A step that may find that the program cannot be.
-pub(super) type Outcome<T> = Result<T, Diagnostic>;
+pub(super) type Outcome<T> = Result<T, Box<Diagnostic>>;
 
 /// The state of one specialisation.
 pub(super) struct Replay<'a> {
@@ -107,8 +107,8 @@ pub(super) fn replay(
     Ok(module)
 }
 
-fn broken(message: impl Into<String>) -> Diagnostic {
-    Diagnostic::error("specialize", message)
+fn broken(message: impl Into<String>) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error("specialize", message))
 }
 
 impl<'a> Replay<'a> {
@@ -154,10 +154,8 @@ impl<'a> Replay<'a> {
         for (name, &size) in &self.given.dims {
             let Some(symbol) = m.old.symbol_named(name) else { continue };
             if !m.old.symbol_range(symbol).contains(size) {
-                return Err(Diagnostic::error(
-                    "option-value",
-                    format!("--dim {name}: the size cannot be {size}"),
-                ));
+                let message = format!("--dim {name}: the size cannot be {size}");
+                return Err(Diagnostic::error("option-value", message).into());
             }
             m.bindings.insert(symbol, Dim::Known(size));
         }
@@ -167,6 +165,24 @@ impl<'a> Replay<'a> {
             if let Some(value) = self.given.binds.get(&input.name) {
                 tensors.insert(input.name.as_str(), bound(&mut m, &input.name, param, value)?);
             }
+        }
+        // What only a bound input said has to be known.
+        let (mut open, mut rest) = (FxHashSet::default(), FxHashSet::default());
+        for (input, &param) in m.old.inputs.iter().zip(&params) {
+            let mut found = |s: SymbolId| {
+                match tensors.contains_key(input.name.as_str()) {
+                    true if !m.bindings.contains_key(&s) => open.insert(s),
+                    true => false,
+                    false => rest.insert(s),
+                };
+            };
+            m.old.ty(param).for_each_dim(&mut |d| d.symbols(&mut found));
+        }
+        if let Some(&symbol) = open.iter().filter(|s| !rest.contains(*s)).min() {
+            let name = &m.old.symbols[symbol].name;
+            let message = format!("the values that are bound do not say what `{name}` is");
+            let error = Diagnostic::error("option-value", message);
+            return Err(error.help(format!("give it with --dim {name}=N")).into());
         }
         let body = module.functions[m.func].body;
         let mut kept = Vec::new();
@@ -312,10 +328,8 @@ impl<'a> Replay<'a> {
                 Some(left) => left,
                 None => {
                     let most = self.given.max_nodes;
-                    return Err(Diagnostic::error(
-                        "limit-nodes",
-                        format!("more than {most} nodes would be made"),
-                    ));
+                    let message = format!("more than {most} nodes would be made");
+                    return Err(Diagnostic::error("limit-nodes", message).into());
                 }
             };
             self.node(module, m, id, to)?;
@@ -508,7 +522,7 @@ impl<'a> Replay<'a> {
 fn bound(m: &mut Making<'_>, name: &str, param: ValueId, value: &Datum) -> Outcome<Tensor> {
     let declared = m.old.ty(param);
     let text = type_text(m.old, declared);
-    let wrong = |what: String| Err(Diagnostic::error("option-value", what));
+    let wrong = |what: String| Err(Diagnostic::error("option-value", what).into());
     let unfit = format!("--bind {name}: the value does not fit the type {text}");
     let Some(tensor) = value.as_array().and_then(|a| Tensor::from_array(a).ok()) else {
         return wrong(unfit);
@@ -517,28 +531,40 @@ fn bound(m: &mut Making<'_>, name: &str, param: ValueId, value: &Datum) -> Outco
     if !fits(declared, &ty) {
         return wrong(format!("{unfit}; it is {}", type_text(m.old, &ty)));
     }
-    let mut sizes = Bindings::default();
-    bind_type(declared, &ty, &mut sizes);
-    for (symbol, size) in sizes {
-        let fixed = m.bindings.entry(symbol).or_insert_with(|| size.clone());
-        if *fixed != size {
-            return wrong(format!("{unfit} with the sizes that are fixed"));
+    let shape = |ty: &Type| ty.as_tensor().map(|t| t.shape.clone()).unwrap_or_default();
+    for (size, exact) in shape(declared).iter().zip(&shape(&ty)) {
+        let (size, exact) = (replaced_dim(size, &m.bindings), exact.as_known().unwrap_or(0));
+        if size.as_known().is_some_and(|s| s != exact) {
+            return wrong(format!("{unfit} with the other sizes that are fixed"));
         }
-    }
-    if !fits(&replaced(declared, &m.bindings), &ty) {
-        return wrong(format!("{unfit} with the sizes that are fixed"));
+        // A size that is linear in one symbol says what the symbol is.
+        let solve = |value| size.solve_for(value, &|_| None);
+        match solve(exact) {
+            Some((symbol, n)) if m.old.symbol_range(symbol).contains(n) => {
+                m.bindings.insert(symbol, Dim::Known(n));
+            }
+            Some(_) => return wrong(unfit),
+            None if size.eval(&|_| Some(1)).and_then(solve).is_some() => return wrong(unfit),
+            None => {}
+        }
     }
     Ok(tensor)
 }
 
 /// The error of a node that does not take its operands.
-pub(super) fn invalid(module: &Module, m: &Making<'_>, node: &Node, message: &str) -> Diagnostic {
+pub(super) fn invalid(
+    module: &Module,
+    m: &Making<'_>,
+    node: &Node,
+    message: &str,
+) -> Box<Diagnostic> {
     let text = |v: ValueId| type_text(&module.functions[m.func], module.functions[m.func].ty(v));
     let operands: Vec<String> =
         node.inputs().filter_map(|v| m.values.get(&v)).map(|&v| text(v)).collect();
     Diagnostic::error("specialize", format!("with what is fixed, {message}"))
         .at_origin(module, node.origin)
         .help(format!("the operands would be {}", operands.join(", ")))
+        .into()
 }
 
 pub(super) fn replaced_dim(dim: &Dim, bindings: &Bindings) -> Dim {

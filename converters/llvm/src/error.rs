@@ -62,6 +62,9 @@ pub enum LlvmError {
     /// What was asked needs libLLVM itself, and only `llc` is there.
     #[error("{0} needs libLLVM (Debian package `libllvm22`); only `llc` was found")]
     NeedsLibrary(&'static str),
+    /// A kernel has no native form.
+    #[error("{0}")]
+    Refused(String),
     /// A name with a NUL byte, or another wrong argument.
     #[error("wrong argument: {0}")]
     Argument(String),

@@ -60,6 +60,7 @@ fn main() {
 fn executor_named(name: &str) -> Box<dyn Executor> {
     match name {
         "kernel" => Box::new(airconv_kernel::executor::KernelExecutor),
+        "llvm" => Box::new(airconv_llvm::executor::LlvmExecutor::default()),
         "interpreter" => Box::new(airconv_api::interpreter::InterpreterExecutor),
         other => panic!("there is no executor `{other}` here"),
     }

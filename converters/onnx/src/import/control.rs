@@ -55,10 +55,11 @@ fn taken(cx: &mut NodeCx<'_, '_>, truth: bool) -> Outcome {
 
 /// Puts a body in the place of its node.
 fn instead(cx: &mut NodeCx<'_, '_>, body: Body) -> Outcome {
+    let place = cx.imp.module.origins.get(cx.origin).map(ToString::to_string);
     cx.imp.report.structural(
         "if-taken",
         "an If whose condition is known is replaced by the branch that it takes",
-        "If",
+        place.unwrap_or_default(),
     );
     let results = cx.inline(body)?;
     Ok(results.into_iter().map(Some).collect())

@@ -1,0 +1,254 @@
+//! Kernel programs in native code, in this process.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+
+use airconv_api::{Executor, Failed, Report};
+use airconv_ir::diag::Diagnostic;
+use airconv_ir::interp::Datum;
+use airconv_ir::verify::Verified;
+use airconv_kernel::executor::{lower_for, report_run, report_stop};
+use airconv_kernel::ir::{KernelId, Program};
+use airconv_kernel::lower::{LowerOptions, Lowered};
+use airconv_kernel::memory::Mem;
+use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
+
+use crate::cache::Cache;
+use crate::compile::Compiler;
+use crate::error::{LlvmError, Result};
+use crate::jit::Jit;
+use crate::kernel::{Context, host, kernel_ir};
+use crate::library::Library;
+use crate::pool::{ChunkFn, Pool};
+use crate::target::{Isa, Target};
+
+/// How code is made and run.
+#[derive(Clone, Debug)]
+pub struct JitOptions {
+    /// The instruction set level; the host's when absent.
+    pub isa: Option<Isa>,
+    /// How many threads; as many as there are when 0.
+    pub threads: usize,
+    /// Where objects are kept.
+    pub cache: Cache,
+}
+
+impl Default for JitOptions {
+    fn default() -> Self {
+        Self { isa: None, threads: 0, cache: Cache::user() }
+    }
+}
+
+/// A compiled kernel: what to call, and the extent of its grid.
+struct Native {
+    function: ChunkFn,
+    /// The extent over the kernel's sizes; `None` when it is not split.
+    extent: Option<airconv_ir::dim::Dim>,
+    /// The least number of grid items that is worth a thread.
+    grain: u64,
+    sizes: Vec<Option<u32>>,
+}
+
+/// The kernels of a program as native code.
+pub struct Compiled {
+    kernels: Vec<Native>,
+    pool: Pool,
+    // Dropped last: the functions live in it.
+    _jit: Jit,
+}
+
+impl Compiled {
+    /// Compiles every kernel of a program.
+    ///
+    /// # Errors
+    /// When LLVM cannot be opened or refuses the code, and when a kernel has no native form.
+    pub fn new(program: &Program, options: &JitOptions) -> Result<Compiled> {
+        let target = options.isa.map_or_else(Target::host, Target::of);
+        let isa = options.isa.unwrap_or_else(Isa::host);
+        let mut texts = Vec::with_capacity(program.kernels.len());
+        let mut names = Vec::with_capacity(program.kernels.len());
+        for kernel in &program.kernels {
+            let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
+                LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
+            })?;
+            // Equal code has an equal name, so that it is compiled and cached once.
+            let digest = blake3::hash(body.as_bytes()).to_hex();
+            let name = format!("k_{}", &digest[..24]);
+            texts.push(body.replace("@kernel(", &format!("@{name}(")));
+            names.push(name);
+        }
+        let distinct: Vec<&str> = {
+            let mut seen = std::collections::BTreeSet::new();
+            texts.iter().map(String::as_str).filter(|t| seen.insert(*t)).collect()
+        };
+        let pool = Pool::new(options.threads);
+        let compiler = Compiler::find()?;
+        let objects = compiler.compile_all(&distinct, &target, &options.cache, 2)?;
+        let jit = Jit::new(Library::get()?)?;
+        jit.define(host::NARROW, host::narrow as *const ())?;
+        for object in &objects {
+            jit.add_object(object)?;
+        }
+        let mut kernels = Vec::with_capacity(names.len());
+        for (kernel, name) in program.kernels.iter().zip(&names) {
+            let address = jit.lookup(name)?;
+            // SAFETY: every emitted kernel has this type.
+            let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
+            let extent = kernel.grid().map(|(_, extent, _)| extent.clone());
+            let sizes = kernel
+                .vars
+                .iter()
+                .map(|d| match d {
+                    airconv_kernel::ir::VarDef::Size(i) => Some(*i),
+                    _ => None,
+                })
+                .collect();
+            kernels.push(Native { function, extent, grain: grain_of(kernel), sizes });
+        }
+        Ok(Compiled { kernels, pool, _jit: jit })
+    }
+}
+
+/// How many items of a grid make a chunk that is worth sending to another thread.
+fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
+    use airconv_kernel::ir::{Expr, Stmt};
+    /// Elements that keep a thread busy for a few microseconds.
+    const ELEMENTS: i64 = 16_384;
+    fn work(body: &[Stmt]) -> i64 {
+        body.iter()
+            .map(|s| match s {
+                Stmt::For { extent, body, .. } => {
+                    extent.as_known().unwrap_or(64).saturating_mul(work(body))
+                }
+                Stmt::If { then, otherwise, .. } => work(then).max(work(otherwise)),
+                Stmt::While { body, .. } => work(body).saturating_mul(16),
+                Stmt::Store { .. } | Stmt::Set { .. } => 1,
+            })
+            .fold(0i64, i64::saturating_add)
+            .max(1)
+    }
+    let reduced: i64 = kernel
+        .exprs
+        .iter()
+        .map(|e| match e {
+            Expr::Reduce { axes, .. } => axes
+                .iter()
+                .fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64))),
+            _ => 0,
+        })
+        .fold(1i64, i64::saturating_add);
+    match kernel.grid() {
+        Some((_, _, body)) => {
+            (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64
+        }
+        None => 1,
+    }
+}
+
+impl Backend for &Compiled {
+    fn launch(
+        &self,
+        kernel: KernelId,
+        buffers: &[Mem],
+        sizes: &[i64],
+    ) -> std::result::Result<(), LaunchError> {
+        let native = &self.kernels[kernel.0 as usize];
+        let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
+        let mut status = 0i32;
+        let mut context =
+            Context { buffers: pointers.as_ptr(), sizes: sizes.as_ptr(), status: &raw mut status };
+        let context = (&raw mut context).cast::<c_void>();
+        match &native.extent {
+            None => {
+                let _mode = crate::float_mode::FlushGuard::new();
+                // SAFETY: the buffers and sizes are those that the kernel was made for.
+                unsafe { (native.function)(context, 0, 1) };
+            }
+            Some(extent) => {
+                let get = |s: airconv_ir::entity::SymbolId| {
+                    let i = native.sizes.get(s.0 as usize).copied().flatten()?;
+                    sizes.get(i as usize).copied()
+                };
+                let n = extent.eval(&get).ok_or_else(|| {
+                    LaunchError::Broken("the extent of its grid is not known".to_owned())
+                })?;
+                // SAFETY: as above; iterations of a grid are independent.
+                unsafe {
+                    self.pool.parallel_for(
+                        n.max(0) as u64,
+                        native.grain,
+                        native.function,
+                        context,
+                    );
+                }
+            }
+        }
+        match status {
+            0 => Ok(()),
+            code => Err(LaunchError::Check((code - 1) as u32)),
+        }
+    }
+}
+
+/// Runs modules as native code in this process.
+#[derive(Debug, Default)]
+pub struct LlvmExecutor {
+    /// How.
+    pub options: JitOptions,
+    /// Ops that the last run left to the host, with how often each stands in the program.
+    host_ops: RefCell<BTreeMap<String, usize>>,
+}
+
+impl LlvmExecutor {
+    /// An executor with options.
+    pub fn new(options: JitOptions) -> Self {
+        Self { options, host_ops: RefCell::default() }
+    }
+    /// Ops that the last run left to the host's interpreter.
+    pub fn host_ops(&self) -> BTreeMap<String, usize> {
+        self.host_ops.borrow().clone()
+    }
+    /// Lowers and compiles a module for inputs of the shapes of these.
+    ///
+    /// # Errors
+    /// As reported.
+    pub fn prepare(
+        &self,
+        module: &Verified<'_>,
+        inputs: &BTreeMap<String, Datum>,
+        report: &mut Report,
+    ) -> std::result::Result<(Lowered, Compiled), Failed> {
+        let lowered = lower_for(module.module(), inputs, LowerOptions::default())
+            .map_err(|stop| report_stop(&stop, report))?;
+        *self.host_ops.borrow_mut() = lowered.program.host_ops();
+        let compiled = Compiled::new(&lowered.program, &self.options).map_err(|e| {
+            let failed = match e {
+                LlvmError::Refused(_) => Failed::Unsupported,
+                _ => Failed::System,
+            };
+            report.push(Diagnostic::error("llvm", e.to_string()));
+            failed
+        })?;
+        Ok((lowered, compiled))
+    }
+}
+
+impl Executor for LlvmExecutor {
+    fn name(&self) -> &'static str {
+        "llvm"
+    }
+    fn available(&self) -> std::result::Result<(), String> {
+        Library::get().map(|_| ()).map_err(|e| e.to_string())
+    }
+    fn run(
+        &self,
+        module: &Verified<'_>,
+        inputs: &BTreeMap<String, Datum>,
+        report: &mut Report,
+    ) -> std::result::Result<Vec<(String, Datum)>, Failed> {
+        let (lowered, compiled) = self.prepare(module, inputs, report)?;
+        let mut machine = Machine::new(&lowered, &compiled, RunLimits::default());
+        machine.run(inputs).map_err(|e| report_run(&e, report))
+    }
+}

@@ -1,0 +1,298 @@
+//! Transcendental functions.
+//!
+//! The exponential, logarithm, hyperbolic tangent and error function of single precision are
+//! polynomials over vectors; their errors are stated where they are. Others are calls of the C
+//! library, lane by lane.
+
+use airconv_kernel::ir::{Narrow, Scalar, UnOp};
+
+use super::{Emitter, Refused, Result, Value, ty};
+
+impl Emitter<'_> {
+    pub(super) fn transcendental(&mut self, op: UnOp, scalar: Scalar, x: &Value) -> Value {
+        if scalar == Scalar::F32 {
+            match op {
+                UnOp::Exp => return self.exp(x),
+                UnOp::Tanh => return self.tanh(x),
+                UnOp::Erf => return self.erf(x),
+                UnOp::Log => return self.log(x),
+                _ => {}
+            }
+        }
+        let name = match op {
+            UnOp::Exp => "exp",
+            UnOp::Log => "log",
+            UnOp::Sin => "sin",
+            UnOp::Cos => "cos",
+            UnOp::Tan => "tan",
+            UnOp::Asin => "asin",
+            UnOp::Acos => "acos",
+            UnOp::Atan => "atan",
+            UnOp::Sinh => "sinh",
+            UnOp::Cosh => "cosh",
+            UnOp::Tanh => "tanh",
+            UnOp::Asinh => "asinh",
+            UnOp::Acosh => "acosh",
+            UnOp::Atanh => "atanh",
+            _ => "erf",
+        };
+        let name = if scalar == Scalar::F32 { format!("{name}f") } else { name.to_owned() };
+        self.library(&name, scalar, &[x], "")
+    }
+
+    /// A function of the C library of two arguments.
+    pub(super) fn library2(&mut self, name: &str, scalar: Scalar, a: &Value, b: &Value) -> Value {
+        self.library(name, scalar, &[a, b], "")
+    }
+
+    /// A function of the C library, lane by lane; `extra` is an `i32` argument that follows.
+    fn library(&mut self, name: &str, scalar: Scalar, args: &[&Value], extra: &str) -> Value {
+        let t = ty(scalar);
+        let (tail, last) = if extra.is_empty() {
+            (String::new(), "")
+        } else {
+            (format!(", i32 {extra}"), ", i32")
+        };
+        self.f.declare(format!("{t} @{name}({}{last})", vec![t; args.len()].join(", ")));
+        if !args.iter().any(|a| a.varying) {
+            let list: Vec<String> = args.iter().map(|a| format!("{t} {}", a.name)).collect();
+            return Value::uniform(
+                self.f.value(format_args!("call {t} @{name}({}{tail})", list.join(", "))),
+            );
+        }
+        let count = self.lanes.as_ref().map_or(1, |l| l.count);
+        let mut out = "poison".to_owned();
+        for lane in 0..count {
+            let mut list = Vec::with_capacity(args.len());
+            for a in args {
+                let one = if a.varying {
+                    self.f.value(format_args!(
+                        "extractelement <{count} x {t}> {}, i64 {lane}",
+                        a.name
+                    ))
+                } else {
+                    a.name.clone()
+                };
+                list.push(format!("{t} {one}"));
+            }
+            let y = self.f.value(format_args!("call {t} @{name}({}{tail})", list.join(", ")));
+            out = self.f.value(format_args!(
+                "insertelement <{count} x {t}> {out}, {t} {y}, i64 {lane}"
+            ));
+        }
+        Value::varying(out)
+    }
+
+    /// Rounding to a dtype that only the host knows how to round to.
+    pub(super) fn narrow_elsewhere(&mut self, n: Narrow, scalar: Scalar, v: &Value) -> Result<Value> {
+        if !scalar.is_float() {
+            return Err(Refused(format!("rounding {} to {}", scalar.name(), n.to)));
+        }
+        let wide = self.cast(scalar, Scalar::F64, v.clone())?;
+        let code = super::host::narrow_code(n).to_string();
+        let out = self.library(super::host::NARROW, Scalar::F64, &[&wide], &code);
+        self.cast(Scalar::F64, scalar, out)
+    }
+
+    fn c(&self, x: f64) -> Value {
+        self.number(Scalar::F32, x)
+    }
+
+    fn fma(&mut self, a: &Value, b: &Value, c: &Value) -> Value {
+        if self.isa.has_fma() {
+            return self.intrinsic("fma", Scalar::F32, &[a, b, c]);
+        }
+        let p = self.op2("fmul", Scalar::F32, a, b);
+        self.op2("fadd", Scalar::F32, &p, c)
+    }
+
+    /// A polynomial by Horner's rule, highest coefficient first.
+    fn poly(&mut self, x: &Value, coefficients: &[f64]) -> Value {
+        let mut acc = self.c(coefficients[0]);
+        for &c in &coefficients[1..] {
+            let c = self.c(c);
+            acc = self.fma(&acc, x, &c);
+        }
+        acc
+    }
+
+    /// 2 to an integer power between -126 and 127, given as a float.
+    fn exp2_of(&mut self, n: &Value) -> Value {
+        let i = self.map(n, Scalar::F32, Scalar::I32, "fptosi");
+        let bias = self.whole(Scalar::I32, 127);
+        let e = self.op2("add", Scalar::I32, &i, &bias);
+        let by = self.whole(Scalar::I32, 23);
+        let bits = self.op2("shl", Scalar::I32, &e, &by);
+        self.map(&bits, Scalar::I32, Scalar::F32, "bitcast")
+    }
+
+    /// e to the power, within 1 ulp where the result is normal; smaller results are 0.
+    /// Reduction by ln 2 in two parts (Cody and Waite), Taylor polynomial of degree 6.
+    fn exp(&mut self, x: &Value) -> Value {
+        let f = Scalar::F32;
+        let (low, high) = (self.c(-87.336_54), self.c(88.722_84));
+        let held = self.intrinsic("minnum", f, &[x, &high]);
+        let held = self.intrinsic("maxnum", f, &[&held, &low]);
+        let log2e = self.c(std::f64::consts::LOG2_E);
+        let scaled = self.op2("fmul", f, &held, &log2e);
+        let n = self.intrinsic("roundeven", f, &[&scaled]);
+        let (hi, lo) = (self.c(-0.693_359_375), self.c(2.121_944_400_546_905_8e-4));
+        let r = self.fma(&n, &hi, &held);
+        let r = self.fma(&n, &lo, &r);
+        let p = self.poly(
+            &r,
+            &[1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0],
+        );
+        // Two halves of the power, so that the greatest does not overflow.
+        let half = self.c(0.5);
+        let n1 = self.op2("fmul", f, &n, &half);
+        let n1 = self.intrinsic("floor", f, &[&n1]);
+        let n2 = self.op2("fsub", f, &n, &n1);
+        let (s1, s2) = (self.exp2_of(&n1), self.exp2_of(&n2));
+        let y = self.op2("fmul", f, &p, &s1);
+        let y = self.op2("fmul", f, &y, &s2);
+        let zero = self.c(0.0);
+        let below = self.compare_as("fcmp olt", f, x, &low);
+        let y = self.select(f, &below, &zero, &y);
+        let inf = self.c(f64::INFINITY);
+        let above = self.compare_as("fcmp ogt", f, x, &high);
+        let y = self.select(f, &above, &inf, &y);
+        let nan = self.compare_as("fcmp uno", f, x, x);
+        self.select(f, &nan, x, &y)
+    }
+
+    /// The natural logarithm within 2 ulp. The mantissa is brought to [sqrt(1/2), sqrt 2) and
+    /// its logarithm is a series in (m - 1) / (m + 1).
+    fn log(&mut self, x: &Value) -> Value {
+        let f = Scalar::F32;
+        let i = Scalar::I32;
+        // Subnormal numbers are scaled first.
+        let tiny = self.c(f64::from(f32::MIN_POSITIVE));
+        let small = self.compare_as("fcmp olt", f, x, &tiny);
+        let by = self.c(8_388_608.0);
+        let scaled = self.op2("fmul", f, x, &by);
+        let v = self.select(f, &small, &scaled, x);
+        let (shift, none) = (self.c(-23.0), self.c(0.0));
+        let offset = self.select(f, &small, &shift, &none);
+        let bits = self.map(&v, f, i, "bitcast");
+        let base = self.whole(i, 0x3f35_04f3);
+        let moved = self.op2("sub", i, &bits, &base);
+        let n23 = self.whole(i, 23);
+        let e = self.op2("ashr", i, &moved, &n23);
+        let back = self.op2("shl", i, &e, &n23);
+        let m = self.op2("sub", i, &bits, &back);
+        let m = self.map(&m, i, f, "bitcast");
+        let e = self.map(&e, i, f, "sitofp");
+        let e = self.op2("fadd", f, &e, &offset);
+        let one = self.c(1.0);
+        let up = self.op2("fsub", f, &m, &one);
+        let two = self.c(2.0);
+        let down = self.op2("fadd", f, &up, &two);
+        let s = self.op2("fdiv", f, &up, &down);
+        let z = self.op2("fmul", f, &s, &s);
+        let p = self.poly(&z, &[2.0 / 11.0, 2.0 / 9.0, 2.0 / 7.0, 2.0 / 5.0, 2.0 / 3.0]);
+        let p = self.op2("fmul", f, &p, &z);
+        // log(m) = 2s + s*p, with 2s = up - s*up.
+        let hfsq = self.op2("fsub", f, &p, &up);
+        let t = self.op2("fmul", f, &s, &hfsq);
+        let lo = self.c(-2.121_944_400_546_905_8e-4);
+        let t = self.fma(&e, &lo, &t);
+        let y = self.op2("fadd", f, &up, &t);
+        let hi = self.c(0.693_359_375);
+        let y = self.fma(&e, &hi, &y);
+        let zero = self.c(0.0);
+        let inf = self.c(f64::INFINITY);
+        let is_inf = self.compare_as("fcmp oeq", f, x, &inf);
+        let y = self.select(f, &is_inf, &inf, &y);
+        let minus_inf = self.c(f64::NEG_INFINITY);
+        let is_zero = self.compare_as("fcmp oeq", f, x, &zero);
+        let y = self.select(f, &is_zero, &minus_inf, &y);
+        let nan = self.c(f64::NAN);
+        let bad = self.compare_as("fcmp ult", f, x, &zero);
+        self.select(f, &bad, &nan, &y)
+    }
+
+    /// The hyperbolic tangent within 3 ulp: an odd Taylor polynomial near zero, elsewhere by
+    /// the exponential of twice the magnitude.
+    fn tanh(&mut self, x: &Value) -> Value {
+        let f = Scalar::F32;
+        let magnitude = self.intrinsic("fabs", f, &[x]);
+        let top = self.c(10.0);
+        let held = self.intrinsic("minnum", f, &[&magnitude, &top]);
+        let two = self.c(2.0);
+        let twice = self.op2("fmul", f, &held, &two);
+        let e = self.exp(&twice);
+        let one = self.c(1.0);
+        let sum = self.op2("fadd", f, &e, &one);
+        let part = self.op2("fdiv", f, &two, &sum);
+        let far = self.op2("fsub", f, &one, &part);
+        let far = self.intrinsic("copysign", f, &[&far, x]);
+        let z = self.op2("fmul", f, x, x);
+        let p = self.poly(
+            &z,
+            &[
+                21844.0 / 6_081_075.0,
+                -1382.0 / 155_925.0,
+                62.0 / 2835.0,
+                -17.0 / 315.0,
+                2.0 / 15.0,
+                -1.0 / 3.0,
+            ],
+        );
+        let p = self.op2("fmul", f, &p, &z);
+        let near = self.fma(&p, x, x);
+        let edge = self.c(0.55);
+        let is_near = self.compare_as("fcmp olt", f, &magnitude, &edge);
+        let y = self.select(f, &is_near, &near, &far);
+        let nan = self.compare_as("fcmp uno", f, x, x);
+        self.select(f, &nan, x, &y)
+    }
+
+    /// The error function within 1e-7 absolute of the exact value and 4 ulp near zero: a Taylor
+    /// polynomial up to 0.9, elsewhere 1 - exp(-x²) t p(t) with t = 1 / (1 + x/2) (the form of
+    /// W. J. Cody's and C. Hastings's approximations, coefficients as in Numerical Recipes'
+    /// `erfc`, whose relative error is 1.2e-7).
+    fn erf(&mut self, x: &Value) -> Value {
+        let f = Scalar::F32;
+        let magnitude = self.intrinsic("fabs", f, &[x]);
+        let top = self.c(6.0);
+        let held = self.intrinsic("minnum", f, &[&magnitude, &top]);
+        let (one, half) = (self.c(1.0), self.c(0.5));
+        let down = self.fma(&held, &half, &one);
+        let t = self.op2("fdiv", f, &one, &down);
+        let p = self.poly(
+            &t,
+            &[
+                0.170_872_77,
+                -0.822_152_23,
+                1.488_515_87,
+                -1.135_203_98,
+                0.278_868_07,
+                -0.186_288_06,
+                0.096_784_18,
+                0.374_091_96,
+                1.000_023_68,
+                -1.265_512_23,
+            ],
+        );
+        let square = self.op2("fmul", f, &held, &held);
+        let exponent = self.op2("fsub", f, &p, &square);
+        let e = self.exp(&exponent);
+        let tail = self.op2("fmul", f, &t, &e);
+        let far = self.op2("fsub", f, &one, &tail);
+        let far = self.intrinsic("copysign", f, &[&far, x]);
+        let z = self.op2("fmul", f, x, x);
+        // 2/sqrt(pi) * (-1)^k / (k! (2k + 1)).
+        let scale = std::f64::consts::FRAC_2_SQRT_PI;
+        let terms: [f64; 9] =
+            [1.0, -3.0, 10.0, -42.0, 216.0, -1320.0, 9360.0, -75600.0, 685_440.0];
+        let coefficients: Vec<f64> = terms.iter().rev().map(|d| scale / d).collect();
+        let p = self.poly(&z, &coefficients);
+        let near = self.op2("fmul", f, x, &p);
+        let edge = self.c(0.9);
+        let is_near = self.compare_as("fcmp olt", f, &magnitude, &edge);
+        let y = self.select(f, &is_near, &near, &far);
+        let nan = self.compare_as("fcmp uno", f, x, x);
+        self.select(f, &nan, x, &y)
+    }
+}
