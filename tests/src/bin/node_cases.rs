@@ -56,10 +56,17 @@ fn main() {
     println!("{counts:?}");
 }
 
+/// Under these flags generated C compiles without a word, and its faults end the run.
+const C_FLAGS: &str = "-std=c11 -O1 -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined \
+                       -fno-sanitize-recover=all";
+
 /// An executor by name.
 fn executor_named(name: &str) -> Box<dyn Executor> {
     match name {
         "kernel" => Box::new(airconv_kernel::executor::KernelExecutor),
+        "c" => Box::new(airconv_kernel::c::CExecutor {
+            flags: C_FLAGS.split(' ').map(str::to_owned).collect(),
+        }),
         "llvm" => Box::new(airconv_llvm::executor::LlvmExecutor::default()),
         "interpreter" => Box::new(airconv_api::interpreter::InterpreterExecutor),
         other => panic!("there is no executor `{other}` here"),
