@@ -24,7 +24,7 @@ use crate::pool::{ChunkFn, Pool};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct JitOptions {
     /// The instruction set level; the host's when absent.
     pub isa: Option<Isa>,
