@@ -6,7 +6,9 @@
 
 mod epilogue;
 mod gemm;
+mod inner;
 mod pack;
+mod store;
 mod tile;
 
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
