@@ -51,6 +51,12 @@ impl GemmSpec {
         GemmSpec::with_tile(isa, Tile::choose(isa, m, n))
     }
 
+    /// The class of convolutions ([`super::conv_module`]) of about `m` pixels and `n` channels.
+    pub fn conv(isa: Isa, m: usize, n: usize) -> GemmSpec {
+        let spec = GemmSpec::new(isa, m, n);
+        GemmSpec { name: spec.name.replace("gemm", "conv"), ..spec }
+    }
+
     /// The class with a certain tile.
     pub fn with_tile(isa: Isa, tile: Tile) -> GemmSpec {
         GemmSpec {
