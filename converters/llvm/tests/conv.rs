@@ -2,8 +2,8 @@
 
 use airconv_llvm::micro::{
     Activation, Bias, ConvCall, ConvFn, ConvTables, DepthwiseCall, DepthwiseFn, DepthwiseSpec,
-    Epilogue, GemmSpec, Image, Tile, Window, conv_module, depthwise_module, pack_conv,
-    pack_depthwise,
+    Epilogue, GemmSpec, Image, Tile, Window, channel_block, conv_module, depthwise_module,
+    pack_conv, pack_depthwise,
 };
 use airconv_llvm::pool::{ChunkFn, Pool};
 use airconv_llvm::{Compiler, Isa, Jit, Library, Output, Target};
@@ -237,6 +237,7 @@ fn depthwise() {
                 taps: tables.taps.as_ptr(),
                 channels: channels as i64,
                 tap_count: tables.taps.len() as i64,
+                block: channel_block(&case.input, &case.window, isa) as i64,
             };
             let pixels = tables.rows.len() as u64;
             // SAFETY: the call describes live buffers that hold what its tables say.

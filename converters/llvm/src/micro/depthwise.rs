@@ -7,6 +7,7 @@
 
 use std::ffi::c_void;
 
+use super::conv::{Image, Window};
 use super::epilogue::{Epilogue, Place};
 use crate::buffer::Buffer;
 use crate::emit::{FloatVector, Function, Module};
@@ -52,6 +53,27 @@ pub struct DepthwiseCall {
     pub channels: i64,
     /// Taps.
     pub tap_count: i64,
+    /// Channels that are done for all pixels before the next ones, a multiple of the vector's
+    /// lanes: see [`channel_block`].
+    pub block: i64,
+}
+
+/// How many channels to do at a time, so that the image rows under a window stay in the
+/// first-level cache. Images that are large for the second-level cache are better read in order,
+/// all channels at once.
+pub fn channel_block(input: &Image, window: &Window, isa: Isa) -> usize {
+    const CACHE: usize = 24 << 10;
+    const LARGE: usize = 512 << 10;
+    let lanes = isa.f32_lanes();
+    if input.len() * 4 > LARGE {
+        return input.channels.next_multiple_of(lanes).max(lanes);
+    }
+    let reach = (window.kernel[0].max(1) - 1) * window.dilation[0] + 1;
+    let pixels = reach * (input.row() / input.channels.max(1)).max(1);
+    let vectors = input.channels.div_ceil(lanes).max(1);
+    // Blocks of even size.
+    let most = (CACHE / 4 / lanes / pixels).clamp(1, vectors);
+    vectors.div_ceil(vectors.div_ceil(most)) * lanes
 }
 
 /// The emitted function: pixels `begin..end`. It is a [`crate::pool::ChunkFn`] whose items are
@@ -87,13 +109,19 @@ pub fn depthwise_module(spec: &DepthwiseSpec, epilogue: &dyn Epilogue) -> String
         f.value(format_args!("load {ty}, ptr {address}, align 8"))
     };
     let [a, weights, c, args, rows, places, taps] = [0, 1, 2, 3, 4, 5, 6].map(|i| load("ptr", i));
-    let [channels, count] = [7, 8].map(|i| load("i64", i));
-    let class = Class { v, epilogue, a, weights, c, args, rows, places, taps, channels, count };
+    let [channels, count, block] = [7, 8, 9].map(|i| load("i64", i));
+    let class = Class { v, epilogue, a, weights, c, args, rows, places, taps, count };
     let pixels = f.int("sub nsw", "%end", "%begin");
     let rest = f.int("srem", &pixels, spec.pixels);
     let whole = f.int("sub nsw", "%end", rest);
-    f.for_loop("%begin", &whole, spec.pixels, |f, p| class.tile(f, p, spec.pixels));
-    f.for_loop(&whole, "%end", 1, |f, p| class.tile(f, p, 1));
+    f.for_loop("0", &channels, &block, |f, from| {
+        let to = f.int("add nsw", from, &block);
+        let to = f.min(to, &channels);
+        f.for_loop("%begin", &whole, spec.pixels, |f, p| {
+            class.tile(f, p, spec.pixels, from, &to);
+        });
+        f.for_loop(&whole, "%end", 1, |f, p| class.tile(f, p, 1, from, &to));
+    });
     f.line("ret void");
     let mut module = Module::new();
     module.add(f);
@@ -110,13 +138,12 @@ struct Class<'a> {
     rows: String,
     places: String,
     taps: String,
-    channels: String,
     count: String,
 }
 
 impl Class<'_> {
-    /// All channels of some pixels from `first` on.
-    fn tile(&self, f: &mut Function, first: &str, pixels: usize) {
+    /// Channels `begin..end` of some pixels from `first` on.
+    fn tile(&self, f: &mut Function, first: &str, pixels: usize, begin: &str, end: &str) {
         let lanes = self.v.lanes;
         let rows: Vec<String> = (0..pixels).map(|p| f.int("add nsw", first, p)).collect();
         let mut entry = |table: &str, base: &str, p: &String| {
@@ -126,9 +153,9 @@ impl Class<'_> {
         };
         let from: Vec<String> = rows.iter().map(|p| entry(&self.rows, &self.a, p)).collect();
         let to: Vec<String> = rows.iter().map(|p| entry(&self.places, &self.c, p)).collect();
-        let rest = f.int("srem", &self.channels, lanes);
-        let whole = f.int("sub nsw", &self.channels, &rest);
-        f.for_loop("0", &whole, lanes, |f, channel| {
+        let rest = f.int("srem", end, lanes);
+        let whole = f.int("sub nsw", end, &rest);
+        f.for_loop(begin, &whole, lanes, |f, channel| {
             self.vector(f, channel, &rows, &from, &to, None);
         });
         let some = f.value(format_args!("icmp sgt i64 {rest}, 0"));

@@ -14,7 +14,9 @@ mod store;
 mod tile;
 
 pub use conv::{ConvCall, ConvFn, ConvTables, Image, Window, conv_module};
-pub use depthwise::{DepthwiseCall, DepthwiseFn, DepthwiseSpec, depthwise_module, pack_depthwise};
+pub use depthwise::{
+    DepthwiseCall, DepthwiseFn, DepthwiseSpec, channel_block, depthwise_module, pack_depthwise,
+};
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
 pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
 pub use pack::{pack_b, pack_b_into, pack_conv, packed_len};
