@@ -10,6 +10,7 @@ mod epilogue;
 mod gemm;
 mod inner;
 mod pack;
+mod packing;
 mod store;
 mod tile;
 
@@ -20,4 +21,5 @@ pub use depthwise::{
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
 pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
 pub use pack::{pack_b, pack_b_into, pack_conv, packed_len};
+pub use packing::{PackCall, PackFn, PackSpec, pack_module};
 pub use tile::Tile;
