@@ -96,7 +96,7 @@ fn main() -> Result<()> {
         let mut spec = GemmSpec::conv(isa, size * size, outputs);
         spec.name = format!("conv{i}");
         spec.mc = arguments.number("mc", spec.mc);
-        spec.prefetch = arguments.number("prefetch", spec.prefetch);
+        spec.kc = arguments.number("kc", spec.kc);
         let text = conv_module(&spec, &epilogue);
         jit.add_object(&compiler.compile(&text, &target, Output::Object)?)?;
         // SAFETY: the module defines it with this type.

@@ -6,7 +6,7 @@
 //! ```text
 //! cargo run --release -p airconv-llvm --example gemm_bench -- [v3|v4|amx] [KEY=VALUE ...]
 //! ```
-//! Keys: `tile=8x3` (rows x vectors), `kc`, `mc`, `unroll`, `prefetch`, `ms` (time per shape),
+//! Keys: `tile=8x3` (rows x vectors), `kc`, `mc`, `unroll`, `ms` (time per shape),
 //! `shapes=big|all`, `shape=MxNxK`.
 
 #[allow(dead_code)]
@@ -61,7 +61,6 @@ fn main() -> Result<()> {
         spec.kc = arguments.number("kc", spec.kc);
         spec.mc = arguments.number("mc", spec.mc);
         spec.unroll = arguments.number("unroll", spec.unroll);
-        spec.prefetch = arguments.number("prefetch", spec.prefetch);
         spec.name = format!("g_{m}_{n}_{k}");
         let text = gemm_module(&spec, &Identity);
         let start = Instant::now();

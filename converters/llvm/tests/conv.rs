@@ -144,7 +144,7 @@ fn dense_and_grouped() {
     for isa in levels() {
         for tile in Tile::table(isa) {
             let mut spec = GemmSpec::with_tile(isa, *tile);
-            spec.mc = 2 * tile.rows;
+            (spec.kc, spec.mc) = (60, 2 * tile.rows);
             let jit = link(&conv_module(&spec, &BIAS_RELU), isa);
             let symbol = jit.lookup(&spec.name).unwrap();
             // SAFETY: the module defines both with these types.

@@ -20,13 +20,14 @@
 //! run has all taps of a kernel row. A group of a grouped convolution is a product of its own,
 //! with its channels of A, B and C; see [`super::depthwise_module`] for one channel per group.
 //!
-//! K is not cut into pieces: sums stay in registers over all taps.
+//! Sums stay in registers over as many taps as a panel of the weights takes of the second-level
+//! cache, mostly all of them.
 
 use std::ffi::c_void;
 
 use super::epilogue::Epilogue;
 use super::gemm::{GemmSpec, flags};
-use super::inner::{Inner, Left, Steps};
+use super::inner::{Inner, LINE, LINES, Left, Steps};
 use super::store::{ADD, LAST, RowTiles, Rows, Store, dispatch, heights};
 use crate::emit::{FloatVector, Function, Module};
 
@@ -81,7 +82,7 @@ pub type ConvFn = unsafe extern "C" fn(call: *const ConvCall, m0: i64, m1: i64, 
 pub fn conv_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
     let (name, tile, vector) = (&spec.name, spec.tile, FloatVector::of(spec.isa));
     let store = Store { name, tile, vector, epilogue, rows: Rows::Table };
-    let inner = Inner { tile, vector, unroll: spec.unroll, prefetch: spec.prefetch };
+    let inner = Inner { tile, vector, unroll: spec.unroll };
     let mut module = Module::new();
     for rows in heights(tile) {
         module.add(kernel(&store, &inner, rows));
@@ -97,7 +98,8 @@ fn kernel(store: &Store<'_>, inner: &Inner, rows: usize) -> Function {
     let ty = store.vector.ty();
     let mut f = Function::new(format_args!(
         "define internal void @{}_rows{rows}(ptr noalias %a, ptr noalias %offsets, \
-         ptr noalias %taps, i64 %count, i64 %length, ptr noalias %b, {}) nounwind noinline",
+         ptr noalias %taps, i64 %count, i64 %length, ptr noalias %b, \
+         ptr %ahead, {}) nounwind noinline",
         store.name,
         store.parameters()
     ));
@@ -125,8 +127,12 @@ fn kernel(store: &Store<'_>, inner: &Inner, rows: usize) -> Function {
     let sums: Vec<String> = phis.iter().map(|(now, _)| now.clone()).collect();
     let tap = f.at("i64", "%taps", &t);
     let tap = f.value(format_args!("load i64, ptr {tap}, align 8"));
+    // Every run fetches ahead as much as its own steps allow.
+    let offset = f.int("mul nsw", &t, "%length");
+    let offset = f.int("mul nsw", offset, (LINES * LINE / inner.unroll).max(1));
+    let ahead = f.at("float", "%ahead", offset);
     let left = Left::Anywhere(pointers);
-    let steps = Steps { rows, left: &left, b: &b, begin: &tap, count: "%length" };
+    let steps = Steps { rows, left: &left, b: &b, begin: &tap, count: "%length", ahead: &ahead };
     let (b_after, sums) = inner.emit(&mut f, &steps, &sums);
     f.jump("next");
     f.begin("next");
@@ -169,36 +175,68 @@ fn driver(spec: &GemmSpec) -> Function {
     let [a, b, c, args, offsets, places, taps] = &pointers[..] else { unreachable!() };
     let [_, _, count, length, user, _, _] = &numbers[..] else { unreachable!() };
     let k = f.int("mul nsw", count, length);
-    let adds = f.int("and", user, flags::ACCUMULATE);
-    let adds = f.value(format_args!("icmp ne i64 {adds}, 0"));
-    let adds = f.value(format_args!("select i1 {adds}, i64 {ADD}, i64 0"));
-    let hold = f.int("and", user, flags::NO_EPILOGUE);
-    let hold = f.value(format_args!("icmp eq i64 {hold}, 0"));
-    let last = f.value(format_args!("select i1 {hold}, i64 {LAST}, i64 0"));
-    let state = f.int("or", adds, last);
     f.declare("i64 @llvm.smax.i64(i64, i64)");
+    let at_least = |f: &mut Function, x: &str, least: usize| {
+        f.value(format_args!("call i64 @llvm.smax.i64(i64 {x}, i64 {least})"))
+    };
     let rows = f.int("sub nsw", "%m1", "%m0");
-    let rows = f.value(format_args!("call i64 @llvm.smax.i64(i64 {rows}, i64 0)"));
+    let rows = at_least(&mut f, &rows, 0);
     let tiles = RowTiles::new(&mut f, tile, &rows);
     let block = (spec.mc / tile.rows).max(1);
-    f.for_loop("0", &tiles.count, block, |f, t0| {
-        let t1 = f.int("add nsw", t0, block);
-        let t1 = f.min(t1, &tiles.count);
-        f.for_loop("%n0", "%n1", tile.columns(), |f, column| {
-            let offset = f.int("mul nsw", column, &k);
-            let panel = f.at("float", b, offset);
-            let c = f.at("float", c, column);
-            f.for_loop(t0, &t1, 1, |f, t| {
-                let (row, rows) = tiles.tile(f, t);
-                let row = f.int("add nsw", row, "%m0");
-                let offsets = f.at("i64", offsets, &row);
-                let places = f.at("i64", places, &row);
-                dispatch(f, tile, &rows, |r| {
-                    format!(
-                        "call void @{name}_rows{r}(ptr {a}, ptr {offsets}, ptr {taps}, \
-                         i64 {count}, i64 {length}, ptr {panel}, ptr {c}, ptr {places}, \
-                         i64 {row}, i64 {column}, i64 %n1, i64 {state}, ptr {args})"
-                    )
+    // Pieces of taps, of even number; one piece for none.
+    let pieces = f.div_ceil(&k, spec.kc);
+    let pieces = at_least(&mut f, &pieces, 1);
+    let piece = f.div_ceil(count, &pieces);
+    let piece = at_least(&mut f, &piece, 1);
+    let end = at_least(&mut f, count, 1);
+    let panel_size = f.int("mul nsw", &k, tile.columns());
+    f.for_loop("0", &end, &piece, |f, first| {
+        let left = f.int("sub nsw", count, first);
+        let some = f.min(&left, &piece);
+        let after = f.int("add nsw", first, &some);
+        let at_start = f.value(format_args!("icmp eq i64 {first}, 0"));
+        let adds = f.int("and", user, flags::ACCUMULATE);
+        let adds = f.value(format_args!("select i1 {at_start}, i64 {adds}, i64 {ADD}"));
+        let at_end = f.value(format_args!("icmp sge i64 {after}, {count}"));
+        let hold = f.int("and", user, flags::NO_EPILOGUE);
+        let hold = f.value(format_args!("icmp eq i64 {hold}, 0"));
+        let last = f.value(format_args!("and i1 {at_end}, {hold}"));
+        let last = f.value(format_args!("select i1 {last}, i64 {LAST}, i64 0"));
+        let state = f.int("or", adds, last);
+        let taps = f.at("i64", taps, first);
+        let steps = f.int("mul nsw", first, length);
+        let offset = f.int("mul nsw", steps, tile.columns());
+        let b = f.at("float", b, offset);
+        // While a panel is done, a part of the next one is fetched with each tile.
+        let steps = f.int("mul nsw", &some, length);
+        let lines = f.int("udiv", &steps, spec.unroll);
+        let lines = f.int("mul nsw", lines, LINES * LINE);
+        let size = f.int("mul nsw", &steps, tile.columns());
+        f.for_loop("0", &tiles.count, block, |f, t0| {
+            let t1 = f.int("add nsw", t0, block);
+            let t1 = f.min(t1, &tiles.count);
+            f.for_loop("%n0", "%n1", tile.columns(), |f, column| {
+                let offset = f.int("mul nsw", column, &k);
+                let panel = f.at("float", &b, offset);
+                let next_panel = f.at("float", &panel, &panel_size);
+                let c = f.at("float", c, column);
+                f.for_loop(t0, &t1, 1, |f, t| {
+                    let (row, rows) = tiles.tile(f, t);
+                    let row = f.int("add nsw", row, "%m0");
+                    let offsets = f.at("i64", offsets, &row);
+                    let places = f.at("i64", places, &row);
+                    let ahead = f.int("mul nsw", t, &lines);
+                    let within = f.value(format_args!("icmp slt i64 {ahead}, {size}"));
+                    let ahead = f.value(format_args!("select i1 {within}, i64 {ahead}, i64 0"));
+                    let ahead = f.at("float", &next_panel, ahead);
+                    dispatch(f, tile, &rows, |r| {
+                        format!(
+                            "call void @{name}_rows{r}(ptr {a}, ptr {offsets}, ptr {taps}, \
+                             i64 {some}, i64 {length}, ptr {panel}, ptr {ahead}, ptr {c}, \
+                             ptr {places}, i64 {row}, i64 {column}, i64 %n1, i64 {state}, \
+                             ptr {args})"
+                        )
+                    });
                 });
             });
         });

@@ -12,7 +12,7 @@
 use std::ffi::c_void;
 
 use super::epilogue::Epilogue;
-use super::inner::{GROUP, Inner, Left, Steps};
+use super::inner::{GROUP, Inner, LINE, LINES, Left, Steps};
 use super::store::{ADD, LAST, RowTiles, Rows, Store, dispatch, heights};
 use super::tile::Tile;
 use crate::emit::{FloatVector, Function, Module};
@@ -41,8 +41,6 @@ pub struct GemmSpec {
     pub kc: usize,
     /// The most rows whose block of A is kept in the second-level cache.
     pub mc: usize,
-    /// How many rows of a panel ahead B is prefetched; zero for none.
-    pub prefetch: usize,
 }
 
 impl GemmSpec {
@@ -54,7 +52,7 @@ impl GemmSpec {
     /// The class of convolutions ([`super::conv_module`]) of about `m` pixels and `n` channels.
     pub fn conv(isa: Isa, m: usize, n: usize) -> GemmSpec {
         let spec = GemmSpec::new(isa, m, n);
-        GemmSpec { name: spec.name.replace("gemm", "conv"), ..spec }
+        GemmSpec { name: spec.name.replace("gemm", "conv"), kc: 2560, ..spec }
     }
 
     /// The class with a certain tile.
@@ -66,7 +64,6 @@ impl GemmSpec {
             unroll: 4,
             kc: 384,
             mc: 384,
-            prefetch: 0,
         }
     }
 }
@@ -150,7 +147,7 @@ impl GemmCall {
 pub fn gemm_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
     let (name, tile, vector) = (&spec.name, spec.tile, FloatVector::of(spec.isa));
     let store = Store { name, tile, vector, epilogue, rows: Rows::Strided };
-    let inner = Inner { tile, vector, unroll: spec.unroll, prefetch: spec.prefetch };
+    let inner = Inner { tile, vector, unroll: spec.unroll };
     let mut module = Module::new();
     for rows in heights(tile) {
         module.add(kernel(&store, &inner, rows));
@@ -165,7 +162,7 @@ pub fn gemm_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
 fn kernel(store: &Store<'_>, inner: &Inner, rows: usize) -> Function {
     let mut f = Function::new(format_args!(
         "define internal void @{}_rows{rows}(ptr noalias %a, i64 %lda, ptr noalias %b, i64 %k, \
-         {}) nounwind noinline",
+         ptr %ahead, {}) nounwind noinline",
         store.name,
         store.parameters()
     ));
@@ -178,7 +175,7 @@ fn kernel(store: &Store<'_>, inner: &Inner, rows: usize) -> Function {
     }
     let sums = store.start(&mut f, rows);
     let left = Left::Strided(a);
-    let steps = Steps { rows, left: &left, b: "%b", begin: "0", count: "%k" };
+    let steps = Steps { rows, left: &left, b: "%b", begin: "0", count: "%k", ahead: "%ahead" };
     let (_, sums) = inner.emit(&mut f, &steps, &sums);
     store.finish(&mut f, rows, &sums);
     f
@@ -209,6 +206,9 @@ fn driver(spec: &GemmSpec) -> Function {
         let piece =
             f.value(format_args!("call i64 @llvm.smax.i64(i64 {piece}, i64 {})", spec.unroll));
         let end = f.value("call i64 @llvm.smax.i64(i64 %k, i64 1)");
+        let panel_size = f.int("mul nsw", "%k", width);
+        let tile_of_a = f.int("mul nsw", "%lda", mr);
+        let rows_touch = f.value(format_args!("icmp sle i64 %lda, {piece}"));
         f.for_loop("0", &end, &piece, |f, k0| {
             let left = f.int("sub nsw", "%k", k0);
             let steps = f.min(&left, &piece);
@@ -226,6 +226,11 @@ fn driver(spec: &GemmSpec) -> Function {
             let a_piece = f.at("float", "%a", k0);
             let b_piece = f.int("mul nsw", k0, width);
             let b_piece = f.at("float", "%b", b_piece);
+            // While the first panel is done, the next rows of A are fetched if they lie
+            // together; later a part of the next panel with each tile.
+            let lines = f.int("udiv", &steps, spec.unroll);
+            let lines = f.int("mul nsw", lines, LINES * LINE);
+            let size = f.int("mul nsw", &steps, width);
             let block = (spec.mc / mr).max(1);
             f.for_loop("0", &tiles.count, block, |f, t0| {
                 let t1 = f.int("add nsw", t0, block);
@@ -233,6 +238,9 @@ fn driver(spec: &GemmSpec) -> Function {
                 f.for_loop("%n0", "%n1", width, |f, column| {
                     let offset = f.int("mul nsw", column, "%k");
                     let panel = f.at("float", &b_piece, offset);
+                    let next_panel = f.at("float", &panel, &panel_size);
+                    let start = f.value(format_args!("icmp eq i64 {column}, %n0"));
+                    let stream_a = f.value(format_args!("and i1 {start}, {rows_touch}"));
                     f.for_loop(t0, &t1, 1, |f, t| {
                         let (row, count) = tiles.tile(f, t);
                         let row = f.int("add nsw", row, "%m0");
@@ -241,10 +249,19 @@ fn driver(spec: &GemmSpec) -> Function {
                         let offset = f.int("mul nsw", &row, "%ldc");
                         let offset = f.int("add nsw", offset, column);
                         let c = f.at("float", "%c", offset);
+                        let b_ahead = f.int("mul nsw", t, &lines);
+                        let within = f.value(format_args!("icmp slt i64 {b_ahead}, {size}"));
+                        let b_ahead =
+                            f.value(format_args!("select i1 {within}, i64 {b_ahead}, i64 0"));
+                        let b_ahead = f.at("float", &next_panel, b_ahead);
+                        let a_ahead = f.at("float", &a, &tile_of_a);
+                        let ahead = f.value(format_args!(
+                            "select i1 {stream_a}, ptr {a_ahead}, ptr {b_ahead}"
+                        ));
                         dispatch(f, tile, &count, |r| {
                             format!(
                                 "call void @{name}_rows{r}(ptr {a}, i64 %lda, ptr {panel}, \
-                                 i64 {steps}, ptr {c}, i64 %ldc, i64 {row}, i64 {column}, \
+                                 i64 {steps}, ptr {ahead}, ptr {c}, i64 %ldc, i64 {row}, i64 {column}, \
                                  i64 %n1, i64 {state}, ptr %args)"
                             )
                         });

@@ -22,9 +22,12 @@ pub(super) struct Inner {
     pub(super) vector: FloatVector,
     /// Steps per turn of the main loop.
     pub(super) unroll: usize,
-    /// Rows of a panel that B is prefetched ahead, or zero.
-    pub(super) prefetch: usize,
 }
+
+/// Cache lines of `%ahead` that the main loop prefetches in a turn.
+pub(super) const LINES: usize = 2;
+/// Floats of a cache line.
+pub(super) const LINE: usize = 16;
 
 /// Steps `begin..begin + count`; the pointers of A and B are those of step `begin` (of step zero
 /// for rows that are anywhere).
@@ -34,6 +37,8 @@ pub(super) struct Steps<'a> {
     pub(super) b: &'a str,
     pub(super) begin: &'a str,
     pub(super) count: &'a str,
+    /// What is needed soon and may not be in a near cache; any address will do.
+    pub(super) ahead: &'a str,
 }
 
 /// One loop: its block, the block before, the one after.
@@ -66,7 +71,7 @@ impl Inner {
         sums: &[String],
     ) -> (String, Vec<String>) {
         let ty = self.vector.ty();
-        let Steps { rows, left, b, begin, count } = *steps;
+        let Steps { rows, left, b, begin, count, ahead } = *steps;
         let from = f.block().to_string();
         let [main, rest, tail, after] = ["main", "rest", "tail", "after"].map(|stem| f.label(stem));
         let end = f.int("add nsw", begin, count);
@@ -107,7 +112,7 @@ impl Inner {
         let more = f.value(format_args!("icmp slt i64 {done}, {end}"));
         f.branch(&more, &tail, &after);
 
-        let steps = Steps { rows, left: &left_now, b: &b_now, begin: &done, count };
+        let steps = Steps { rows, left: &left_now, b: &b_now, begin: &done, count, ahead };
         let place = Place { block: &tail, from: &rest, after: &after };
         let last = self.turns(f, &place, &steps, &end, &now, 1);
         f.begin(&after);
@@ -146,6 +151,7 @@ impl Inner {
             Left::Strided(a) => a.iter().map(|a| phi(f, "ptr", a)).collect(),
             Left::Anywhere(_) => Vec::new(),
         };
+        let ahead = (unroll > 1).then(|| phi(f, "ptr", steps.ahead));
         let phis: Vec<(String, String)> = sums.iter().map(|x| phi(f, &ty, x)).collect();
         let mut now: Vec<String> = phis.iter().map(|(now, _)| now.clone()).collect();
         let rows: Vec<String> = match steps.left {
@@ -165,13 +171,6 @@ impl Inner {
             for q in 0..nv {
                 let address = f.at("float", &b, u * width + q * lanes);
                 b_row.push(v.load(f, &address));
-                if self.prefetch > 0 {
-                    f.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)");
-                    let ahead = f.at("float", &address, self.prefetch * width);
-                    f.line(format_args!(
-                        "call void @llvm.prefetch.p0(ptr {ahead}, i32 0, i32 3, i32 1)"
-                    ));
-                }
             }
             for (r, row) in rows.iter().enumerate() {
                 let address = f.at("float", row, u);
@@ -181,6 +180,17 @@ impl Inner {
                     now[i] = v.fma(f, &x, y, &now[i]);
                 }
             }
+        }
+        if let Some((now, next)) = &ahead {
+            f.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)");
+            for line in 0..LINES {
+                let address = f.at("float", now, line * LINE);
+                // To be read, into the second-level cache, as data.
+                f.line(format_args!(
+                    "call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 2, i32 1)"
+                ));
+            }
+            f.line(format_args!("{next} = getelementptr float, ptr {now}, i64 {}", LINES * LINE));
         }
         // The last values get the names that the phis refer to.
         for (value, (_, next)) in now.iter().zip(&phis) {
