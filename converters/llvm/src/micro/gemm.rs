@@ -62,8 +62,8 @@ impl GemmSpec {
             isa,
             tile,
             unroll: 4,
-            kc: 384,
-            mc: 384,
+            kc: 512,
+            mc: 192,
         }
     }
 }

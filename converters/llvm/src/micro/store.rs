@@ -1,6 +1,7 @@
 //! From accumulators to C: where rows are, partial tiles, the epilogue.
 
 use super::epilogue::{Epilogue, Place};
+use super::inner::LINE;
 use super::tile::Tile;
 use crate::emit::{FloatVector, Function};
 
@@ -92,10 +93,25 @@ impl Store<'_> {
         let load = f.value(format_args!("and i1 {add}, %full"));
         f.branch(&load, "load", "start");
         f.begin("load");
+        let first_rows = self.first_rows(f, rows);
+        if self.rows == Rows::Strided {
+            // The tile below is next.
+            f.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)");
+            let below = f.int("mul nsw", "%ldc", rows);
+            for row in &first_rows {
+                let below = f.at("float", row, &below);
+                for line in 0..tile.columns().div_ceil(LINE) {
+                    let address = f.at("float", &below, line * LINE);
+                    f.line(format_args!(
+                        "call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)"
+                    ));
+                }
+            }
+        }
         let mut old = Vec::new();
-        for row in self.first_rows(f, rows) {
+        for row in &first_rows {
             for q in 0..tile.vectors {
-                let address = f.at("float", &row, q * tile.lanes);
+                let address = f.at("float", row, q * tile.lanes);
                 old.push(v.load(f, &address));
             }
         }
