@@ -103,7 +103,8 @@ impl Rounder {
         if x.is_nan() || x < 0.0 {
             return f32::NAN;
         }
-        let bits = x.to_bits();
+        // The sign bit of a negative zero is no part of the exponent.
+        let bits = x.abs().to_bits();
         // f64 subnormals count as exponent -1023 and are far below the range in any case.
         let mut e = (bits >> 52) as i32 - 1023;
         let fraction = bits & ((1 << 52) - 1);
@@ -363,6 +364,7 @@ mod tests {
         assert_eq!(at(1.5, true, RoundMode::Nearest), 2.0);
         assert_eq!(at(1.49, true, RoundMode::Nearest), 1.0);
         assert_eq!(at(0.0, true, RoundMode::Up), least);
+        assert_eq!(at(-0.0, true, RoundMode::Up), least);
         assert!(at(0.0, false, RoundMode::Nearest).is_nan());
         assert_eq!(at(1e-300, true, RoundMode::Up), least);
         assert!(at(1e-300, false, RoundMode::Nearest).is_nan());

@@ -6,6 +6,7 @@
 //! this level take it from there.
 
 pub mod analysis;
+pub mod c;
 pub mod carrier;
 pub mod check;
 pub mod executor;

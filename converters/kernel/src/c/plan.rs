@@ -1,0 +1,240 @@
+//! Where the buffers of a program lie: in the inputs, the outputs or the workspace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use airconv_ir::dim::{Dim, numel};
+
+use crate::ir::{Access, Buffer, BufferId, BufferKind, Elem, Program, Step};
+
+/// Where a buffer lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// In an input or a constant, or wherever another buffer lies that it stands for.
+    Elsewhere,
+    /// In a slot of the workspace.
+    Slot(usize),
+    /// In the memory of an output.
+    Output(usize),
+}
+
+/// The places of all buffers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plan {
+    /// The place of each buffer that steps refer to.
+    pub(super) places: BTreeMap<BufferId, Place>,
+    /// What has to fit into each slot of the workspace, in bytes.
+    pub(super) slots: Vec<Vec<Dim>>,
+    /// A slot for each loop and carried value, for what the next iteration sees.
+    pub(super) staging: BTreeMap<BufferId, usize>,
+    /// Buffers that may share memory have the same number.
+    pub(super) class: Vec<usize>,
+}
+
+/// The number of bytes of a buffer; 0 for host values.
+pub(super) fn bytes(buffer: &Buffer) -> Dim {
+    let one = buffer.dtype.and_then(Elem::of).map_or(0, |(elem, parts)| elem.bytes() * parts);
+    numel(&buffer.shape).mul(&Dim::Known(one as i64))
+}
+
+/// When buffers are in use.
+#[derive(Default)]
+struct Uses {
+    now: usize,
+    /// The steps that refer to each buffer.
+    at: BTreeMap<BufferId, BTreeSet<usize>>,
+    /// The first and the last step of each loop.
+    loops: Vec<(usize, usize)>,
+    /// Buffers that have memory of their own.
+    roots: BTreeSet<BufferId>,
+    /// Buffers that stand for others.
+    aliases: Vec<(BufferId, BufferId)>,
+    /// Carried values of loops that have more than one.
+    staged: Vec<(BufferId, usize)>,
+}
+
+impl Uses {
+    fn mention(&mut self, b: BufferId) {
+        self.at.entry(b).or_default().insert(self.now);
+    }
+
+    fn steps(&mut self, program: &Program, steps: &[Step]) {
+        for step in steps {
+            self.now += 1;
+            match step {
+                Step::Launch(l) => {
+                    for (b, p) in l.buffers.iter().zip(&program.kernel(l.kernel).params) {
+                        self.mention(*b);
+                        if p.access != Access::Read {
+                            self.roots.insert(*b);
+                        }
+                    }
+                }
+                Step::Bind(binding) => self.mention(binding.buffer),
+                Step::BindShape(b) | Step::Assert { condition: b, .. } => self.mention(*b),
+                Step::Alias { to, from } => {
+                    self.mention(*to);
+                    self.mention(*from);
+                    self.aliases.push((*to, *from));
+                }
+                Step::Host(_) | Step::Free(_) => {}
+                Step::If { condition, then, otherwise } => {
+                    self.mention(*condition);
+                    self.steps(program, then);
+                    self.steps(program, otherwise);
+                }
+                Step::Loop(l) => {
+                    let start = self.now;
+                    l.trips.iter().chain(&l.condition).for_each(|b| self.mention(*b));
+                    let seen = l.carried.iter().map(|c| c[1]);
+                    let stacks = l.stacked.iter().map(|s| s.1);
+                    for b in seen.chain(stacks).chain([l.iteration, l.running]) {
+                        self.mention(b);
+                        self.roots.insert(b);
+                    }
+                    l.carried.iter().for_each(|c| self.mention(c[0]));
+                    self.now += 1;
+                    self.steps(program, &l.body);
+                    self.now += 1;
+                    for [_, seen, made, result] in &l.carried {
+                        [seen, made, result].iter().for_each(|b| self.mention(**b));
+                        self.aliases.push((*result, *seen));
+                        if l.carried.len() > 1 {
+                            self.staged.push((*seen, start));
+                        }
+                    }
+                    l.stacked.iter().for_each(|(one, all)| {
+                        self.mention(*one);
+                        self.mention(*all);
+                    });
+                    self.mention(l.next);
+                    self.mention(l.running);
+                    self.mention(l.iteration);
+                    self.loops.push((start, self.now));
+                }
+            }
+        }
+    }
+
+    /// From the first use to the last one; what is used inside of a loop and outside is needed
+    /// as long as the loop runs.
+    fn span(&self, at: &BTreeSet<usize>) -> (usize, usize) {
+        let (mut first, mut last) =
+            (at.first().copied().unwrap_or(0), at.last().copied().unwrap_or(0));
+        loop {
+            let before = (first, last);
+            for &(start, end) in &self.loops {
+                let meets = first <= end && start <= last;
+                let inside = start < first && last < end;
+                if meets && !inside {
+                    first = first.min(start);
+                    last = last.max(end);
+                }
+            }
+            if before == (first, last) {
+                return before;
+            }
+        }
+    }
+}
+
+fn find(class: &mut [usize], mut i: usize) -> usize {
+    while class[i] != i {
+        class[i] = class[class[i]];
+        i = class[i];
+    }
+    i
+}
+
+/// Finds places for the buffers of a program.
+///
+/// # Errors
+/// Buffers that are both computed and stand for others.
+pub(super) fn plan(program: &Program) -> Result<Plan, Vec<String>> {
+    let mut uses = Uses::default();
+    uses.steps(program, &program.steps);
+    uses.now += 1;
+    program.outputs.iter().for_each(|(_, b)| uses.mention(*b));
+    let mut class: Vec<usize> = (0..program.buffers.len()).collect();
+    for (to, from) in &uses.aliases {
+        let (a, b) = (find(&mut class, to.0 as usize), find(&mut class, from.0 as usize));
+        class[a] = b;
+    }
+    let both = uses.aliases.iter().filter(|(to, _)| uses.roots.contains(to));
+    let refused: Vec<String> = both
+        .map(|(to, _)| format!("buffer b{} is computed and stands for another one", to.0))
+        .collect();
+    if !refused.is_empty() {
+        return Err(refused);
+    }
+    for i in 0..class.len() {
+        class[i] = find(&mut class, i);
+    }
+    let mut together: BTreeMap<usize, BTreeSet<usize>> = BTreeMap::new();
+    let mut roots_of: BTreeMap<usize, usize> = BTreeMap::new();
+    for (b, at) in &uses.at {
+        together.entry(class[b.0 as usize]).or_default().extend(at);
+    }
+    for b in &uses.roots {
+        *roots_of.entry(class[b.0 as usize]).or_default() += 1;
+    }
+    let mut found = Plan { class, ..Plan::default() };
+    // The first output of each class that one computed buffer makes.
+    let mut outputs: BTreeMap<usize, usize> = BTreeMap::new();
+    for (k, (_, b)) in program.outputs.iter().enumerate() {
+        let c = found.class[b.0 as usize];
+        if roots_of.get(&c) == Some(&1) {
+            outputs.entry(c).or_insert(k);
+        }
+    }
+    // The steps of each slot that are taken.
+    let mut taken: Vec<Vec<(usize, usize)>> = Vec::new();
+    let mut place = |found: &mut Plan, bytes: Dim, span: (usize, usize)| {
+        let free = |t: &Vec<(usize, usize)>| t.iter().all(|s| s.1 < span.0 || span.1 < s.0);
+        let candidates = (0..taken.len()).filter(|&i| free(&taken[i]));
+        // The best slot holds something of the same size already; sizes that are known share
+        // with known ones, those that are not with one another.
+        let rank = |&i: &usize| {
+            let slot = &found.slots[i];
+            let known = slot.iter().map(Dim::as_known).try_fold(0, |n, d| Some(d?.max(n)));
+            match (slot.contains(&bytes), bytes.as_known(), known) {
+                (true, ..) => Some((0, 0)),
+                (_, Some(need), Some(has)) if has >= need => Some((1, has - need)),
+                (_, Some(need), Some(has)) => Some((2, need - has)),
+                (_, None, None) => Some((1, 0)),
+                _ => None,
+            }
+        };
+        let best = candidates.filter_map(|i| Some((rank(&i)?, i))).min();
+        let slot = best.map_or(taken.len(), |(_, i)| i);
+        if slot == taken.len() {
+            taken.push(Vec::new());
+            found.slots.push(Vec::new());
+        }
+        taken[slot].push(span);
+        if !found.slots[slot].contains(&bytes) {
+            found.slots[slot].push(bytes);
+        }
+        slot
+    };
+    for b in uses.at.keys() {
+        let buffer = program.buffer(*b);
+        let c = found.class[b.0 as usize];
+        let where_ = match (uses.roots.contains(b), &buffer.kind) {
+            (true, BufferKind::Temporary) => match outputs.get(&c) {
+                Some(k) => Place::Output(*k),
+                None => {
+                    let span = uses.span(&together[&c]);
+                    Place::Slot(place(&mut found, bytes(buffer), span))
+                }
+            },
+            _ => Place::Elsewhere,
+        };
+        found.places.insert(*b, where_);
+    }
+    for (b, start) in &uses.staged {
+        let span = uses.loops.iter().find(|l| l.0 == *start).copied().unwrap_or((0, uses.now));
+        let slot = place(&mut found, bytes(program.buffer(*b)), span);
+        found.staging.insert(*b, slot);
+    }
+    Ok(found)
+}
