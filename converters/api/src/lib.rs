@@ -27,7 +27,7 @@ use airconv_ir::verify::Verified;
 pub use airconv_ir as ir;
 pub use airconv_ir::diag::{Diagnostic, Severity};
 pub use limits::Limits;
-pub use report::{Ledger, LedgerEntry, LedgerKind, Report};
+pub use report::{Ledger, LedgerEntry, LedgerKind, Report, Written};
 
 /// A conversion that did not succeed; the report of the call says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -60,7 +60,11 @@ impl Writer for OnnxWriter {
             Failed::Unsupported
         })?;
         if let Some(data) = data {
-            data.finish().map_err(|e| system(report, e.to_string()))?;
+            let finished = data.finish().map_err(|e| system(report, e.to_string()))?;
+            report.written.beside.push(finished.path);
+        }
+        for set in &model.opset_import {
+            report.written.opsets.insert(crate::import::opset_key(set.domain()), set.version());
         }
         write_atomic(path, &bytes).map_err(|e| system(report, e.to_string()))
     }
