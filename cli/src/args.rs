@@ -98,7 +98,7 @@ pub(crate) struct Convert {
     /// Put tensors of this many bytes and more into a file beside the output.
     #[arg(long, value_name = "BYTES", help_heading = "Writing")]
     pub external_from: Option<u64>,
-    /// Write a report of the conversion as JSON.
+    /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
     pub report: Option<PathBuf>,
     #[command(flatten)]

@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use airconv_api::{Diagnostic, LedgerKind, Report, Severity};
+use airconv_ir::pass::PassCx;
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -111,6 +112,29 @@ pub(crate) fn report_json(report: &Report) -> Value {
         })
         .collect();
     json!({ "diagnostics": diagnostics, "ledger": ledger })
+}
+
+/// The rewrites of a run as JSON.
+pub(crate) fn rewrites_json(cx: &PassCx) -> Vec<Value> {
+    cx.log
+        .iter()
+        .map(|e| {
+            json!({
+                "number": e.number, "pass": e.pass, "function": e.func, "place": e.place,
+                "before": e.before, "after": e.after, "reason": e.reason, "bytes": e.bytes,
+            })
+        })
+        .collect()
+}
+
+/// What passes left as it was, as JSON.
+pub(crate) fn declined_json(cx: &PassCx) -> Vec<Value> {
+    cx.declined
+        .iter()
+        .map(|((pass, reason), d)| {
+            json!({ "pass": pass, "reason": reason, "count": d.count, "first": d.first })
+        })
+        .collect()
 }
 
 /// A sign of life on a terminal for what takes longer than half a second.

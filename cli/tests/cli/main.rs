@@ -1,5 +1,7 @@
 //! The program as a user calls it: results, diagnostics, exit codes, whole files or none.
 
+mod report;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
