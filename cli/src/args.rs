@@ -123,6 +123,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Compare two programs in numbers.
     Verify(Verify),
+    /// Compare two programs in structure.
+    Diff(Diff),
     /// Show what a converter supports.
     Support(Support),
     /// Print a completion script for a shell.
@@ -233,6 +235,24 @@ pub(crate) struct Verify {
     pub atol: f64,
     #[command(flatten)]
     pub running: Running,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv diff`
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first program.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The program that is to be compared with it.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Show at most this many nodes of a function.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
     #[command(flatten)]
     pub reading: Reading,
     #[command(flatten)]

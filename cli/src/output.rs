@@ -16,6 +16,28 @@ pub(crate) fn line(text: impl AsRef<str>) {
     let _ = writeln!(anstream::stdout(), "{}", text.as_ref());
 }
 
+/// What became of something between two programs.
+#[derive(Clone, Copy)]
+pub(crate) enum Mark {
+    /// Only the second has it.
+    Added,
+    /// Only the first has it.
+    Removed,
+    /// It is another one.
+    Changed,
+}
+
+/// Prints a line of a result with a coloured mark before it.
+pub(crate) fn marked(mark: Mark, text: &str) {
+    let (sign, color) = match mark {
+        Mark::Added => ('+', AnsiColor::Green),
+        Mark::Removed => ('-', AnsiColor::Red),
+        Mark::Changed => ('~', AnsiColor::Yellow),
+    };
+    let style = Style::new().fg_color(Some(color.into()));
+    line(format!("{style}{sign}{style:#} {text}"));
+}
+
 /// Prints a result as JSON.
 pub(crate) fn json(value: &Value) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();

@@ -7,6 +7,7 @@
 
 pub mod compare;
 pub mod conformance;
+pub mod diff;
 pub mod files;
 pub mod hub;
 pub mod inputs;
