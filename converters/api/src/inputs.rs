@@ -99,15 +99,12 @@ fn draw(dtype: DType, shape: Vec<usize>, bits: &mut Bits) -> Result<Array, Strin
         let one = Scalar::Complex(num_complex_one());
         return Array::full(dtype, shape, &one).map_err(|e| e.to_string());
     }
-    let values: Vec<f64> = (0..numel)
-        .map(|_| {
-            if dtype.is_integer() {
-                (bits.next() % 2) as f64
-            } else {
-                (bits.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0
-            }
-        })
-        .collect();
+    if dtype.is_integer() {
+        let values: Vec<i64> = (0..numel).map(|_| (bits.next() % 2) as i64).collect();
+        return Array::from_i64s(dtype, shape, &values).map_err(|e| e.to_string());
+    }
+    let values: Vec<f64> =
+        (0..numel).map(|_| (bits.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0).collect();
     Array::from_f64s(dtype, shape, &values).map_err(|e| e.to_string())
 }
 
@@ -125,5 +122,18 @@ impl Bits {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dtype_can_be_drawn() {
+        for &dtype in DType::ALL {
+            let array = draw(dtype, vec![2, 3], &mut Bits(1));
+            assert_eq!(array.map(|a| (a.dtype, a.numel())), Ok((dtype, 6)));
+        }
     }
 }
