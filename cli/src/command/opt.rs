@@ -45,12 +45,7 @@ pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
 }
 
 fn explain(cx: &PassCx) {
-    for e in &cx.log {
-        let place = e.place.as_deref().unwrap_or("");
-        output::line(format!("#{} {}: {} {place}", e.number, e.pass, e.reason));
-        e.before.iter().for_each(|l| output::line(format!("  - {l}")));
-        e.after.iter().for_each(|l| output::line(format!("  + {l}")));
-    }
+    cx.log.iter().for_each(output::rewrite);
     for ((pass, reason), d) in &cx.declined {
         output::line(format!("{pass} declined {} times: {reason} (first: {})", d.count, d.first));
     }

@@ -1,5 +1,6 @@
 //! The program as a user calls it: results, diagnostics, exit codes, whole files or none.
 
+mod bisect;
 mod diff;
 mod report;
 

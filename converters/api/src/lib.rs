@@ -5,6 +5,7 @@
 //! files, an [`Executor`] runs one. A [`Registry`] knows those that are linked in. What
 //! happened on the way is a [`Report`]: diagnostics and the ledger of changes.
 
+pub mod bisect;
 pub mod compare;
 pub mod conformance;
 pub mod diff;

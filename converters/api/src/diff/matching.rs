@@ -15,6 +15,9 @@ const MOST_PAIRS: usize = 16 << 20;
 pub(super) struct Found {
     /// Nodes that correspond, in no order.
     pub pairs: Vec<(NodeId, NodeId)>,
+    /// How many of them are computed from the same or go the same way to the results; these
+    /// come first.
+    pub sound: usize,
     /// What each value of the first is computed from.
     pub a: FxHashMap<ValueId, Hash>,
     /// What each value of the second is computed from.
@@ -135,6 +138,7 @@ pub(super) fn region(
         let (ways_a, ways_b) = (ways(a, ra, depth), ways(b, rb, depth));
         open.pair(false, |n| ways_a.get(&n).copied(), |n| ways_b.get(&n).copied());
     }
+    let sound = open.pairs.len();
     if !open.a.is_empty() && !open.b.is_empty() {
         open.pair(true, |n| Some((name(f, n)?, a.label(n))), |n| Some((name(g, n)?, b.label(n))));
         open.pair_in_order(|n| a.label(n), |n| b.label(n));
@@ -142,7 +146,7 @@ pub(super) fn region(
         open.pair(true, |n| Some((name(f, n)?, op(f, n)?)), |n| Some((name(g, n)?, op(g, n)?)));
         open.pair_in_order(|n| op(f, n), |n| op(g, n));
     }
-    Found { pairs: open.pairs, a: values_a, b: values_b }
+    Found { pairs: open.pairs, sound, a: values_a, b: values_b }
 }
 
 /// The name of a node's first result.

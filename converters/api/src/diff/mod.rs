@@ -127,19 +127,31 @@ pub fn diff(a: &Module, b: &Module) -> Diff {
     out
 }
 
-/// The values of two programs' entry functions that correspond: of matched nodes of the body,
-/// and the inputs.
-pub fn corresponding(a: &Module, b: &Module) -> Vec<(ValueId, ValueId)> {
+/// A value of each program that stand for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// The value in the first program.
+    pub a: ValueId,
+    /// The value in the second program.
+    pub b: ValueId,
+    /// Whether they are computed from the same by the same ops.
+    pub same: bool,
+}
+
+/// The values of two programs' entry functions that correspond beyond being alike: the inputs,
+/// and results of nodes that are computed from the same or go the same way to the outputs.
+pub fn corresponding(a: &Module, b: &Module) -> Vec<Pair> {
     let mut work = Work::new(a, a.entry, b, b.entry);
     let params = work.entry_params();
     let (f, g) = (work.a.f, work.b.f);
     let found = matching::region(&mut work.a, f.body, &mut work.b, g.body, &params, 0);
     let mut out = params;
-    for (x, y) in found.pairs {
+    for (x, y) in found.pairs.into_iter().take(found.sound) {
         let (x, y) = (&f.nodes[x], &g.nodes[y]);
         out.extend(x.results.iter().zip(&y.results).filter_map(|(x, y)| Some(((*x)?, (*y)?))));
     }
-    out
+    let same = |a, b| found.a.get(&a).zip(found.b.get(&b)).is_some_and(|(p, q)| p == q);
+    out.into_iter().map(|(a, b)| Pair { a, b, same: same(a, b) }).collect()
 }
 
 fn op_name(op: &Op) -> String {

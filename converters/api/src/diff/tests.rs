@@ -95,5 +95,5 @@ fn values_correspond() {
     let (a, b) = (base(), base());
     let pairs = corresponding(&a, &b);
     assert_eq!(pairs.len(), 5);
-    assert!(pairs.iter().all(|(x, y)| x == y));
+    assert!(pairs.iter().all(|p| p.a == p.b && p.same));
 }
