@@ -3,7 +3,10 @@
 
 mod args;
 mod command;
+mod conversion;
+mod facts;
 mod output;
+mod page;
 mod session;
 
 use std::process::ExitCode;

@@ -5,8 +5,10 @@
 //! files, an [`Executor`] runs one. A [`Registry`] knows those that are linked in. What
 //! happened on the way is a [`Report`]: diagnostics and the ledger of changes.
 
+pub mod bisect;
 pub mod compare;
 pub mod conformance;
+pub mod diff;
 pub mod files;
 pub mod hub;
 pub mod inputs;
@@ -28,7 +30,7 @@ pub use airconv_ir as ir;
 pub use airconv_ir::diag::{Diagnostic, Severity};
 pub use airconv_ir::specialize::{Given, Reread};
 pub use limits::Limits;
-pub use report::{Ledger, LedgerEntry, LedgerKind, Report};
+pub use report::{Ledger, LedgerEntry, LedgerKind, Report, Written};
 
 /// A conversion that did not succeed; the report of the call says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
