@@ -195,6 +195,26 @@ pub(crate) struct Running {
     /// A named size for drawn inputs, which stays symbolic in the program.
     #[arg(long, value_name = "NAME=N", value_parser = named_int, help_heading = "Running")]
     pub size: Vec<(String, i64)>,
+    /// Threads of native code; 0 for as many as there are.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
+    pub threads: usize,
+    /// Instruction set level of native code: v2, v3, v4, amx or neon; this machine's by default.
+    #[arg(long, value_name = "LEVEL", help_heading = "Running")]
+    pub isa: Option<String>,
+    /// Refuse what has no native code instead of leaving it to the interpreter.
+    #[arg(long, help_heading = "Running")]
+    pub native_only: bool,
+}
+
+impl Running {
+    /// What executors are told.
+    pub(crate) fn options(&self) -> airconv_api::RunOptions {
+        airconv_api::RunOptions {
+            threads: self.threads,
+            isa: self.isa.clone(),
+            native_only: self.native_only,
+        }
+    }
 }
 
 /// `airconv run`

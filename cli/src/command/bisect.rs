@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use airconv_api::bisect::{Found, Guilty, Options, first_difference, reproducer};
 use airconv_api::compare::{Distance, outputs};
 use airconv_api::interpreter::InterpreterExecutor;
-use airconv_api::{Executor, Registry, Report, WriteOptions};
+use airconv_api::{Executor, Registry, Report, RunOptions, WriteOptions};
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{Def, Module};
 use airconv_ir::pass::{LogLevel, Rewrite};
@@ -202,7 +202,7 @@ fn rewrites(
         let mut report = Report::default();
         let verified = session::verified(module, Stage::Imported, &args.common, &mut report)?;
         let got = InterpreterExecutor
-            .run(&verified, inputs, &mut report)
+            .run(&verified, inputs, &RunOptions::default(), &mut report)
             .map_err(|failed| session::fail(&report, &args.common, failed))?;
         if want.is_empty() {
             want.clone_from(&got);

@@ -32,7 +32,7 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
     for (module, executor) in modules.iter().zip(executors) {
         let verified = session::verified(module, Stage::Imported, &args.common, &mut report)?;
         let _progress = Progress::start(&format!("running on {}", executor.name()), &args.common);
-        match executor.run(&verified, &inputs, &mut report) {
+        match executor.run(&verified, &inputs, &args.running.options(), &mut report) {
             Ok(outputs) => results.push(outputs),
             Err(failed) => return Err(session::fail(&report, &args.common, failed)),
         }

@@ -108,6 +108,17 @@ pub trait Writer {
     fn support(&self) -> Vec<SupportRow>;
 }
 
+/// How an executor runs; what one has no use for it ignores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// How many threads; 0 for as many as there are.
+    pub threads: usize,
+    /// The instruction set level of native code, such as `v3`; the machine's when absent.
+    pub isa: Option<String>,
+    /// Whether ops without native code are refused rather than left to the interpreter.
+    pub native_only: bool,
+}
+
 /// Something that runs hub modules.
 pub trait Executor {
     /// The name, as in `--executor`.
@@ -119,6 +130,7 @@ pub trait Executor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed>;
 }
