@@ -3,7 +3,10 @@
 
 mod args;
 mod command;
+mod conversion;
+mod facts;
 mod output;
+mod page;
 mod session;
 
 use std::process::ExitCode;
@@ -50,6 +53,8 @@ pub fn registry() -> Registry {
         .writer(airconv_onnx::OnnxWriter)
         .executor(airconv_api::interpreter::InterpreterExecutor)
         .executor(airconv_onnx::OrtExecutor)
+        .executor(airconv_kernel::executor::KernelExecutor)
+        .executor(airconv_llvm::executor::LlvmExecutor)
 }
 
 /// Runs a command line. The first argument is the program's name.

@@ -1,6 +1,6 @@
 //! Memory for kernels: aligned, zeroed, on huge pages where it is large.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 const CACHE_LINE: usize = 64;
@@ -36,13 +36,16 @@ impl Buffer {
         let size = len.max(1).checked_next_multiple_of(align).expect("buffer size overflows");
         let layout = Layout::from_size_align(size, align).expect("buffer size overflows");
         // SAFETY: the size is not zero.
-        let start = unsafe { alloc_zeroed(layout) };
+        let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
         #[cfg(target_os = "linux")]
         if align == HUGE_PAGE {
             // SAFETY: advice on memory that is ours, which may be ignored.
             unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
         }
+        // Only now, since the first write decides the size of pages.
+        // SAFETY: `size` bytes were allocated.
+        unsafe { start.as_ptr().write_bytes(0, size) };
         Buffer { start, layout, len }
     }
 

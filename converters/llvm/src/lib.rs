@@ -14,7 +14,7 @@
 //! ```
 //!
 //! Nothing of LLVM is needed to build this crate: [`Library`] opens it at run time. [`Target`]
-//! says what code is generated for, [`compile`] generates it, [`cache`] keeps it, [`jit`] links
+//! says what code is generated for, [`mod@compile`] generates it, [`cache`] keeps it, [`jit`] links
 //! it into the process, and [`pool`] runs it on threads.
 
 pub mod buffer;

@@ -3,8 +3,8 @@
 use std::ffi::c_void;
 
 use airconv_llvm::micro::{
-    Activation, Bias, Custom, Epilogue, GemmCall, GemmFn, GemmSpec, Identity, Place, Tile, flags,
-    gemm_module, pack_b,
+    Activation, Bias, Custom, Epilogue, GemmCall, GemmFn, GemmSpec, Identity, PackCall, PackFn,
+    PackSpec, Place, Tile, flags, gemm_module, pack_b, pack_module,
 };
 use airconv_llvm::pool::{ChunkFn, Pool};
 use airconv_llvm::{Compiler, Isa, Jit, Library, Output, Target};
@@ -254,6 +254,50 @@ fn on_a_pool() {
                 let sum: f64 =
                     (0..k).map(|s| f64::from(a[i / n * k + s]) * f64::from(b[s * n + i % n])).sum();
                 assert!((f64::from(*got) - sum).abs() < 1e-5, "{isa} {m}x{n}x{k} at {i}");
+            }
+        }
+    }
+}
+
+#[test]
+fn packing_at_run_time() {
+    let mut numbers = Numbers(6);
+    let pool = Pool::new(2);
+    for isa in levels() {
+        for tile in Tile::table(isa) {
+            let spec = PackSpec::new(isa, *tile);
+            let target = if isa == Isa::host() { Target::host() } else { Target::of(isa) };
+            let compiler = Compiler::find().unwrap();
+            let object = compiler.compile(&pack_module(&spec), &target, Output::Object).unwrap();
+            let jit = Jit::new(Library::get().unwrap()).unwrap();
+            jit.add_object(&object).unwrap();
+            let symbol = jit.lookup(&spec.name).unwrap();
+            // SAFETY: the module defines it with this type.
+            let pack = unsafe { std::mem::transmute::<*const (), PackFn>(symbol) };
+            for round in 0..60 {
+                let (k, n) = (numbers.below(70), numbers.below(3 * tile.columns()));
+                let (row, column) = match round % 3 {
+                    0 => (n + numbers.below(4), 1),
+                    1 => (1, k + numbers.below(4)),
+                    _ => (2 * n + 1, 2),
+                };
+                // No more than the matrix has: the kernel must not read beyond it.
+                let len = if k * n == 0 { 0 } else { (k - 1) * row + (n - 1) * column + 1 };
+                let b = numbers.floats(len);
+                let expected = pack_b(&b, (k, n), (row, column), tile.columns());
+                let mut out = vec![f32::NAN; expected.f32s().len()];
+                let mut call = PackCall {
+                    b: b.as_ptr(),
+                    out: out.as_mut_ptr(),
+                    k: k as i64,
+                    n: n as i64,
+                    row_stride: row as i64,
+                    column_stride: column as i64,
+                };
+                let panels = n.div_ceil(tile.columns()) as u64;
+                // SAFETY: the call describes live buffers.
+                unsafe { pool.run(panels, pack, (&raw mut call).cast()) };
+                assert_eq!(out, expected.f32s(), "{} {k}x{n} {row} {column}", spec.name);
             }
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use airconv_api::{Executor, Failed, Report};
+use airconv_api::{Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
@@ -47,9 +47,10 @@ impl Executor for CExecutor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        _: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
-        let lowered = lower_for(module.module(), inputs, LowerOptions::default())
+        let lowered = lower_for(module.module(), inputs, LowerOptions { host: false })
             .map_err(|stop| report_stop(&stop, report))?;
         let options = COptions { name: "model".to_owned() };
         let source = program_c(&lowered.program, &lowered.module, &options).map_err(|refused| {

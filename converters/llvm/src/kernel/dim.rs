@@ -7,7 +7,9 @@ use super::{Emitter, Refused, Result, Value};
 
 impl Emitter<'_> {
     fn known_dim(&self, dim: &Dim) -> Option<Value> {
-        self.scopes.iter().rev().find_map(|s| s.dims.get(dim).cloned())
+        // What was found in lanes is of no use to a single lane.
+        let usable = |v: &&Value| self.lanes.is_some() || !v.varying;
+        self.scopes.iter().rev().find_map(|s| s.dims.get(dim).filter(usable).cloned())
     }
 
     /// Whether an index has one value per lane here.

@@ -18,7 +18,8 @@ pub(super) fn literal(c: Const) -> String {
 
 impl Emitter<'_> {
     pub(super) fn known(&self, id: ExprId) -> Option<Value> {
-        self.scopes.iter().rev().find_map(|s| s.exprs.get(&id).cloned())
+        let usable = |v: &&Value| self.lanes.is_some() || !v.varying;
+        self.scopes.iter().rev().find_map(|s| s.exprs.get(&id).filter(usable).cloned())
     }
 
     /// The value of an expression.

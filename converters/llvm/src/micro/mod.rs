@@ -4,12 +4,22 @@
 //! serves every shape and stays in the cache across models. What differs between classes is in
 //! the text: the tile of registers, the instruction-set level, and the epilogue.
 
+mod conv;
+mod depthwise;
 mod epilogue;
 mod gemm;
+mod inner;
 mod pack;
+mod packing;
+mod store;
 mod tile;
 
+pub use conv::{ConvCall, ConvFn, ConvTables, Image, Window, conv_module};
+pub use depthwise::{
+    DepthwiseCall, DepthwiseFn, DepthwiseSpec, channel_block, depthwise_module, pack_depthwise,
+};
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
 pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
-pub use pack::{pack_b, pack_b_into, packed_len};
+pub use pack::{pack_b, pack_b_into, pack_conv, packed_len};
+pub use packing::{PackCall, PackFn, PackSpec, pack_module};
 pub use tile::Tile;

@@ -7,7 +7,8 @@ use crate::target::Isa;
 /// A micro-kernel holds the tile in accumulators, and for every step of K loads one row of B
 /// (`vectors` registers) and the tile's column of A, one broadcast per row. Loads per
 /// multiply-add fall with both sizes; the accumulators, one row of B and one broadcast must fit
-/// into the registers, and the row pointers of A into the general ones.
+/// into the registers, and the row pointers of A into the general ones, of which x86-64 has so
+/// few that ten rows are too many.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Tile {
     /// Rows of the result.
@@ -24,10 +25,10 @@ impl Tile {
         const fn t(rows: usize, vectors: usize, lanes: usize) -> Tile {
             Tile { rows, vectors, lanes }
         }
-        const AVX512: [Tile; 4] = [t(8, 3, 16), t(6, 4, 16), t(12, 2, 16), t(12, 1, 16)];
-        const AVX2: [Tile; 3] = [t(6, 2, 8), t(4, 3, 8), t(10, 1, 8)];
+        const AVX512: [Tile; 4] = [t(8, 3, 16), t(6, 4, 16), t(8, 2, 16), t(8, 1, 16)];
+        const AVX2: [Tile; 3] = [t(6, 2, 8), t(4, 3, 8), t(9, 1, 8)];
         const SSE: [Tile; 2] = [t(4, 2, 4), t(8, 1, 4)];
-        const NEON: [Tile; 4] = [t(8, 3, 4), t(6, 4, 4), t(12, 2, 4), t(12, 1, 4)];
+        const NEON: [Tile; 4] = [t(8, 3, 4), t(6, 4, 4), t(8, 2, 4), t(8, 1, 4)];
         match isa {
             Isa::V4 | Isa::Amx => &AVX512,
             Isa::V3 => &AVX2,
@@ -74,7 +75,7 @@ mod tests {
                 assert_eq!(tile.lanes, isa.f32_lanes());
                 let registers = tile.rows * tile.vectors + tile.vectors + 1;
                 assert!(registers <= isa.vector_registers(), "{isa} {tile:?}");
-                assert!(tile.rows <= 12);
+                assert!(tile.rows <= 9);
             }
         }
     }
