@@ -185,10 +185,11 @@ impl Writer<'_> {
         let list: Vec<SymbolId> = unbound.into_iter().collect();
         match list[..] {
             [] => {
-                if self.named_same(d, value) {
+                let text = self.dim(d);
+                if text == value {
                     return;
                 }
-                let (text, code) = (self.dim(d), self.code(what));
+                let code = self.code(what);
                 self.line(&format!("if ({value} != {text}) {{\nreturn {code};\n}}"));
             }
             [s] if affine(d, s) => {
@@ -221,10 +222,6 @@ impl Writer<'_> {
             // Other uses of these sizes bind them.
             _ => {}
         }
-    }
-
-    fn named_same(&mut self, d: &Dim, value: &str) -> bool {
-        self.dim(d) == value
     }
 
     /// The function that finds the sizes and the places in the workspace.
@@ -424,9 +421,10 @@ impl Writer<'_> {
         let kernel = self.p.kernel(launch.kernel);
         let writes = |i: usize| kernel.params[i].access != Access::Read;
         for (i, b) in launch.buffers.iter().enumerate().filter(|(i, _)| writes(*i)) {
-            let class = self.plan.class[b.0 as usize];
-            let shared =
-                |(j, c): (usize, &BufferId)| j != i && self.plan.class[c.0 as usize] == class;
+            let memory = &self.plan.memory;
+            let shared = |(j, c): (usize, &BufferId)| {
+                j != i && !memory[c.0 as usize].is_disjoint(&memory[b.0 as usize])
+            };
             if launch.buffers.iter().enumerate().any(shared) {
                 let what = format!("kernel `{}` writes what it reads as another", kernel.name);
                 self.refused.push(what);
@@ -479,9 +477,9 @@ impl Writer<'_> {
         let before = self.bound.clone();
         self.steps(&l.body);
         self.line(&format!("running = {}[0] != 0;", self.elements(l.next)));
-        for (one, all) in &l.stacked {
-            let size = self.dim(&bytes(self.p.buffer(*one)));
-            self.fits(*all, Some(&format!("((i + 1) * {size})")));
+        for (one, all) in self.stacks(l) {
+            let size = self.dim(&bytes(self.p.buffer(one)));
+            self.fits(all, Some(&format!("((i + 1) * {size})")));
             let (one, all) = (one.0, all.0);
             self.line(&format!(
                 "memcpy((unsigned char *)b{all} + i * {size}, b{one}, (size_t){size});"
@@ -508,10 +506,13 @@ impl Writer<'_> {
         self.line("}");
         self.bound = before;
         for [_, seen, _, result] in &l.carried {
-            self.alias(*result, *seen);
+            // A result that nobody uses has no shape.
+            if self.p.buffer(*result).shape.len() == self.p.buffer(*seen).shape.len() {
+                self.alias(*result, *seen);
+            }
         }
-        for (one, all) in &l.stacked {
-            let (one, all) = (&self.p.buffer(*one).shape, &self.p.buffer(*all).shape);
+        for (one, all) in self.stacks(l) {
+            let (one, all) = (&self.p.buffer(one).shape, &self.p.buffer(all).shape);
             if let Some((count, rest)) = all.split_first() {
                 self.bind(count, "i", what);
                 for (to, from) in rest.iter().zip(one) {
@@ -521,6 +522,12 @@ impl Writer<'_> {
             }
         }
         self.line("}");
+    }
+
+    /// What a loop stacks that somebody uses; other stacks have no shape.
+    fn stacks(&self, l: &Loop) -> Vec<(BufferId, BufferId)> {
+        let rank = |b: BufferId| self.p.buffer(b).shape.len();
+        l.stacked.iter().copied().filter(|(one, all)| rank(*all) == rank(*one) + 1).collect()
     }
 
     /// The number of bytes of a value that is copied to where another one lies.

@@ -173,8 +173,9 @@ impl Check<'_> {
                     live.retain(|b| other.contains(b));
                 }
                 Step::Loop(l) => self.repeat(place, l, live),
+                // What lives in one branch or in a body only may hold nothing by then.
                 Step::Free(b) => {
-                    self.reads(place, *b, live);
+                    self.known(place, *b);
                     live.remove(b);
                 }
             }
