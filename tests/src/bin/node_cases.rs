@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use airconv_api::{Executor, ReadOptions, RunOptions, Report, WriteOptions, Writer};
+use airconv_api::{Executor, ReadOptions, Report, RunOptions, WriteOptions, Writer};
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::verify::{Stage, verify};
@@ -43,7 +43,11 @@ fn main() {
         }
         let (label, why) = match &out {
             Some(out) => write(&case, out, &name, opset),
-            None => match run_changed(&case, &|m| optimise(m, &passes), &by_executor(&*chosen, &options)) {
+            None => match run_changed(
+                &case,
+                &|m| optimise(m, &passes),
+                &by_executor(&*chosen, &options),
+            ) {
                 Verdict::Pass => ("pass", String::new()),
                 Verdict::NotRead(e) => ("not read", e),
                 Verdict::NotRun(e) => ("not run", e),
@@ -58,10 +62,17 @@ fn main() {
     println!("{counts:?}");
 }
 
+/// Under these flags generated C compiles without a word, and its faults end the run.
+const C_FLAGS: &str = "-std=c11 -O1 -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined \
+                       -fno-sanitize-recover=all";
+
 /// An executor by name.
 fn executor_named(name: &str) -> Box<dyn Executor> {
     match name {
         "kernel" => Box::new(airconv_kernel::executor::KernelExecutor),
+        "c" => Box::new(airconv_kernel::c::CExecutor {
+            flags: C_FLAGS.split(' ').map(str::to_owned).collect(),
+        }),
         "llvm" => Box::new(airconv_llvm::executor::LlvmExecutor),
         "interpreter" => Box::new(airconv_api::interpreter::InterpreterExecutor),
         other => panic!("there is no executor `{other}` here"),

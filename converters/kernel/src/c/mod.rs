@@ -10,6 +10,7 @@
 //! (`-std=c11` of GCC and Clang, or `-ffp-contract=off`).
 
 mod constants;
+mod executor;
 mod expr;
 mod header;
 mod helpers;
@@ -23,6 +24,7 @@ mod tests;
 use crate::ir::Kernel;
 use helpers::Helpers;
 
+pub use executor::CExecutor;
 pub use program::program_c;
 
 /// How a program is written.
