@@ -5,12 +5,11 @@ use std::path::Path;
 
 use airconv_api::files::Draft;
 use airconv_api::ir::diag::Diagnostic;
-use airconv_api::ir::op::OpKind;
 use airconv_api::ir::verify::Verified;
-use airconv_api::{Failed, Report, Support, SupportRow, WriteOptions, Writer};
+use airconv_api::{Failed, Report, SupportRow, WriteOptions, Writer};
 
 use crate::encode::{MAX_MODEL_BYTES, encode_model};
-use crate::export::{all_rules, export_model};
+use crate::export::export_model;
 use crate::external::ExternalWriter;
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::tensor_proto::DataLocation;
@@ -67,7 +66,8 @@ impl Writer for OnnxWriter {
         let place = |e: std::io::Error| e.to_string();
         // All is written before anything has its name.
         let mut draft = Draft::new(path).map_err(|e| system(report, place(e)))?;
-        draft.write_all(&bytes).map_err(|e| system(report, place(e)))?;
+        let put = draft.write_all(&bytes).and_then(|()| draft.flush());
+        put.map_err(|e| system(report, place(e)))?;
         let data = data.map(ExternalWriter::finish).transpose();
         let data = data.map_err(|e| system(report, e.to_string()))?;
         if let Err(e) = draft.finish() {
@@ -79,32 +79,7 @@ impl Writer for OnnxWriter {
         Ok(())
     }
     fn support(&self) -> Vec<SupportRow> {
-        let written: Vec<OpKind> = all_rules().map(|r| r.kind).collect();
-        OpKind::ALL
-            .iter()
-            .map(|&kind| {
-                let native = written.contains(&kind)
-                    || matches!(
-                        kind,
-                        OpKind::Constant
-                            | OpKind::DimValue
-                            | OpKind::DimsOf
-                            | OpKind::Call
-                            | OpKind::Opaque
-                    );
-                let support = match (native, kind.info().tier) {
-                    (true, _) => Support::Native,
-                    (false, airconv_api::ir::op::Tier::Composite) => Support::Decomposed,
-                    (false, _) => Support::No("no rule".to_owned()),
-                };
-                SupportRow {
-                    source: kind.name().to_owned(),
-                    hub: Some(kind),
-                    support,
-                    notes: String::new(),
-                }
-            })
-            .collect()
+        crate::support::written()
     }
 }
 
