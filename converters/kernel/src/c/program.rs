@@ -1,8 +1,8 @@
 //! Programs as C: one function that runs the steps over memory that the caller gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use airconv_ir::dim::{Atom, Dim};
+use airconv_ir::dim::{Atom, Dim, numel};
 use airconv_ir::entity::SymbolId;
 use airconv_ir::module::Module;
 use rustc_hash::FxHashMap;
@@ -11,7 +11,7 @@ use super::helpers::Helpers;
 use super::index::{self, Names, int_literal};
 use super::kernel::stored_type;
 use super::plan::{Place, Plan, bytes, plan};
-use super::{COptions, CSource, INCLUDES, Refused, constants, header, indented, kernel};
+use super::{COptions, CSource, INCLUDES, Refused, constants, header, indented, kernel, limits};
 use crate::analysis::Effects;
 use crate::check::check_program;
 use crate::ir::{
@@ -42,6 +42,7 @@ pub fn program_c(
         helpers: Helpers::default(),
         errors: program.failures.clone(),
         bound: BTreeSet::new(),
+        limits: limits::of(program, module),
         given: BTreeSet::new(),
         kernels: BTreeSet::new(),
         out: String::new(),
@@ -96,6 +97,8 @@ struct Writer<'p> {
     errors: Vec<String>,
     /// Sizes that have a value where code is written.
     bound: BTreeSet<SymbolId>,
+    /// What computed sizes are at most.
+    limits: BTreeMap<SymbolId, Dim>,
     /// Sizes that the shapes of the inputs give.
     given: BTreeSet<SymbolId>,
     kernels: BTreeSet<KernelId>,
@@ -148,25 +151,24 @@ impl Writer<'_> {
 
     /// A text for the most that a size can be, by what the inputs give.
     fn most(&mut self, d: &Dim) -> String {
+        let limited = d.substitute(&mut |s| match self.given.contains(&s) {
+            true => None,
+            false => self.limits.get(&s).cloned(),
+        });
         let mut texts = FxHashMap::default();
         let mut endless = Vec::new();
-        d.symbols(&mut |s| {
-            let max = self.p.sizes[s.0 as usize].range.max;
-            let text = match (self.given.contains(&s), max) {
-                (true, _) => format!("s[{}]", s.0),
-                (false, Some(max)) => int_literal(max),
-                (false, None) => {
-                    endless.push(s);
-                    String::new()
-                }
-            };
-            texts.insert(s, text);
+        limited.symbols(&mut |s| {
+            let given = self.given.contains(&s);
+            texts.insert(s, format!("s[{}]", s.0));
+            if !given {
+                endless.push(s);
+            }
         });
         for s in endless {
             let what = format!("size `{}` is computed and has no bound", self.size_name(s));
             self.refused.push(what);
         }
-        self.named(d, &texts)
+        self.named(&limited, &texts)
     }
 
     fn named(&mut self, d: &Dim, texts: &FxHashMap<SymbolId, String>) -> String {
@@ -344,7 +346,7 @@ impl Writer<'_> {
                 }
                 Step::Alias { to, from } => self.alias(*to, *from),
                 Step::Assert { condition, message } => {
-                    let count = self.dim(&airconv_ir::dim::numel(&self.p.buffer(*condition).shape));
+                    let count = self.dim(&numel(&self.p.buffer(*condition).shape));
                     let (code, elements) = (self.code(message), self.elements(*condition));
                     self.line(&format!(
                         "for (int64_t i = 0; i < {count}; i++) {{\nif ({elements}[i] == 0) {{\n\
@@ -369,7 +371,7 @@ impl Writer<'_> {
 
     fn bind_values(&mut self, binding: &Binding) {
         let shape = &self.p.buffer(binding.buffer).shape;
-        let count = airconv_ir::dim::numel(shape);
+        let count = numel(shape);
         let wanted = binding.dims.len();
         if count.as_known() != Some(wanted as i64) {
             let (text, code) = (self.dim(&count), self.code("a shape of another rank"));
@@ -386,15 +388,18 @@ impl Writer<'_> {
         let what = "a value has another shape than it has to have";
         if a.len() == b.len() {
             for (to, from) in a.iter().zip(b) {
-                let value = self.dim(from);
-                self.bind(to, &value, what);
+                let mut bound = true;
+                to.symbols(&mut |s| bound &= self.bound.contains(&s));
+                if !bound {
+                    let value = self.dim(from);
+                    self.bind(to, &value, what);
+                }
             }
-        } else {
-            let (n, m) = (airconv_ir::dim::numel(a), airconv_ir::dim::numel(b));
-            if n != m {
-                let (n, m, code) = (self.dim(&n), self.dim(&m), self.code(what));
-                self.line(&format!("if ({n} != {m}) {{\nreturn {code};\n}}"));
-            }
+        }
+        let (n, m) = (numel(a), numel(b));
+        if n != m {
+            let (n, m, code) = (self.dim(&n), self.dim(&m), self.code(what));
+            self.line(&format!("if ({n} != {m}) {{\nreturn {code};\n}}"));
         }
         self.line(&format!("b{} = b{};", to.0, from.0));
     }
