@@ -207,7 +207,8 @@ impl Writer<'_> {
                 UnOp::Abs => x.to_owned(),
                 UnOp::Sign => format!("{}({x})", self.helpers.sign(ty)),
                 _ if ty == Scalar::Bool => format!("!{x}"),
-                _ => format!("({t})~{x}"),
+                // Compilers warn where they see what promotion does to it.
+                _ => format!("{}({})", self.helpers.not(ty), bare(x)),
             };
         }
         let name = match op {

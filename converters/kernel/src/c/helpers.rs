@@ -203,6 +203,14 @@ impl Helpers {
         })
     }
 
+    /// The complement of an integer.
+    pub(super) fn not(&mut self, ty: Scalar) -> String {
+        let t = c_type(ty);
+        self.add(&format!("not_{}", ty.name()), || {
+            format!("static inline {t} ac_not_{}({t} x)\n{{\n    return ({t})~x;\n}}", ty.name())
+        })
+    }
+
     /// -1, 0 or 1.
     pub(super) fn sign(&mut self, ty: Scalar) -> String {
         let t = c_type(ty);

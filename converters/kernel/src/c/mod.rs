@@ -5,6 +5,8 @@
 //! become integers by functions that saturate, and bits are reinterpreted by `memcpy`. Sums and
 //! products of `f32` are kept in double precision, as the interpreter of this level does.
 //!
+//! Index expressions are computed in 64 bits; sums and products within them have to fit.
+//!
 //! The code counts on what every C compiler of today gives: 8-bit bytes, two's complement
 //! conversions to signed types, and IEEE floats whose operations are not fused or contracted
 //! (`-std=c11` of GCC and Clang, or `-ffp-contract=off`).
@@ -19,9 +21,9 @@ mod kernel;
 mod limits;
 mod plan;
 mod program;
-mod writer;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::collections::BTreeMap;
 

@@ -187,8 +187,9 @@ fn random_kernels_without_undefined_behaviour() {
 #[test]
 #[ignore = "takes minutes"]
 fn many_random_kernels() {
-    for start in (0..40_000).step_by(1000) {
-        compare(start..start + 1000, &[]);
+    for start in (2000..10_000).step_by(500) {
+        // Of so many, some compare what they need not.
+        compare(start..start + 500, &["-Wno-tautological-compare"]);
     }
 }
 
