@@ -216,7 +216,7 @@ impl Emitter<'_> {
         if let Some(outer) = &lanes.mask {
             mask = self.f.value(format_args!("and {t} {mask}, {outer}"));
         }
-        let before = self.lanes.replace(super::Lanes { mask: Some(mask), ..lanes });
+        let before = self.lanes.replace(super::Lanes { mask: Some(mask), alive: false, ..lanes });
         let out = self.scoped(|e| e.expr(x));
         self.lanes = before;
         out

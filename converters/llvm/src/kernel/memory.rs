@@ -45,7 +45,7 @@ impl Emitter<'_> {
         let (count, vt) = (lanes.count, format!("<{} x {t}>", lanes.count));
         if !varying {
             let index = self.dim(at)?.name;
-            let Some(mask) = lanes.mask else {
+            let Some(mask) = lanes.mask.filter(|_| !lanes.alive) else {
                 let place = self.f.at(t, &base, index);
                 let name =
                     self.f.value(format_args!("load {t}, ptr {place}, align {}", elem.bytes()));

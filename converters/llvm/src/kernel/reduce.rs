@@ -223,6 +223,7 @@ impl Emitter<'_> {
             count: lanes,
             first: String::new(),
             mask: None,
+            alive: true,
         });
         let mut total = as_value(&made[0]);
         for other in &made[1..partials] {
@@ -249,6 +250,7 @@ impl Emitter<'_> {
                 count: half,
                 first: String::new(),
                 mask: None,
+                alive: true,
             });
             name = self.combine(kind, scalar, &Value::varying(low), &Value::varying(high)).name;
             self.lanes = before;
