@@ -1,10 +1,11 @@
 //! Runs a model as native code and prints how long a run takes, and which kernels take it.
 //!
 //! usage: model_bench MODEL.onnx [--data FILE.npz] [--threads N] [--dim NAME=SIZE]... [--top N]
-//!                    [--passes LIST] [--seconds S]
+//!                    [--passes LIST] [--seconds S] [--symbolic] [--kernel I]...
 //!
 //! Members of the file called `in:NAME` are inputs; outputs are compared with members called
-//! `out:NAME`. Without a file inputs are drawn.
+//! `out:NAME`. Without a file inputs are drawn. Sizes are fixed to those of the inputs first, unless
+//! `--symbolic` is given. `--kernel` prints a kernel of the program.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
 
 use std::cell::RefCell;
@@ -17,9 +18,11 @@ use airconv_api::{ReadOptions, Reader, Report};
 use airconv_ir::dim::Dim;
 use airconv_ir::interp::Datum;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
+use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::{Stage, verify};
 use airconv_kernel::ir::{Expr, Kernel, Launch, Program, Stmt, VarDef};
 use airconv_kernel::memory::Mem;
+use airconv_kernel::text::print;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
 use airconv_llvm::executor::{Compiled, JitOptions, LlvmExecutor};
 use airconv_onnx::OnnxReader;
@@ -125,6 +128,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut model, mut data) = (PathBuf::new(), None);
     let (mut threads, mut top, mut budget) = (0usize, 12usize, 1.0f64);
     let mut passes = "all".to_owned();
+    let (mut shown, mut symbolic) = (Vec::new(), false);
     let mut sizes: BTreeMap<String, i64> = BTreeMap::new();
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -133,6 +137,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--threads" => threads = value()?.parse()?,
             "--top" => top = value()?.parse()?,
             "--seconds" => budget = value()?.parse()?,
+            "--kernel" => shown.push(value()?.parse::<usize>()?),
+            "--symbolic" => symbolic = true,
             "--passes" => passes = value()?,
             "--dim" => {
                 let text = value()?;
@@ -168,6 +174,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(_) => airconv_api::inputs::from_members(&module, given)?,
         None => airconv_api::inputs::seeded(&module, 1, &sizes)?,
     };
+    if !symbolic {
+        let dims = airconv_kernel::executor::sizes_of(&module, &inputs);
+        let given = Given { dims, max_nodes: 10_000_000, ..Given::default() };
+        module = specialize(module, &given, &[]).map_err(|e| format!("{e:?}"))?;
+        run_pipeline(&mut module, &pipeline, &mut PassCx::new(PassOptions::default()))?;
+    }
     let verified = verify(&module, Stage::Imported).map_err(|e| format!("{e:?}"))?;
 
     let start = Instant::now();
@@ -186,6 +198,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("  on the host: {count} x {op}");
     }
 
+    for i in shown {
+        println!("{}", print(&lowered.program.kernels[i]));
+    }
     let mut machine = Machine::new(&lowered, &compiled, RunLimits::default());
     let outputs = machine.run(&inputs)?;
     for (name, got) in &outputs {

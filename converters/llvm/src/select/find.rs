@@ -2,7 +2,7 @@
 
 use airconv_ir::dim::Dim;
 use airconv_ir::op::ReduceKind;
-use airconv_kernel::analysis::operands;
+use airconv_kernel::analysis::{dims, operands};
 use airconv_kernel::ir::{
     Access, BinOp, Elem, Expr, ExprId, Kernel, LocalId, LoopKind, Scalar, Stmt, Var, VarDef,
 };
@@ -139,6 +139,13 @@ fn the_sum(kernel: &Kernel, value: ExprId, out: u32) -> Option<ExprId> {
             }
             Expr::Load { param, .. } if *param == out => return None,
             other => todo.extend(operands(other)),
+        }
+        for at in dims(kernel.expr(id)) {
+            at.symbols(&mut |v| {
+                if let Some(VarDef::Value(x)) = kernel.vars.get(v.0 as usize) {
+                    todo.push(*x);
+                }
+            });
         }
     }
     found
