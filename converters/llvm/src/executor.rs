@@ -87,7 +87,8 @@ impl Compiled {
                 names.push(String::new());
                 continue;
             }
-            let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
+            let short = select::unroll(kernel);
+            let body = kernel_ir(short.as_ref().unwrap_or(kernel), "kernel", isa).map_err(|e| {
                 LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
             })?;
             // Equal code has an equal name, so that it is compiled and cached once.

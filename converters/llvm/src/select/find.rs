@@ -67,6 +67,13 @@ pub struct Product {
 }
 
 impl Product {
+    /// Whether each product is one row times few: a depthwise convolution, or other windows.
+    pub fn is_window(&self) -> bool {
+        let few = |a: &Axis| a.extent.as_known().filter(|&n| n <= 64);
+        let taps = self.sums.iter().try_fold(1i64, |n, a| Some(n.saturating_mul(few(a)?)));
+        self.rows.is_empty() && !self.batch.is_empty() && taps.is_some_and(|n| n <= 64)
+    }
+
     /// The value that the epilogue stores.
     pub fn value(&self) -> Option<ExprId> {
         match &self.epilogue.body[..] {

@@ -17,6 +17,8 @@ pub mod find;
 pub mod gather;
 pub mod plan;
 pub mod run;
+pub mod unroll;
 
 pub use find::{Axis, Product, find};
 pub use run::Compiled;
+pub use unroll::unroll;

@@ -50,7 +50,7 @@ impl Selected {
     /// `None` when it is no product or not worth it.
     pub fn new(kernel: &Kernel, isa: Isa, texts: &mut Vec<String>) -> Option<Selected> {
         let product = find(kernel)?;
-        if product.batch.len() > MOST_BATCH {
+        if product.batch.len() > MOST_BATCH || product.is_window() {
             return None;
         }
         let estimate = |axes: &[super::Axis]| {
