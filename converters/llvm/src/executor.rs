@@ -77,9 +77,13 @@ impl Compiled {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
         let mut texts = Vec::with_capacity(program.kernels.len());
+        let mut grids = Vec::with_capacity(program.kernels.len());
         let mut selected = Vec::with_capacity(program.kernels.len());
         let mut names = Vec::with_capacity(program.kernels.len());
         for kernel in &program.kernels {
+            let simpler = select::split_axes(kernel);
+            let kernel = simpler.as_ref().unwrap_or(kernel);
+            grids.push(kernel.grid().map(|(_, extent, _)| extent.clone()));
             let product = Selected::new(kernel, isa, &mut texts);
             let found = product.is_some();
             selected.push(product);
@@ -110,7 +114,8 @@ impl Compiled {
             jit.add_object(object)?;
         }
         let mut kernels = Vec::with_capacity(names.len());
-        for ((kernel, name), product) in program.kernels.iter().zip(&names).zip(selected) {
+        let kernels_named = program.kernels.iter().zip(&names).zip(grids);
+        for (((kernel, name), extent), product) in kernels_named.zip(selected) {
             if let Some(product) = product {
                 kernels.push(Native::Product(Box::new(product.link(&jit)?)));
                 continue;
@@ -118,7 +123,6 @@ impl Compiled {
             let address = jit.lookup(name)?;
             // SAFETY: every emitted kernel has this type.
             let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
-            let extent = kernel.grid().map(|(_, extent, _)| extent.clone());
             let sizes = kernel
                 .vars
                 .iter()

@@ -12,6 +12,7 @@
 //! ([`mod@epilogue`]). Sizes are given at run time ([`mod@plan`]); constants are packed once
 //! ([`mod@run`]).
 
+mod axes;
 mod epilogue;
 pub mod find;
 pub mod gather;
@@ -19,6 +20,7 @@ pub mod plan;
 pub mod run;
 pub mod unroll;
 
+pub use axes::split_axes;
 pub use find::{Axis, Product, find};
 pub use run::Compiled;
 pub use unroll::unroll;
