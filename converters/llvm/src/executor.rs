@@ -92,7 +92,10 @@ impl Compiled {
                 continue;
             }
             let short = select::unroll(kernel);
-            let body = kernel_ir(short.as_ref().unwrap_or(kernel), "kernel", isa).map_err(|e| {
+            let kernel = short.as_ref().unwrap_or(kernel);
+            let parts = select::split_guards(kernel);
+            let kernel = parts.as_ref().unwrap_or(kernel);
+            let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
                 LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
             })?;
             // Equal code has an equal name, so that it is compiled and cached once.

@@ -18,9 +18,11 @@ pub mod find;
 pub mod gather;
 pub mod plan;
 pub mod run;
+pub mod split;
 pub mod unroll;
 
 pub use axes::split_axes;
 pub use find::{Axis, Product, find};
 pub use run::Compiled;
+pub use split::split_guards;
 pub use unroll::unroll;

@@ -188,7 +188,7 @@ impl Copier<'_> {
 }
 
 /// An expression with other operands and indices.
-fn renamed(expr: &Expr, m: &dyn Fn(ExprId) -> ExprId, f: &mut dyn FnMut(&Dim) -> Dim) -> Expr {
+pub(super) fn renamed(expr: &Expr, m: &dyn Fn(ExprId) -> ExprId, f: &mut dyn FnMut(&Dim) -> Dim) -> Expr {
     match expr {
         Expr::Const(_) | Expr::Local(_) => expr.clone(),
         Expr::Index(d) => Expr::Index(f(d)),
