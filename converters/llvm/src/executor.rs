@@ -80,11 +80,11 @@ impl Compiled {
         let mut grids = Vec::with_capacity(program.kernels.len());
         let mut selected = Vec::with_capacity(program.kernels.len());
         let mut names = Vec::with_capacity(program.kernels.len());
-        for kernel in &program.kernels {
+        for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
             let simpler = select::split_axes(kernel);
             let kernel = simpler.as_ref().unwrap_or(kernel);
             grids.push(kernel.grid().map(|(_, extent, _)| extent.clone()));
-            let product = Selected::new(kernel, isa, &mut texts);
+            let product = Selected::new(kernel, &constant, isa, &mut texts);
             let found = product.is_some();
             selected.push(product);
             if found {

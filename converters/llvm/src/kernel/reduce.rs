@@ -99,8 +99,8 @@ impl Emitter<'_> {
             ReduceKind::Sum => self.op2("add", scalar, a, b),
             ReduceKind::Prod if float => self.op2("fmul", scalar, a, b),
             ReduceKind::Prod => self.op2("mul", scalar, a, b),
-            ReduceKind::Max if float => self.intrinsic("maximum", scalar, &[a, b]),
-            ReduceKind::Min if float => self.intrinsic("minimum", scalar, &[a, b]),
+            ReduceKind::Max if float => self.extreme_float("fcmp ogt", scalar, a, b),
+            ReduceKind::Min if float => self.extreme_float("fcmp olt", scalar, a, b),
             ReduceKind::Max if scalar == Scalar::Bool => self.op2("or", scalar, a, b),
             ReduceKind::Min if scalar == Scalar::Bool => self.op2("and", scalar, a, b),
             ReduceKind::Max => {

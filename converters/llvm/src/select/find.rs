@@ -67,6 +67,13 @@ pub struct Product {
 }
 
 impl Product {
+    /// Whether there are so few rows that a right operand which is not known before is not worth
+    /// being packed.
+    pub fn is_thin(&self) -> bool {
+        let rows = self.rows.iter().try_fold(1i64, |n, a| Some(n * a.extent.as_known()?));
+        rows.is_some_and(|n| n <= 2)
+    }
+
     /// Whether each product is one row times few: a depthwise convolution, or other windows.
     pub fn is_window(&self) -> bool {
         let few = |a: &Axis| a.extent.as_known().filter(|&n| n <= 64);

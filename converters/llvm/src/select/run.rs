@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use airconv_kernel::ir::{BufferId, BufferKind, Kernel, Launch, Program};
+use airconv_kernel::ir::{BufferId, BufferKind, Kernel, Launch, Program, Step};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::LaunchError;
 use rustc_hash::FxHashMap;
@@ -48,8 +48,19 @@ pub struct Selected {
 impl Selected {
     /// The product that a kernel is, with texts of modules that have to be compiled for it;
     /// `None` when it is no product or not worth it.
-    pub fn new(kernel: &Kernel, isa: Isa, texts: &mut Vec<String>) -> Option<Selected> {
+    ///
+    /// `constants` are the parameters that are constants of the program wherever it is launched.
+    pub fn new(
+        kernel: &Kernel,
+        constants: &[bool],
+        isa: Isa,
+        texts: &mut Vec<String>,
+    ) -> Option<Selected> {
         let product = find(kernel)?;
+        let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
+        if product.is_thin() && !known {
+            return None;
+        }
         if product.batch.len() > MOST_BATCH || product.is_window() {
             return None;
         }
@@ -112,6 +123,33 @@ impl Constants {
         let constant =
             program.buffers.iter().map(|b| matches!(b.kind, BufferKind::Constant(_))).collect();
         Constants { constant, packed: Mutex::default() }
+    }
+
+    /// For each parameter of each kernel of a program whether it is a constant in all launches.
+    pub fn of_kernels(program: &Program) -> Vec<Vec<bool>> {
+        let params = program.kernels.iter().map(|k| vec![true; k.params.len()]);
+        let mut out: Vec<Vec<bool>> = params.collect();
+        fn walk(steps: &[Step], program: &Program, out: &mut [Vec<bool>]) {
+            for step in steps {
+                match step {
+                    Step::Launch(l) => {
+                        for (i, &b) in l.buffers.iter().enumerate() {
+                            let kind = &program.buffer(b).kind;
+                            let constant = matches!(kind, BufferKind::Constant(_));
+                            out[l.kernel.0 as usize][i] &= constant;
+                        }
+                    }
+                    Step::If { then, otherwise, .. } => {
+                        walk(then, program, out);
+                        walk(otherwise, program, out);
+                    }
+                    Step::Loop(l) => walk(&l.body, program, out),
+                    _ => {}
+                }
+            }
+        }
+        walk(&program.steps, program, &mut out);
+        out
     }
 
     fn is_constant(&self, buffer: BufferId) -> bool {

@@ -23,11 +23,16 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
     let mut chosen = FxHashMap::default();
     for (i, expr) in kernel.exprs.iter().enumerate() {
         let Expr::Reduce { axes, x, .. } = expr else { continue };
-        let mut taps = 1i64;
-        for (_, extent) in axes {
-            taps = taps.saturating_mul(extent.as_known().unwrap_or(MOST + 1));
+        // As many of the inner axes as are short.
+        let (mut taps, mut kept) = (1i64, axes.len());
+        while kept > 0 {
+            let more = taps.saturating_mul(axes[kept - 1].1.as_known().unwrap_or(MOST + 1));
+            if !(1..=MOST).contains(&more) {
+                break;
+            }
+            (taps, kept) = (more, kept - 1);
         }
-        let simple = (1..=MOST).contains(&taps) && walks(kernel, *x, lanes);
+        let simple = kept < axes.len() && walks(kernel, *x, lanes);
         let bound = |x: &ExprId| {
             axes.iter().any(|(v, _)| frees[x.0 as usize].counters.binary_search(v).is_ok())
         };
@@ -36,13 +41,13 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
             .iter()
             .any(|v| matches!(v, VarDef::Value(x) if bound(x)));
         if simple && !computed {
-            chosen.insert(ExprId(i as u32), taps);
+            chosen.insert(ExprId(i as u32), (taps, kept));
         }
     }
     if chosen.is_empty() {
         return None;
     }
-    let total: i64 = chosen.values().sum();
+    let total: i64 = chosen.values().map(|(taps, _)| taps).sum();
     if total as usize * 4 + kernel.exprs.len() > MOST_EXPRESSIONS {
         return None;
     }
@@ -56,6 +61,7 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
         let id = ExprId(i as u32);
         let new = match expr {
             Expr::Reduce { kind, axes, x } if chosen.contains_key(&id) => {
+                let (outer, axes) = axes.split_at(chosen[&id].1);
                 let op = Kernel::combine(*kind);
                 let mut acc: Option<ExprId> = None;
                 each_tap(axes, &mut Vec::new(), &mut |at| {
@@ -66,7 +72,10 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
                         Some(acc) => b.binary(op, acc, term),
                     });
                 });
-                acc?
+                match outer {
+                    [] => acc?,
+                    _ => b.add(Expr::Reduce { kind: *kind, axes: outer.to_vec(), x: acc? }),
+                }
             }
             other => b.add(renamed(other, &|x| map[x.0 as usize], &mut Dim::clone)),
         };
