@@ -332,6 +332,14 @@ impl Module {
     pub fn noted(&self, about: Entity, key: &str) -> Option<&str> {
         self.notes.get(&about)?.get(key).map(String::as_str)
     }
+    /// The origin of what `by` makes from things of these origins.
+    pub fn derive(&mut self, by: &str, from: Vec<OriginId>) -> OriginId {
+        if self.origins.is_empty() {
+            // The origin of what comes from nowhere.
+            self.origins.push(Origin::Unknown);
+        }
+        self.origins.push(Origin::Derived { by: by.into(), from })
+    }
     /// The source place of an origin: itself, or the first one that it was derived from.
     pub fn source_of(&self, mut origin: OriginId) -> Option<&Origin> {
         for _ in 0..64 {

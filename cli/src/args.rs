@@ -98,7 +98,7 @@ pub(crate) struct Convert {
     /// Put tensors of this many bytes and more into a file beside the output.
     #[arg(long, value_name = "BYTES", help_heading = "Writing")]
     pub external_from: Option<u64>,
-    /// Write a report of the conversion as JSON.
+    /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
     pub report: Option<PathBuf>,
     #[command(flatten)]
@@ -123,6 +123,10 @@ pub(crate) enum Command {
     Run(Run),
     /// Compare two programs in numbers.
     Verify(Verify),
+    /// Find where two programs begin to differ in numbers, or which rewrite changes them.
+    Bisect(Bisect),
+    /// Compare two programs in structure.
+    Diff(Diff),
     /// Show what a converter supports.
     Support(Support),
     /// Print a completion script for a shell.
@@ -191,6 +195,26 @@ pub(crate) struct Running {
     /// A named size for drawn inputs, which stays symbolic in the program.
     #[arg(long, value_name = "NAME=N", value_parser = named_int, help_heading = "Running")]
     pub size: Vec<(String, i64)>,
+    /// Threads of native code; 0 for as many as there are.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
+    pub threads: usize,
+    /// Instruction set level of native code: v2, v3, v4, amx or neon; this machine's by default.
+    #[arg(long, value_name = "LEVEL", help_heading = "Running")]
+    pub isa: Option<String>,
+    /// Refuse what has no native code instead of leaving it to the interpreter.
+    #[arg(long, help_heading = "Running")]
+    pub native_only: bool,
+}
+
+impl Running {
+    /// What executors are told.
+    pub(crate) fn options(&self) -> airconv_api::RunOptions {
+        airconv_api::RunOptions {
+            threads: self.threads,
+            isa: self.isa.clone(),
+            native_only: self.native_only,
+        }
+    }
 }
 
 /// `airconv run`
@@ -233,6 +257,59 @@ pub(crate) struct Verify {
     pub atol: f64,
     #[command(flatten)]
     pub running: Running,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv bisect`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  airconv bisect in.onnx out.onnx              the first node that differs\n  airconv bisect in.onnx out.onnx --repro r.irt   and a program of it alone\n  airconv bisect in.onnx --opt fuse            the rewrite after which outputs differ"
+)]
+pub(crate) struct Bisect {
+    /// The program that is right.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The program that is to be compared with it; without it, A as --opt makes it.
+    #[arg(value_name = "B")]
+    pub b: Option<PathBuf>,
+    /// Relative tolerance.
+    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    pub rtol: f64,
+    /// Absolute tolerance.
+    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    pub atol: f64,
+    /// Write the nodes of B that are guilty as a program, and those of A beside it as
+    /// FILE.right.EXT, both with the inputs that they had.
+    #[arg(long, value_name = "FILE")]
+    pub repro: Option<PathBuf>,
+    /// The most bytes of values that may wait for those that they are compared with.
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 30, help_heading = "Limits")]
+    pub max_waiting: u64,
+    #[command(flatten)]
+    pub running: Running,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub optimising: Optimising,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv diff`
+#[derive(Debug, Args)]
+pub(crate) struct Diff {
+    /// The first program.
+    #[arg(value_name = "A")]
+    pub a: PathBuf,
+    /// The program that is to be compared with it.
+    #[arg(value_name = "B")]
+    pub b: PathBuf,
+    /// Show at most this many nodes of a function.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
     #[command(flatten)]
     pub reading: Reading,
     #[command(flatten)]

@@ -3,7 +3,10 @@
 
 mod args;
 mod command;
+mod conversion;
+mod facts;
 mod output;
+mod page;
 mod session;
 
 use std::process::ExitCode;
@@ -45,11 +48,19 @@ pub fn registry() -> Registry {
         .reader(airconv_api::hub::IrReader)
         .reader(airconv_api::hub::IrtReader)
         .reader(airconv_onnx::OnnxReader)
+        .reader(airconv_llvm::artefact::NativeReader)
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)
+        .writer(airconv_kernel::c::CWriter)
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Object))
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Archive))
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Shared))
         .executor(airconv_api::interpreter::InterpreterExecutor)
         .executor(airconv_onnx::OrtExecutor)
+        .executor(airconv_kernel::executor::KernelExecutor)
+        .executor(airconv_kernel::c::CExecutor::default())
+        .executor(airconv_llvm::executor::LlvmExecutor)
 }
 
 /// Runs a command line. The first argument is the program's name.

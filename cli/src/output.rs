@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
+use airconv_api::compare::Distance;
 use airconv_api::{Diagnostic, LedgerKind, Report, Severity};
+use airconv_ir::pass::{PassCx, Rewrite};
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -13,6 +15,28 @@ use crate::args::Common;
 /// Prints a line of a result.
 pub(crate) fn line(text: impl AsRef<str>) {
     let _ = writeln!(anstream::stdout(), "{}", text.as_ref());
+}
+
+/// What became of something between two programs.
+#[derive(Clone, Copy)]
+pub(crate) enum Mark {
+    /// Only the second has it.
+    Added,
+    /// Only the first has it.
+    Removed,
+    /// It is another one.
+    Changed,
+}
+
+/// Prints a line of a result with a coloured mark before it.
+pub(crate) fn marked(mark: Mark, text: &str) {
+    let (sign, color) = match mark {
+        Mark::Added => ('+', AnsiColor::Green),
+        Mark::Removed => ('-', AnsiColor::Red),
+        Mark::Changed => ('~', AnsiColor::Yellow),
+    };
+    let style = Style::new().fg_color(Some(color.into()));
+    line(format!("{style}{sign}{style:#} {text}"));
 }
 
 /// Prints a result as JSON.
@@ -83,6 +107,57 @@ fn diagnostic(err: &mut impl Write, d: &Diagnostic) {
     }
 }
 
+/// A distance on one line.
+pub(crate) fn distance(d: &Distance) -> String {
+    if let Some(s) = &d.structural {
+        return s.clone();
+    }
+    let ulp = d.max_ulp.map_or(String::new(), |u| format!("  ulp {u}"));
+    let outside = if d.outside > 0 {
+        format!("  {} of {} outside", d.outside, d.elements)
+    } else {
+        String::new()
+    };
+    format!("max abs {:.3e}  max rel {:.3e}{ulp}{outside}", d.max_abs, d.max_rel)
+}
+
+/// Prints how far outputs are from those that are right.
+pub(crate) fn rows(rows: &[(String, Distance)]) {
+    for (name, d) in rows {
+        let mark = if d.agrees() { "ok  " } else { "FAR " };
+        line(format!("{mark} {name}: {}", distance(d)));
+    }
+}
+
+/// A distance as JSON.
+pub(crate) fn distance_json(d: &Distance) -> Value {
+    let finite = |v: f64| v.is_finite().then_some(v);
+    json!({
+        "agrees": d.agrees(), "elements": d.elements, "outside": d.outside,
+        "max_abs": finite(d.max_abs), "max_rel": finite(d.max_rel), "max_ulp": d.max_ulp,
+        "structural": d.structural,
+    })
+}
+
+/// How far outputs are from those that are right, as JSON.
+pub(crate) fn rows_json(rows: &[(String, Distance)]) -> Vec<Value> {
+    rows.iter()
+        .map(|(name, d)| {
+            let mut value = distance_json(d);
+            value["name"] = json!(name);
+            value
+        })
+        .collect()
+}
+
+/// A rewrite of the log as lines.
+pub(crate) fn rewrite(e: &Rewrite) {
+    let place = e.place.as_deref().unwrap_or("");
+    line(format!("#{} {}: {} {place}", e.number, e.pass, e.reason));
+    e.before.iter().for_each(|l| line(format!("  - {l}")));
+    e.after.iter().for_each(|l| line(format!("  + {l}")));
+}
+
 /// A report as JSON: `diagnostics` and `ledger`.
 pub(crate) fn report_json(report: &Report) -> Value {
     let diagnostics: Vec<Value> = report
@@ -111,6 +186,29 @@ pub(crate) fn report_json(report: &Report) -> Value {
         })
         .collect();
     json!({ "diagnostics": diagnostics, "ledger": ledger })
+}
+
+/// The rewrites of a run as JSON.
+pub(crate) fn rewrites_json(cx: &PassCx) -> Vec<Value> {
+    cx.log.iter().map(rewrite_json).collect()
+}
+
+/// A rewrite of the log as JSON.
+pub(crate) fn rewrite_json(e: &Rewrite) -> Value {
+    json!({
+        "number": e.number, "pass": e.pass, "function": e.func, "place": e.place,
+        "before": e.before, "after": e.after, "reason": e.reason, "bytes": e.bytes,
+    })
+}
+
+/// What passes left as it was, as JSON.
+pub(crate) fn declined_json(cx: &PassCx) -> Vec<Value> {
+    cx.declined
+        .iter()
+        .map(|((pass, reason), d)| {
+            json!({ "pass": pass, "reason": reason, "count": d.count, "first": d.first })
+        })
+        .collect()
 }
 
 /// A sign of life on a terminal for what takes longer than half a second.

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use airconv_api::{Diagnostic, Executor, Given, Limits, ReadOptions, Registry, Report};
+use airconv_api::{Diagnostic, Executor, Given, Limits, ReadOptions, Reader, Registry, Report};
 use airconv_ir::array::Array;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
-use airconv_ir::pass::{LogLevel, PassCx, PassOptions, Pipeline, run_pipeline};
+use airconv_ir::pass::{LogLevel, PassCx, PassOptions, Pipeline, Summary, run_pipeline};
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, Verified, verify};
 
@@ -125,10 +125,18 @@ pub(crate) fn read(
     common: &Common,
     report: &mut Report,
 ) -> Result<Module, Exit> {
-    let given = given(reading).map_err(|e| {
-        output::error(e);
-        Exit::Usage
-    })?;
+    let reader = reader(registry, path, reading, common, report)?;
+    read_with(registry, reader, path, reading, common, report)
+}
+
+/// The reader for a file.
+pub(crate) fn reader<'r>(
+    registry: &'r Registry,
+    path: &Path,
+    reading: &Reading,
+    common: &Common,
+    report: &mut Report,
+) -> Result<&'r dyn Reader, Exit> {
     let mut head = [0u8; 64];
     let count = match std::fs::File::open(path).and_then(|mut f| f.read(&mut head)) {
         Ok(count) => count,
@@ -146,6 +154,22 @@ pub(crate) fn read(
         ));
         return Err(Exit::Usage);
     };
+    Ok(reader)
+}
+
+/// Reads a program with this reader; its report is printed when that fails.
+pub(crate) fn read_with(
+    registry: &Registry,
+    reader: &dyn Reader,
+    path: &Path,
+    reading: &Reading,
+    common: &Common,
+    report: &mut Report,
+) -> Result<Module, Exit> {
+    let given = given(reading).map_err(|e| {
+        output::error(e);
+        Exit::Usage
+    })?;
     let _progress = Progress::start(&format!("reading {}", path.display()), common);
     let module = reader.read(path, &read_options(reading), report);
     module
@@ -166,13 +190,13 @@ pub(crate) fn verified<'m>(
     })
 }
 
-/// Optimises a program in place.
+/// Optimises a program in place, and gives the log and what each pass did.
 pub(crate) fn optimise(
     module: &mut Module,
     optimising: &Optimising,
     log: LogLevel,
     common: &Common,
-) -> Result<PassCx, Exit> {
+) -> Result<(PassCx, Summary), Exit> {
     let pipeline = Pipeline::parse(&optimising.opt).map_err(|e| {
         output::error(format!("--opt: {e}"));
         Exit::Usage
@@ -184,13 +208,13 @@ pub(crate) fn optimise(
         ..PassOptions::default()
     });
     let _progress = Progress::start("optimising", common);
-    run_pipeline(module, &pipeline, &mut cx).map_err(|e| {
+    let summary = run_pipeline(module, &pipeline, &mut cx).map_err(|e| {
         output::error(e.to_string());
         Exit::System
     })?;
     // Rewrites leave what they replaced in the arenas.
     airconv_ir::pass::compact(module);
-    Ok(cx)
+    Ok((cx, summary))
 }
 
 /// The inputs of a run.

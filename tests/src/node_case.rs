@@ -153,12 +153,13 @@ pub fn interpreter(
 /// Runs a module in an executor.
 pub fn by_executor<'e>(
     executor: &'e dyn airconv_api::Executor,
+    options: &'e airconv_api::RunOptions,
 ) -> impl Fn(&Module, &BTreeMap<String, Datum>) -> Result<Vec<(String, Datum)>, String> + 'e {
     move |module, inputs| {
         let verified = airconv_ir::verify::verify(module, airconv_ir::verify::Stage::Imported)
             .map_err(|e| e.first().map_or(String::new(), ToString::to_string))?;
         let mut report = Report::default();
-        executor.run(&verified, inputs, &mut report).map_err(|_| first_error(&report))
+        executor.run(&verified, inputs, options, &mut report).map_err(|_| first_error(&report))
     }
 }
 

@@ -19,6 +19,7 @@ use crate::types::{TensorType, Type};
 pub mod control;
 pub mod conv;
 pub mod elementwise;
+mod frame;
 pub mod image;
 pub mod index;
 pub mod linear;
@@ -29,6 +30,8 @@ pub mod sequence;
 pub mod shape;
 pub mod signal;
 pub mod string;
+
+pub use frame::Stepper;
 
 /// A run-time value.
 #[derive(Clone, Debug, PartialEq)]
@@ -211,7 +214,14 @@ impl Interpreter {
         &mut self,
         inputs: &BTreeMap<String, Datum>,
     ) -> Result<Vec<(String, Datum)>, EvalError> {
-        let entry = self.module.entry;
+        let args = self.arguments(inputs)?;
+        let results = self.call(self.module.entry, args, 0)?;
+        let names = self.module.main().outputs.iter().map(|o| o.name.clone());
+        Ok(names.zip(results).collect())
+    }
+
+    /// The values of the entry function's parameters.
+    fn arguments(&mut self, inputs: &BTreeMap<String, Datum>) -> Result<Vec<Datum>, EvalError> {
         let specs = self.module.main().inputs.clone();
         let mut args = Vec::new();
         for spec in &specs {
@@ -228,9 +238,7 @@ impl Interpreter {
             };
             args.push(datum);
         }
-        let results = self.call(entry, args, 0)?;
-        let names = self.module.main().outputs.iter().map(|o| o.name.clone());
-        Ok(names.zip(results).collect())
+        Ok(args)
     }
 
     /// Evaluates one op, core or composite, on concrete operands: the constant folder's way
@@ -291,91 +299,12 @@ impl Interpreter {
         func: FuncId,
         region: RegionId,
         args: Vec<Datum>,
-        mut env: Env,
+        env: Env,
         depth: u32,
     ) -> Result<Vec<Datum>, EvalError> {
-        if depth > self.limits.depth {
-            return Err(EvalError::Limit(format!("nesting of {depth}")));
-        }
-        let f = &self.module.functions[func];
-        let Some(r) = f.regions.get(region) else {
-            return EvalError::failed(format!("there is no region {region}"));
-        };
-        let (params, nodes, results) = (r.params.clone(), r.nodes.clone(), r.results.clone());
-        if params.len() != args.len() {
-            return EvalError::failed(format!(
-                "{} arguments for {} parameters",
-                args.len(),
-                params.len()
-            ));
-        }
-        let mut uses: FxHashMap<ValueId, u32> = FxHashMap::default();
-        for &v in nodes.iter().flat_map(|&n| f.nodes[n].operands.iter().flatten()).chain(&results) {
-            *uses.entry(v).or_default() += 1;
-        }
-        let mut values: FxHashMap<ValueId, Datum> = FxHashMap::default();
-        for (&param, arg) in params.iter().zip(args) {
-            self.bind(func, param, &arg, &mut env)?;
-            values.insert(param, arg);
-        }
-        for node in nodes {
-            let n = self.module.functions[func].nodes[node].clone();
-            let mut operands: SmallVec<[Option<Datum>; 4]> = SmallVec::new();
-            for slot in &n.operands {
-                operands.push(match slot {
-                    None => None,
-                    Some(v) => {
-                        let left = uses
-                            .get_mut(v)
-                            .map(|u| {
-                                *u -= 1;
-                                *u
-                            })
-                            .unwrap_or(1);
-                        let found =
-                            if left == 0 { values.remove(v) } else { values.get(v).cloned() };
-                        match found {
-                            Some(d) => Some(d),
-                            None => {
-                                return EvalError::failed(format!("{v} is used before it is made"));
-                            }
-                        }
-                    }
-                });
-            }
-            let out = self.node(func, node, &n.op, &operands, &n.results, &env, depth);
-            drop(operands);
-            let out = out.map_err(|error| self.locate(func, node, error))?;
-            if let Op::DimsOf(d) = &n.op {
-                // The values were compared and returned as a vector to bind from.
-                let found = out.first().and_then(Option::as_ref).and_then(Datum::as_array);
-                if let Some(ints) = found.and_then(Array::to_i64s) {
-                    for (dim, v) in d.dims.iter().zip(ints) {
-                        bind_dim(dim, v, &mut env).map_err(|e| self.locate(func, node, e))?;
-                    }
-                }
-                continue;
-            }
-            for (slot, result) in n.results.iter().enumerate() {
-                let Some(result) = result else { continue };
-                let Some(datum) = out.get(slot).cloned().flatten() else {
-                    return EvalError::failed(format!("`{}` gave no result {slot}", n.op.name()));
-                };
-                self.bind(func, *result, &datum, &mut env)
-                    .map_err(|e| self.locate(func, node, e))?;
-                if uses.get(result).is_some_and(|&u| u > 0) {
-                    values.insert(*result, datum);
-                }
-            }
-        }
-        let mut out = Vec::with_capacity(results.len());
-        for v in results {
-            match values.get(&v) {
-                Some(d) => out.push(d.clone()),
-                None => return EvalError::failed(format!("{v} is returned but not made")),
-            }
-        }
-        Ok(out)
+        let mut frame = self.enter(func, region, args, env, depth)?;
+        while self.step(&mut frame, &mut |_, _| {})?.is_some() {}
+        frame.leave()
     }
 
     fn locate(&self, func: FuncId, node: NodeId, error: EvalError) -> EvalError {

@@ -6,7 +6,7 @@
 //! goes with it. A sweep takes time in proportion to the module and to what is rewritten.
 //!
 //! What stays consistent without the pass's doing: use counts, origins (new nodes get
-//! [`Origin::Derived`] from the nodes that they replace), names (a new value takes the name of
+//! [`crate::module::Origin::Derived`] from the nodes that they replace), names (a new value takes the name of
 //! the one that it replaces), and notes. Notes of a replaced node and of its results move to
 //! the node and values made for them by the same rewrite; where a value that was there before
 //! takes over, they are dropped, since its own notes hold. Notes of removed nodes are dropped.
@@ -21,7 +21,7 @@ use crate::builder::{BuildError, Builder};
 use crate::dim::{Dim, Range};
 use crate::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, SymbolId, TensorId, ValueId};
 use crate::infer::control::Bindings;
-use crate::module::{Def, Entity, Function, InputRole, Module, Node, Origin};
+use crate::module::{Def, Entity, Function, InputRole, Module, Node};
 use crate::op::{Op, OpKind};
 use crate::types::Type;
 use crate::visit::{tensors_of, walk};
@@ -633,8 +633,7 @@ impl Site<'_> {
                 parents.push(o);
             }
         }
-        let origin = Origin::Derived { by: self.pass.into(), from: parents };
-        let origin = self.module.origins.push(origin);
+        let origin = self.module.derive(self.pass, parents);
         let mut grown = 0;
         for &node in fresh {
             let n = &mut self.module.functions[func].nodes[node];

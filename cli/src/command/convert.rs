@@ -1,12 +1,14 @@
 //! `airconv IN --opt LIST -o OUT`
 
-use airconv_api::files::write_whole;
-use airconv_api::{Registry, Report, WriteOptions};
+use std::path::{Path, PathBuf};
+
+use airconv_api::{Registry, WriteOptions, Writer};
 use airconv_ir::pass::LogLevel;
 use airconv_ir::verify::Stage;
 
 use crate::Exit;
 use crate::args::Convert;
+use crate::conversion::{Conversion, Side};
 use crate::output::{self, Progress};
 use crate::session;
 
@@ -21,29 +23,76 @@ pub(crate) fn run(registry: &Registry, args: &Convert) -> Result<(), Exit> {
         ));
         return Err(Exit::Usage);
     };
-    let mut report = Report::default();
-    let mut module = session::read(registry, input, &args.reading, &args.common, &mut report)?;
-    session::verified(&module, Stage::Imported, &args.common, &mut report)?;
-    if args.optimising.opt != "none" {
-        session::optimise(&mut module, &args.optimising, LogLevel::Counts, &args.common)?;
+    if args.report.as_ref().is_some_and(|r| r == path || r == input) {
+        output::error("--report names the input or the output");
+        return Err(Exit::Usage);
     }
-    let verified = session::verified(&module, Stage::Imported, &args.common, &mut report)?;
+    let mut made = Conversion {
+        input: Side::new(input, ""),
+        output: Side::new(path, writer.format()),
+        opt: args.optimising.opt.clone(),
+        ..Conversion::default()
+    };
+    let done = convert(registry, args, input, writer, path, &mut made);
+    made.failed = done.err();
+    if let Some(file) = args.report.as_ref().filter(|_| made.failed != Some(Exit::Usage))
+        && let Err(e) = made.write(file)
+    {
+        output::error(format!("{}: {e}", file.display()));
+        return Err(Exit::System);
+    }
+    done
+}
+
+/// Converts, and takes down in `made` what happens on the way.
+fn convert(
+    registry: &Registry,
+    args: &Convert,
+    input: &Path,
+    writer: &dyn Writer,
+    path: &Path,
+    made: &mut Conversion,
+) -> Result<(), Exit> {
+    let (reading, common) = (&args.reading, &args.common);
+    let reader = session::reader(registry, input, reading, common, &mut made.report)?;
+    reader.format().clone_into(&mut made.input.format);
+    made.input.bytes = bytes_of(input, &[]);
+    let mut module = session::read_with(registry, reader, input, reading, common, &mut made.report)?;
+    session::verified(&module, Stage::Imported, common, &mut made.report)?;
+    let log = if args.report.is_some() {
+        made.input.look(&module);
+        LogLevel::Full
+    } else {
+        LogLevel::Counts
+    };
+    if args.optimising.opt != "none" {
+        (made.passes, made.summary) =
+            session::optimise(&mut module, &args.optimising, log, common)?;
+    }
+    let verified = session::verified(&module, Stage::Imported, common, &mut made.report)?;
+    if args.report.is_some() {
+        made.output.look(&module);
+    }
     let options = WriteOptions {
         opset: args.opset,
         allow_lossy: args.allow_lossy.clone(),
         external_from: args.external_from,
     };
     let written = {
-        let _progress = Progress::start(&format!("writing {}", path.display()), &args.common);
-        writer.write(&verified, path, &options, &mut report)
+        let _progress = Progress::start(&format!("writing {}", path.display()), common);
+        writer.write(&verified, path, &options, &mut made.report)
     };
-    if let Some(file) = &args.report {
-        let text = serde_json::to_string_pretty(&output::report_json(&report)).unwrap_or_default();
-        if let Err(e) = write_whole(file, |out| out.write_all((text + "\n").as_bytes())) {
-            output::error(format!("{}: {e}", file.display()));
-            return Err(Exit::System);
-        }
+    output::report(&made.report, common);
+    written?;
+    made.output.bytes = bytes_of(path, &made.report.written.beside);
+    if !made.report.written.opsets.is_empty() {
+        made.output.opsets.clone_from(&made.report.written.opsets);
     }
-    output::report(&report, &args.common);
-    written.map_err(Exit::from)
+    Ok(())
+}
+
+/// Bytes of a file and of those that belong to it.
+fn bytes_of(path: &Path, beside: &[PathBuf]) -> Option<u64> {
+    let length = |p: &Path| std::fs::metadata(p).ok().map(|m| m.len());
+    beside.iter().try_fold(length(path)?, |sum, p| Some(sum + length(p)?))
 }

@@ -1,35 +1,17 @@
 //! `airconv inspect IN`
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use airconv_api::{Registry, Report};
-use airconv_ir::module::Module;
-use airconv_ir::op::Op;
-use airconv_ir::tensor::Storage;
-use airconv_ir::verify::type_text;
 use serde_json::json;
 
 use crate::Exit;
 use crate::args::Input;
+use crate::facts::{Facts, size};
 use crate::{output, session};
-
-/// What is shown of a program.
-struct Facts {
-    inputs: Vec<(String, String)>,
-    outputs: Vec<(String, String)>,
-    symbols: Vec<String>,
-    nodes: usize,
-    ops: BTreeMap<String, usize>,
-    opaque: BTreeMap<String, (usize, String)>,
-    parameters: u64,
-    bytes: u64,
-    functions: usize,
-}
 
 pub(crate) fn run(registry: &Registry, args: &Input) -> Result<(), Exit> {
     let mut report = Report::default();
     let module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
-    let facts = facts(&module);
+    let facts = Facts::of(&module);
     if args.common.json {
         let pairs = |v: &[(String, String)]| -> Vec<_> {
             v.iter().map(|(n, t)| json!({"name": n, "type": t})).collect()
@@ -65,62 +47,4 @@ pub(crate) fn run(registry: &Registry, args: &Input) -> Result<(), Exit> {
         }
     }
     Ok(())
-}
-
-fn facts(module: &Module) -> Facts {
-    let f = module.main();
-    let named = |values: &[airconv_ir::entity::ValueId], names: Vec<&String>| {
-        names.into_iter().cloned().zip(values.iter().map(|&v| type_text(f, f.ty(v)))).collect()
-    };
-    let mut out = Facts {
-        inputs: named(&f.body().params, f.inputs.iter().map(|i| &i.name).collect()),
-        outputs: named(&f.body().results, f.outputs.iter().map(|o| &o.name).collect()),
-        symbols: airconv_ir::specialize::size_names(module),
-        nodes: 0,
-        ops: BTreeMap::new(),
-        opaque: BTreeMap::new(),
-        parameters: 0,
-        bytes: 0,
-        functions: module.functions.len(),
-    };
-    let mut tensors = BTreeSet::new();
-    for f in module.functions.values() {
-        for &id in f.regions.values().flat_map(|r| &r.nodes) {
-            let node = &f.nodes[id];
-            tensors.extend(airconv_ir::visit::tensors_of(&node.op));
-            match &node.op {
-                Op::Constant(_) => {}
-                Op::Opaque(o) => {
-                    let name = o.source.full_name();
-                    out.nodes += 1;
-                    out.opaque.entry(name).or_insert((0, o.reason.clone())).0 += 1;
-                }
-                op => {
-                    out.nodes += 1;
-                    *out.ops.entry(op.name().to_owned()).or_default() += 1;
-                }
-            }
-        }
-    }
-    for id in tensors {
-        if let Some(t) = module.tensors.get(id) {
-            out.parameters += t.numel().unwrap_or(0);
-            out.bytes += match &t.storage {
-                Storage::Strings(s) => s.iter().map(|s| s.len() as u64).sum(),
-                _ => t.byte_len().unwrap_or(0),
-            };
-        }
-    }
-    out
-}
-
-fn size(bytes: u64) -> String {
-    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = bytes as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < units.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{bytes} B") } else { format!("{value:.1} {}", units[unit]) }
 }

@@ -1,7 +1,9 @@
 //! One file per command.
 
+mod bisect;
 mod check;
 mod convert;
+mod diff;
 mod inspect;
 mod opt;
 mod print;
@@ -25,6 +27,8 @@ pub(crate) fn dispatch(registry: &Registry, cli: Cli) -> Exit {
         Some(Command::Opt(args)) => opt::run(registry, &args),
         Some(Command::Run(args)) => run::run(registry, &args),
         Some(Command::Verify(args)) => verify::run(registry, &args),
+        Some(Command::Bisect(args)) => bisect::run(registry, &args),
+        Some(Command::Diff(args)) => diff::run(registry, &args),
         Some(Command::Support(args)) => support::run(registry, &args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "airconv", &mut std::io::stdout());

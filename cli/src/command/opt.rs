@@ -3,7 +3,7 @@
 use airconv_api::{Registry, Report};
 use airconv_ir::pass::{LogLevel, PassCx};
 use airconv_ir::verify::Stage;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::Exit;
 use crate::args::Opt;
@@ -20,12 +20,12 @@ pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
     };
     let before = count(&module);
     let log = LogLevel::Full;
-    let cx = session::optimise(&mut module, &args.optimising, log, &args.common)?;
+    let (cx, _) = session::optimise(&mut module, &args.optimising, log, &args.common)?;
     let after = count(&module);
     session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     if args.common.json {
         output::json(&json!({
-            "before": before, "after": after, "rewrites": rewrites(&cx), "declined": declined(&cx),
+            "before": before, "after": after, "rewrites": output::rewrites_json(&cx), "declined": output::declined_json(&cx),
         }));
         return Ok(());
     }
@@ -45,34 +45,8 @@ pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
 }
 
 fn explain(cx: &PassCx) {
-    for e in &cx.log {
-        let place = e.place.as_deref().unwrap_or("");
-        output::line(format!("#{} {}: {} {place}", e.number, e.pass, e.reason));
-        e.before.iter().for_each(|l| output::line(format!("  - {l}")));
-        e.after.iter().for_each(|l| output::line(format!("  + {l}")));
-    }
+    cx.log.iter().for_each(output::rewrite);
     for ((pass, reason), d) in &cx.declined {
         output::line(format!("{pass} declined {} times: {reason} (first: {})", d.count, d.first));
     }
-}
-
-fn rewrites(cx: &PassCx) -> Vec<Value> {
-    cx.log
-        .iter()
-        .map(|e| {
-            json!({
-                "number": e.number, "pass": e.pass, "function": e.func, "place": e.place,
-                "before": e.before, "after": e.after, "reason": e.reason, "bytes": e.bytes,
-            })
-        })
-        .collect()
-}
-
-fn declined(cx: &PassCx) -> Vec<Value> {
-    cx.declined
-        .iter()
-        .map(|((pass, reason), d)| {
-            json!({ "pass": pass, "reason": reason, "count": d.count, "first": d.first })
-        })
-        .collect()
 }

@@ -18,7 +18,7 @@ pub(crate) fn run(registry: &Registry, args: &Run) -> Result<(), Exit> {
     let inputs = session::inputs(&module, &args.running)?;
     let outputs = {
         let _progress = Progress::start("running", &args.common);
-        executor.run(&verified, &inputs, &mut report)
+        executor.run(&verified, &inputs, &args.running.options(), &mut report)
     };
     output::report(&report, &args.common);
     let outputs = outputs.map_err(Exit::from)?;

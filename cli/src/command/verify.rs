@@ -1,6 +1,6 @@
 //! `airconv verify A B`
 
-use airconv_api::compare::{Distance, distance};
+use airconv_api::compare::{Distance, outputs};
 use airconv_api::{Registry, Report};
 use airconv_ir::verify::Stage;
 use serde_json::json;
@@ -32,26 +32,14 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
     for (module, executor) in modules.iter().zip(executors) {
         let verified = session::verified(module, Stage::Imported, &args.common, &mut report)?;
         let _progress = Progress::start(&format!("running on {}", executor.name()), &args.common);
-        match executor.run(&verified, &inputs, &mut report) {
+        match executor.run(&verified, &inputs, &args.running.options(), &mut report) {
             Ok(outputs) => results.push(outputs),
             Err(failed) => return Err(session::fail(&report, &args.common, failed)),
         }
     }
     output::report(&report, &args.common);
     let [want, got] = results.as_slice() else { return Err(Exit::System) };
-    let mut rows: Vec<(String, Distance)> = Vec::new();
-    for (i, (name, reference)) in want.iter().enumerate() {
-        let found = got.iter().find(|(n, _)| n == name).or_else(|| got.get(i));
-        rows.push((
-            name.clone(),
-            match found {
-                Some((_, value)) => distance(value, reference, args.rtol, args.atol),
-                None => {
-                    Distance { structural: Some("it is missing".to_owned()), ..Distance::default() }
-                }
-            },
-        ));
-    }
+    let rows = outputs(want, got, args.rtol, args.atol);
     let agree = rows.iter().all(|(_, d)| d.agrees()) && want.len() == got.len();
     print(args, &rows, agree);
     if agree { Ok(()) } else { Err(Exit::No) }
@@ -59,41 +47,13 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
 
 fn print(args: &Verify, rows: &[(String, Distance)], agree: bool) {
     if args.common.json {
-        let outputs: Vec<_> = rows
-            .iter()
-            .map(|(name, d)| {
-                json!({
-                    "name": name, "agrees": d.agrees(), "elements": d.elements, "outside": d.outside,
-                    "max_abs": finite(d.max_abs), "max_rel": finite(d.max_rel), "max_ulp": d.max_ulp,
-                    "structural": d.structural,
-                })
-            })
-            .collect();
-        output::json(
-            &json!({ "agree": agree, "rtol": args.rtol, "atol": args.atol, "outputs": outputs }),
-        );
+        output::json(&json!({
+            "agree": agree, "rtol": args.rtol, "atol": args.atol,
+            "outputs": output::rows_json(rows),
+        }));
         return;
     }
-    for (name, d) in rows {
-        let mark = if d.agrees() { "ok  " } else { "FAR " };
-        let detail = match &d.structural {
-            Some(s) => s.clone(),
-            None => {
-                let ulp = d.max_ulp.map_or(String::new(), |u| format!("  ulp {u}"));
-                let outside = if d.outside > 0 {
-                    format!("  {} of {} outside", d.outside, d.elements)
-                } else {
-                    String::new()
-                };
-                format!("max abs {:.3e}  max rel {:.3e}{ulp}{outside}", d.max_abs, d.max_rel)
-            }
-        };
-        output::line(format!("{mark} {name}: {detail}"));
-    }
+    output::rows(rows);
     let verdict = if agree { "the same" } else { "NOT the same" };
     output::line(format!("{verdict} within rtol {:e}, atol {:e}", args.rtol, args.atol));
-}
-
-fn finite(v: f64) -> Option<f64> {
-    v.is_finite().then_some(v)
 }

@@ -65,6 +65,24 @@ pub fn distance(got: &Datum, want: &Datum, rtol: f64, atol: f64) -> Distance {
     }
 }
 
+/// How far outputs are from those that are right: by name, else by position.
+pub fn outputs(
+    want: &[(String, Datum)],
+    got: &[(String, Datum)],
+    rtol: f64,
+    atol: f64,
+) -> Vec<(String, Distance)> {
+    let row = |(i, (name, reference)): (usize, &(String, Datum))| {
+        let found = got.iter().find(|(n, _)| n == name).or_else(|| got.get(i));
+        let far = match found {
+            Some((_, value)) => distance(value, reference, rtol, atol),
+            None => Distance::differ("it is missing".to_owned()),
+        };
+        (name.clone(), far)
+    };
+    want.iter().enumerate().map(row).collect()
+}
+
 fn arrays(a: &Array, b: &Array, rtol: f64, atol: f64) -> Distance {
     if a.dtype != b.dtype {
         return Distance::differ(format!("dtype {} where {} is expected", a.dtype, b.dtype));

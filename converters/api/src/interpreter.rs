@@ -6,7 +6,7 @@ use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
 use airconv_ir::verify::Verified;
 
-use crate::{Executor, Failed, Report};
+use crate::{Executor, Failed, Report, RunOptions};
 
 /// Runs modules in the interpreter of the hub.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,6 +23,7 @@ impl Executor for InterpreterExecutor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        _options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
         let mut interpreter = Interpreter::new(module.module().clone(), EvalLimits::default());

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use airconv_ir::builder::Builder;
 use airconv_ir::decompose::{NoDecomposition, decompose};
 use airconv_ir::diag::Diagnostic;
-use airconv_ir::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, ValueId};
-use airconv_ir::module::{Module, Node, Origin};
+use airconv_ir::entity::{EntityId, FuncId, NodeId, RegionId, ValueId};
+use airconv_ir::module::{Module, Node};
 use airconv_ir::op::{Op, Tier};
 use rustc_hash::FxHashMap;
 
@@ -154,7 +154,8 @@ pub fn expand(
     region: RegionId,
     node: &Node,
 ) -> Result<Vec<(ValueId, ValueId)>, NoDecomposition> {
-    let origin = derived(module, node.origin, node.op.name());
+    let by = format!("decompose {}", node.op.name());
+    let origin = module.derive(&by, vec![node.origin]);
     let wanted: Vec<bool> = node.results.iter().map(Option::is_some).collect();
     let mut b = Builder::new(module, func, region, origin);
     let results = decompose(&mut b, &node.op, &node.operands, &wanted)?;
@@ -173,10 +174,4 @@ pub fn expand(
         }
     }
     Ok(out)
-}
-
-fn derived(module: &mut Module, from: OriginId, name: &str) -> OriginId {
-    module
-        .origins
-        .push(Origin::Derived { by: format!("decompose {name}").into(), from: vec![from] })
 }

@@ -5,8 +5,10 @@
 //! files, an [`Executor`] runs one. A [`Registry`] knows those that are linked in. What
 //! happened on the way is a [`Report`]: diagnostics and the ledger of changes.
 
+pub mod bisect;
 pub mod compare;
 pub mod conformance;
+pub mod diff;
 pub mod files;
 pub mod hub;
 pub mod inputs;
@@ -28,7 +30,7 @@ pub use airconv_ir as ir;
 pub use airconv_ir::diag::{Diagnostic, Severity};
 pub use airconv_ir::specialize::{Given, Reread};
 pub use limits::Limits;
-pub use report::{Ledger, LedgerEntry, LedgerKind, Report};
+pub use report::{Ledger, LedgerEntry, LedgerKind, Report, Written};
 
 /// A conversion that did not succeed; the report of the call says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -106,6 +108,17 @@ pub trait Writer {
     fn support(&self) -> Vec<SupportRow>;
 }
 
+/// How an executor runs; what one has no use for it ignores.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunOptions {
+    /// How many threads; 0 for as many as there are.
+    pub threads: usize,
+    /// The instruction set level of native code, such as `v3`; the machine's when absent.
+    pub isa: Option<String>,
+    /// Whether ops without native code are refused rather than left to the interpreter.
+    pub native_only: bool,
+}
+
 /// Something that runs hub modules.
 pub trait Executor {
     /// The name, as in `--executor`.
@@ -117,6 +130,7 @@ pub trait Executor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed>;
 }

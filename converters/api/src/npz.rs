@@ -10,6 +10,8 @@ use std::path::Path;
 use airconv_ir::array::{Array, Data, StrBytes};
 use airconv_ir::dtype::DType;
 
+use crate::files::Draft;
+
 /// Why a file could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum NpzError {
@@ -84,12 +86,8 @@ pub fn write<'a>(
     path: &Path,
     arrays: impl IntoIterator<Item = (&'a str, &'a Array)>,
 ) -> Result<(), NpzError> {
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let temp = tempfile::NamedTempFile::new_in(folder)?;
-    let mut zip = zip::ZipWriter::new(std::io::BufWriter::new(temp.as_file()));
+    let mut draft = Draft::new(path)?;
+    let mut zip = zip::ZipWriter::new(&mut draft);
     let options = zip::write::SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)
         .large_file(true);
@@ -99,8 +97,8 @@ pub fn write<'a>(
             .map_err(|message| NpzError::Member { name: name.to_owned(), message })?;
         zip.write_all(&bytes)?;
     }
-    zip.finish()?.flush()?;
-    temp.persist(path).map_err(|e| e.error)?;
+    zip.finish()?;
+    draft.finish()?;
     Ok(())
 }
 

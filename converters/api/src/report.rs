@@ -1,5 +1,8 @@
 //! What happened during a conversion.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
 use airconv_ir::diag::{Diagnostic, Severity};
 
 /// Diagnostics and the ledger of one conversion.
@@ -9,6 +12,17 @@ pub struct Report {
     pub diagnostics: Vec<Diagnostic>,
     /// What changed on the way.
     pub ledger: Ledger,
+    /// What a writer made beside the file that it was asked for.
+    pub written: Written,
+}
+
+/// What a writer made, where that is more than one file of one kind.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Written {
+    /// The operator sets of the output, by domain as in [`airconv_ir::module::Module::opsets`].
+    pub opsets: BTreeMap<String, i64>,
+    /// Files that belong to the output and have names of their own.
+    pub beside: Vec<PathBuf>,
 }
 
 /// The changes that a conversion made beyond spelling.

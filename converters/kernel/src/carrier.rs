@@ -63,13 +63,7 @@ pub fn array_of(dtype: DType, dims: Vec<usize>, bytes: &[u8]) -> Result<Array, A
 
 /// The elements of a tensor: its own bytes where they lie as kernels want them, else a copy.
 pub fn constant_of(tensor: &Tensor) -> Result<Memory, String> {
-    let same = match tensor.dtype {
-        DType::I2 | DType::I4 | DType::U2 | DType::U4 => false,
-        d if d.is_float() => {
-            matches!(d, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
-        }
-        _ => true,
-    };
+    let same = lies_as_kernels_want(tensor.dtype);
     if let (true, Storage::Bytes(bytes), Some((elem, _))) =
         (same, &tensor.storage, Elem::of(tensor.dtype))
         && (bytes.as_ptr() as usize).is_multiple_of(elem.bytes())
@@ -80,4 +74,13 @@ pub fn constant_of(tensor: &Tensor) -> Result<Memory, String> {
     let array = tensor.to_array().map_err(|e| e.to_string())?;
     let block = block_of(&array).ok_or_else(|| "there is not enough memory".to_owned())?;
     Ok(Memory::Block(std::sync::Arc::new(block)))
+}
+
+/// Whether the elements of a tensor of this dtype lie in files as they do in buffers.
+pub fn lies_as_kernels_want(dtype: DType) -> bool {
+    match dtype {
+        DType::I2 | DType::I4 | DType::U2 | DType::U4 | DType::String => false,
+        d if d.is_float() => matches!(d, DType::F16 | DType::BF16 | DType::F32 | DType::F64),
+        _ => true,
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use airconv_api::{Executor, Failed, Report};
+use airconv_api::{Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::dim::solve_for;
 use airconv_ir::entity::SymbolId;
@@ -102,9 +102,11 @@ impl Executor for KernelExecutor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
-        let lowered = lower_for(module.module(), inputs, LowerOptions::default())
+        let lower = LowerOptions { host: !options.native_only };
+        let lowered = lower_for(module.module(), inputs, lower)
             .map_err(|stop| report_stop(&stop, report))?;
         let oracle = Oracle(&lowered.program);
         let mut machine = Machine::new(&lowered, oracle, RunLimits::default());

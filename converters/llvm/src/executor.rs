@@ -1,10 +1,9 @@
 //! Kernel programs in native code, in this process.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 
-use airconv_api::{Executor, Failed, Report};
+use airconv_api::{Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::verify::Verified;
@@ -238,46 +237,41 @@ impl Backend for &Compiled {
 }
 
 /// Runs modules as native code in this process.
-#[derive(Debug, Default)]
-pub struct LlvmExecutor {
-    /// How.
-    pub options: JitOptions,
-    /// Ops that the last run left to the host, with how often each stands in the program.
-    host_ops: RefCell<BTreeMap<String, usize>>,
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LlvmExecutor;
+
+/// Lowers and compiles a module for inputs of the shapes of these.
+///
+/// # Errors
+/// As reported.
+pub fn prepare(
+    module: &Verified<'_>,
+    inputs: &BTreeMap<String, Datum>,
+    options: &RunOptions,
+    report: &mut Report,
+) -> std::result::Result<(Lowered, Compiled), Failed> {
+    let lower = LowerOptions { host: !options.native_only };
+    let lowered = lower_for(module.module(), inputs, lower)
+        .map_err(|stop| report_stop(&stop, report))?;
+    for (op, count) in lowered.program.host_ops() {
+        let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
+        report.push(Diagnostic::note("host-op", text));
+    }
+    let compiled = jit_options(options).and_then(|o| Compiled::new(&lowered.program, &o));
+    let compiled = compiled.map_err(|e| {
+        let failed = match e {
+            LlvmError::Refused(_) => Failed::Unsupported,
+            _ => Failed::System,
+        };
+        report.push(Diagnostic::error("llvm", e.to_string()));
+        failed
+    })?;
+    Ok((lowered, compiled))
 }
 
-impl LlvmExecutor {
-    /// An executor with options.
-    pub fn new(options: JitOptions) -> Self {
-        Self { options, host_ops: RefCell::default() }
-    }
-    /// Ops that the last run left to the host's interpreter.
-    pub fn host_ops(&self) -> BTreeMap<String, usize> {
-        self.host_ops.borrow().clone()
-    }
-    /// Lowers and compiles a module for inputs of the shapes of these.
-    ///
-    /// # Errors
-    /// As reported.
-    pub fn prepare(
-        &self,
-        module: &Verified<'_>,
-        inputs: &BTreeMap<String, Datum>,
-        report: &mut Report,
-    ) -> std::result::Result<(Lowered, Compiled), Failed> {
-        let lowered = lower_for(module.module(), inputs, LowerOptions::default())
-            .map_err(|stop| report_stop(&stop, report))?;
-        *self.host_ops.borrow_mut() = lowered.program.host_ops();
-        let compiled = Compiled::new(&lowered.program, &self.options).map_err(|e| {
-            let failed = match e {
-                LlvmError::Refused(_) => Failed::Unsupported,
-                _ => Failed::System,
-            };
-            report.push(Diagnostic::error("llvm", e.to_string()));
-            failed
-        })?;
-        Ok((lowered, compiled))
-    }
+fn jit_options(options: &RunOptions) -> Result<JitOptions> {
+    let isa = options.isa.as_deref().map(Isa::parse).transpose()?;
+    Ok(JitOptions { isa, threads: options.threads, ..JitOptions::default() })
 }
 
 impl Executor for LlvmExecutor {
@@ -291,9 +285,10 @@ impl Executor for LlvmExecutor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        options: &RunOptions,
         report: &mut Report,
     ) -> std::result::Result<Vec<(String, Datum)>, Failed> {
-        let (lowered, compiled) = self.prepare(module, inputs, report)?;
+        let (lowered, compiled) = prepare(module, inputs, options, report)?;
         let mut machine = Machine::new(&lowered, &compiled, RunLimits::default());
         machine.run(inputs).map_err(|e| report_run(&e, report))
     }

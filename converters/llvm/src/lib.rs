@@ -17,6 +17,7 @@
 //! says what code is generated for, [`mod@compile`] generates it, [`cache`] keeps it, [`jit`] links
 //! it into the process, and [`pool`] runs it on threads.
 
+pub mod artefact;
 pub mod buffer;
 pub mod cache;
 pub mod compile;

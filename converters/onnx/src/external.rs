@@ -6,15 +6,14 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use airconv_api::files::{Draft, Written, folder_of};
 use bytes::Bytes;
-use tempfile::NamedTempFile;
 
 use crate::decode::map_open_file;
-use crate::encode::{folder_of, temporary_in};
 use crate::proto::StringStringEntryProto;
 
 /// Alignment of every tensor in a file that [`ExternalWriter`] makes.
@@ -364,22 +363,13 @@ fn parts_of(location: &str) -> Result<Vec<&str>, &'static str> {
     Ok(parts)
 }
 
-/// What [`ExternalWriter::finish`] made.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finished {
-    /// The file.
-    pub path: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-}
-
 /// Writes tensors one after the other into one data file.
 ///
 /// The file has its name only once [`finish`](Self::finish) returns; a writer dropped before that
 /// leaves nothing behind. After a failed write the offsets are void: drop the writer.
 #[derive(Debug)]
 pub struct ExternalWriter {
-    file: BufWriter<NamedTempFile>,
+    file: Draft,
     path: PathBuf,
     location: String,
     at: u64,
@@ -399,8 +389,7 @@ impl ExternalWriter {
         if path.is_dir() {
             return Err(ExternalError::NotAFile { path });
         }
-        let file = temporary_in(folder).map_err(|source| io_error(folder, source))?;
-        let file = BufWriter::with_capacity(1 << 20, file);
+        let file = Draft::new(&path).map_err(|source| io_error(folder, source))?;
         Ok(Self { file, path, location: name.to_owned(), at: 0 })
     }
 
@@ -435,11 +424,8 @@ impl ExternalWriter {
     }
 
     /// Gives the file its name, in place of any file that had it.
-    pub fn finish(self) -> Result<Finished, ExternalError> {
-        let Self { file, path, at, .. } = self;
-        let file = file.into_inner().map_err(|failed| io_error(&path, failed.into_error()))?;
-        file.persist(&path).map_err(|failed| io_error(&path, failed.error))?;
-        Ok(Finished { path, bytes: at })
+    pub fn finish(self) -> Result<Written, ExternalError> {
+        self.file.finish().map_err(|source| io_error(&self.path, source))
     }
 
     fn align(&mut self, to: u64) -> Result<u64, ExternalError> {
@@ -596,8 +582,7 @@ mod tests {
         assert!(!folder.path().join("m.onnx.data").exists());
         let made = writer.finish().expect("finished");
         assert_eq!((small.offset, next.offset, page.offset), (0, 64, 4096));
-        assert_eq!(made.bytes, 4096 + PAGE_FROM);
-        assert_eq!(fs::metadata(&made.path).expect("there").len(), made.bytes);
+        assert_eq!(fs::metadata(&made.path).expect("there").len(), 4096 + PAGE_FROM);
         assert_eq!(fs::read_dir(folder.path()).expect("folder").count(), 1);
         let files = ExternalFiles::new(folder.path(), true).expect("opened");
         let load = |data: &ExternalRef| {

@@ -9,6 +9,7 @@ pub mod import;
 mod ort;
 pub mod proto;
 mod reader;
+mod support;
 mod writer;
 
 pub use ort::OrtExecutor;

@@ -8,7 +8,7 @@ use airconv_api::ir::array::Array;
 use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::interp::Datum;
 use airconv_api::ir::verify::Verified;
-use airconv_api::{Executor, Failed, Report, WriteOptions, Writer, npz};
+use airconv_api::{Executor, Failed, Report, RunOptions, WriteOptions, Writer, npz};
 
 use crate::OnnxWriter;
 
@@ -66,6 +66,7 @@ impl Executor for OrtExecutor {
         &self,
         module: &Verified<'_>,
         inputs: &BTreeMap<String, Datum>,
+        _options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
         let system = |report: &mut Report, message: String| {

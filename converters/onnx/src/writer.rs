@@ -1,14 +1,15 @@
 //! The [`Writer`] of `.onnx` files.
 
+use std::io::Write as _;
 use std::path::Path;
 
+use airconv_api::files::Draft;
 use airconv_api::ir::diag::Diagnostic;
-use airconv_api::ir::op::OpKind;
 use airconv_api::ir::verify::Verified;
-use airconv_api::{Failed, Report, Support, SupportRow, WriteOptions, Writer};
+use airconv_api::{Failed, Report, SupportRow, WriteOptions, Writer};
 
-use crate::encode::{MAX_MODEL_BYTES, encode_model, write_atomic};
-use crate::export::{all_rules, export_model};
+use crate::encode::{MAX_MODEL_BYTES, encode_model};
+use crate::export::export_model;
 use crate::external::ExternalWriter;
 use crate::proto::attribute_proto::AttributeType;
 use crate::proto::tensor_proto::DataLocation;
@@ -59,38 +60,26 @@ impl Writer for OnnxWriter {
             );
             Failed::Unsupported
         })?;
-        if let Some(data) = data {
-            data.finish().map_err(|e| system(report, e.to_string()))?;
+        for set in &model.opset_import {
+            report.written.opsets.insert(crate::import::opset_key(set.domain()), set.version());
         }
-        write_atomic(path, &bytes).map_err(|e| system(report, e.to_string()))
+        let place = |e: std::io::Error| e.to_string();
+        // All is written before anything has its name.
+        let mut draft = Draft::new(path).map_err(|e| system(report, place(e)))?;
+        let put = draft.write_all(&bytes).and_then(|()| draft.flush());
+        put.map_err(|e| system(report, place(e)))?;
+        let data = data.map(ExternalWriter::finish).transpose();
+        let data = data.map_err(|e| system(report, e.to_string()))?;
+        if let Err(e) = draft.finish() {
+            let undone = data.map_or(Ok(()), |d| d.undo());
+            let more = undone.err().map_or_else(String::new, |e| format!("; its data stays: {e}"));
+            return Err(system(report, format!("{e}{more}")));
+        }
+        report.written.beside.extend(data.map(|d| d.path.clone()));
+        Ok(())
     }
     fn support(&self) -> Vec<SupportRow> {
-        let written: Vec<OpKind> = all_rules().map(|r| r.kind).collect();
-        OpKind::ALL
-            .iter()
-            .map(|&kind| {
-                let native = written.contains(&kind)
-                    || matches!(
-                        kind,
-                        OpKind::Constant
-                            | OpKind::DimValue
-                            | OpKind::DimsOf
-                            | OpKind::Call
-                            | OpKind::Opaque
-                    );
-                let support = match (native, kind.info().tier) {
-                    (true, _) => Support::Native,
-                    (false, airconv_api::ir::op::Tier::Composite) => Support::Decomposed,
-                    (false, _) => Support::No("no rule".to_owned()),
-                };
-                SupportRow {
-                    source: kind.name().to_owned(),
-                    hub: Some(kind),
-                    support,
-                    notes: String::new(),
-                }
-            })
-            .collect()
+        crate::support::written()
     }
 }
 

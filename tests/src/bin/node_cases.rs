@@ -1,12 +1,12 @@
 //! Runs the ONNX node tests through the reader and the interpreter and prints a table.
 //!
-//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST] [--executor NAME]
+//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST] [--executor NAME] [--native-only]
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use airconv_api::{Executor, ReadOptions, Report, WriteOptions, Writer};
+use airconv_api::{Executor, ReadOptions, Report, RunOptions, WriteOptions, Writer};
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::verify::{Stage, verify};
@@ -20,11 +20,13 @@ fn main() {
     let (mut out, mut opset) = (None, None);
     let mut passes = "none".to_owned();
     let mut executor = "interpreter".to_owned();
+    let mut options = RunOptions::default();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--write" => out = args.next().map(PathBuf::from),
             "--opt" => passes = args.next().unwrap_or_default(),
             "--executor" => executor = args.next().unwrap_or_default(),
+            "--native-only" => options.native_only = true,
             "--opset" => opset = args.next().and_then(|v| v.parse().ok()),
             _ => pattern = arg,
         }
@@ -41,7 +43,11 @@ fn main() {
         }
         let (label, why) = match &out {
             Some(out) => write(&case, out, &name, opset),
-            None => match run_changed(&case, &|m| optimise(m, &passes), &by_executor(&*chosen)) {
+            None => match run_changed(
+                &case,
+                &|m| optimise(m, &passes),
+                &by_executor(&*chosen, &options),
+            ) {
                 Verdict::Pass => ("pass", String::new()),
                 Verdict::NotRead(e) => ("not read", e),
                 Verdict::NotRun(e) => ("not run", e),
@@ -56,11 +62,18 @@ fn main() {
     println!("{counts:?}");
 }
 
+/// Under these flags generated C compiles without a word, and its faults end the run.
+const C_FLAGS: &str = "-std=c11 -O1 -Wall -Wextra -Werror -pedantic -fsanitize=address,undefined \
+                       -fno-sanitize-recover=all";
+
 /// An executor by name.
 fn executor_named(name: &str) -> Box<dyn Executor> {
     match name {
         "kernel" => Box::new(airconv_kernel::executor::KernelExecutor),
-        "llvm" => Box::new(airconv_llvm::executor::LlvmExecutor::default()),
+        "c" => Box::new(airconv_kernel::c::CExecutor {
+            flags: C_FLAGS.split(' ').map(str::to_owned).collect(),
+        }),
+        "llvm" => Box::new(airconv_llvm::executor::LlvmExecutor),
         "interpreter" => Box::new(airconv_api::interpreter::InterpreterExecutor),
         other => panic!("there is no executor `{other}` here"),
     }

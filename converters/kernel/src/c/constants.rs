@@ -1,24 +1,30 @@
 //! Constants of programs as C arrays.
 
+use std::collections::BTreeMap;
+
 use airconv_ir::module::Module;
 
 use super::expr::literal;
 use super::kernel::stored_type;
 use super::plan::Plan;
 use crate::carrier::constant_of;
-use crate::ir::{BufferKind, Const, Elem, Program};
+use crate::ir::{BufferId, BufferKind, Const, Elem, Program};
 
 /// The constants that steps refer to, as aligned arrays.
 pub(super) fn text(
     program: &Program,
     module: &Module,
     plan: &Plan,
+    placed: &BTreeMap<BufferId, u64>,
     refused: &mut Vec<String>,
 ) -> String {
     let mut out = String::new();
     for b in plan.places.keys() {
         let buffer = program.buffer(*b);
         let BufferKind::Constant(id) = buffer.kind else { continue };
+        if placed.contains_key(b) {
+            continue;
+        }
         let elem = buffer.dtype.and_then(Elem::of).map(|(elem, _)| elem);
         let (Some(elem), Ok(memory)) = (elem, constant_of(&module.tensors[id])) else {
             refused.push(format!("constant {} has no numbers", id.0));

@@ -10,6 +10,7 @@
 //! (`-std=c11` of GCC and Clang, or `-ffp-contract=off`).
 
 mod constants;
+mod executor;
 mod expr;
 mod header;
 mod helpers;
@@ -17,19 +18,49 @@ mod index;
 mod kernel;
 mod plan;
 mod program;
+mod writer;
 #[cfg(test)]
 mod tests;
 
-use crate::ir::Kernel;
+use std::collections::BTreeMap;
+
+use crate::ir::{BufferId, Kernel};
 use helpers::Helpers;
 
+pub use executor::CExecutor;
 pub use program::program_c;
+pub use writer::{CWriter, report_stop, write_pair};
 
 /// How a program is written.
 #[derive(Clone, Debug, Default)]
 pub struct COptions {
     /// The prefix of the names of functions and files; when empty, the name of the program.
     pub name: String,
+    /// Where the kernels are.
+    pub kernels: Kernels,
+    /// Where constants lie within the data of the symbol `NAME_program`; the others are written
+    /// as arrays.
+    pub constants: BTreeMap<BufferId, u64>,
+}
+
+/// Where the kernels of a program in C are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Kernels {
+    /// In the source, as C.
+    #[default]
+    Inline,
+    /// In other objects, as functions `void NAME_kN_LEVEL(const void *context, uint64_t begin,
+    /// uint64_t end)`. Which level runs is chosen by what the processor can do.
+    External(Vec<Level>),
+}
+
+/// A set of external kernels for processors of one kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Level {
+    /// What the names of its functions end in.
+    pub suffix: String,
+    /// A condition in C under which they can run; empty when they always can.
+    pub condition: String,
 }
 
 /// A program as C. The source includes `NAME.h`.

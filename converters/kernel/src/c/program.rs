@@ -11,11 +11,11 @@ use super::helpers::Helpers;
 use super::index::{self, Names, int_literal};
 use super::kernel::stored_type;
 use super::plan::{Place, Plan, bytes, plan};
-use super::{COptions, CSource, INCLUDES, Refused, constants, header, indented, kernel};
+use super::{COptions, CSource, INCLUDES, Kernels, Refused, constants, header, indented, kernel};
 use crate::analysis::Effects;
 use crate::check::check_program;
 use crate::ir::{
-    Access, Binding, BufferId, BufferKind, Elem, KernelId, Launch, Loop, Program, Step,
+    Access, Binding, BufferId, BufferKind, Elem, KernelId, Launch, Loop, Program, Step, VarDef,
 };
 
 /// A program as a source file and a header; see the head of the generated header for how it is
@@ -24,10 +24,10 @@ use crate::ir::{
 /// # Errors
 /// Everything in the program that C has no form for: ops that only the interpreter of the hub
 /// runs, and sizes that are computed and have no bound.
-pub fn program_c(
-    program: &Program,
+pub fn program_c<'p>(
+    program: &'p Program,
     module: &Module,
-    options: &COptions,
+    options: &'p COptions,
 ) -> Result<CSource, Refused> {
     check_program(program).map_err(Refused)?;
     let hosts: Vec<String> = program.host_ops().keys().map(|op| format!("op `{op}`")).collect();
@@ -44,18 +44,22 @@ pub fn program_c(
         bound: BTreeSet::new(),
         given: BTreeSet::new(),
         kernels: BTreeSet::new(),
+        options,
         out: String::new(),
         refused: Vec::new(),
     };
     let planned = w.planning();
     let shapes = w.output_shapes();
     let run = w.run();
-    let mut functions = String::new();
+    let mut functions = w.external();
     for k in w.kernels.clone() {
+        if options.kernels != Kernels::Inline {
+            break;
+        }
         let text = kernel::function(program.kernel(k), &w.kernel_name(k), &mut w.helpers);
         functions += &format!("/* {} */\n{text}\n", comment(&program.kernel(k).name));
     }
-    let data = constants::text(program, module, &w.plan, &mut w.refused);
+    let data = constants::text(program, module, &w.plan, &options.constants, &mut w.refused);
     if !w.refused.is_empty() {
         w.refused.sort();
         w.refused.dedup();
@@ -99,6 +103,7 @@ struct Writer<'p> {
     /// Sizes that the shapes of the inputs give.
     given: BTreeSet<SymbolId>,
     kernels: BTreeSet<KernelId>,
+    options: &'p COptions,
     out: String,
     refused: Vec<String>,
 }
@@ -295,11 +300,20 @@ impl Writer<'_> {
              (void)inputs;\n(void)outputs;\n(void)output_shapes;\n(void)s;\n(void)o;\n(void)w;\n\
              if (status != 0) {{\nreturn status;\n}}"
         ));
+        if self.options.kernels != Kernels::Inline {
+            let code = self.code("this processor lacks instructions that the code needs");
+            self.line(&format!(
+                "p.level = level_of_this_machine();\nif (p.level < 0) {{\nreturn {code};\n}}"
+            ));
+        }
         for (b, place) in self.plan.places.clone() {
             let i = b.0;
             let at = match (self.p.buffer(b).kind.clone(), place) {
                 (BufferKind::Input(n), _) => format!("(void *)inputs[{n}]"),
-                (BufferKind::Constant(_), _) => format!("(void *)c{i}"),
+                (BufferKind::Constant(_), _) => match self.options.constants.get(&b) {
+                    Some(at) => format!("(void *)({name}_program + {at})"),
+                    None => format!("(void *)c{i}"),
+                },
                 (_, Place::Slot(slot)) => format!("w + o[{slot}]"),
                 (_, Place::Output(k)) => format!("outputs[{k}]"),
                 _ => "NULL".to_owned(),
@@ -439,7 +453,11 @@ impl Writer<'_> {
         self.kernels.insert(launch.kernel);
         let buffers: Vec<String> = launch.buffers.iter().map(|b| format!("b{}", b.0)).collect();
         let sizes: Vec<String> = launch.sizes.iter().map(|d| self.dim(d)).collect();
-        let name = self.kernel_name(launch.kernel);
+        let name = match self.options.kernels {
+            Kernels::Inline => self.kernel_name(launch.kernel),
+            Kernels::External(_) => String::new(),
+        };
+        let items = self.items(launch);
         self.line(&format!("{{\nvoid *const bufs[] = {{{}}};", buffers.join(", ")));
         let argument = if sizes.is_empty() {
             "NULL"
@@ -447,10 +465,74 @@ impl Writer<'_> {
             self.line(&format!("const int64_t sizes[] = {{{}}};", sizes.join(", ")));
             "sizes"
         };
+        if name.is_empty() {
+            let k = launch.kernel.0;
+            self.line(&format!(
+                "const struct context context = {{bufs, {argument}, &status}};\n\
+                 kernels[p.level][{k}](&context, 0, (uint64_t){items});\nif (status != 0) {{\n\
+                 return status;\n}}\n}}"
+            ));
+            return;
+        }
         self.line(&format!(
             "{name}(bufs, {argument}, 0, INT64_MAX, &status);\nif (status != 0) {{\n\
              return status;\n}}\n}}"
         ));
+    }
+
+    /// How many items the grid of a launched kernel has.
+    fn items(&mut self, launch: &Launch) -> String {
+        let kernel = self.p.kernel(launch.kernel);
+        let Some((_, extent, _)) = kernel.grid() else { return "1".to_owned() };
+        let extent = extent.substitute(&mut |v| match kernel.vars.get(v.0 as usize) {
+            Some(VarDef::Size(i)) => launch.sizes.get(*i as usize).cloned(),
+            _ => None,
+        });
+        let text = self.dim(&extent);
+        let max = self.helpers.extreme(crate::ir::Scalar::I64, true, true);
+        format!("{max}({text}, 0)")
+    }
+
+    /// Declarations of external kernels with a table by level, and the choice of a level.
+    fn external(&mut self) -> String {
+        let Kernels::External(levels) = &self.options.kernels else { return String::new() };
+        let name = &self.name;
+        let mut out = format!(
+            "extern const unsigned char {name}_program[];\n\n\
+             struct context {{\n    void *const *buffers;\n    const int64_t *sizes;\n    \
+             int32_t *status;\n}};\n\n\
+             typedef void (*kernel)(const struct context *, uint64_t, uint64_t);\n\n"
+        );
+        let count = self.p.kernels.len();
+        for level in levels {
+            for k in 0..count {
+                out += &format!(
+                    "void {name}_k{k}_{}(const struct context *, uint64_t, uint64_t);\n",
+                    level.suffix
+                );
+            }
+        }
+        out += &format!("\nstatic const kernel kernels[{}][{}] = {{\n", levels.len(), count.max(1));
+        for level in levels {
+            out += "    {";
+            for k in 0..count {
+                out += &format!("{name}_k{k}_{}, ", level.suffix);
+            }
+            out += if count == 0 { "0},\n" } else { "},\n" };
+        }
+        out += "};\n\nstatic int level_of_this_machine(void)\n{\n";
+        for (i, level) in levels.iter().enumerate() {
+            if level.condition.is_empty() {
+                out += &format!("    return {i};\n");
+                break;
+            }
+            out += &format!("    if ({}) {{\n        return {i};\n    }}\n", level.condition);
+        }
+        let last_may_fail = levels.last().is_some_and(|l| !l.condition.is_empty());
+        if last_may_fail {
+            out += "    return -1;\n";
+        }
+        out + "}\n\n"
     }
 
     fn repeat(&mut self, l: &Loop) {
@@ -538,7 +620,7 @@ impl Writer<'_> {
         let (name, sizes, slots) = (&self.name, self.p.sizes.len(), self.plan.slots.len());
         format!(
             "struct {name}_plan {{\n    int64_t s[{}]; /* the sizes */\n    \
-             int64_t o[{}]; /* where parts of the workspace start */\n}};\n\n",
+             int64_t o[{}]; /* where parts of the workspace start */\n    int level; /* which kernels run */\n}};\n\n",
             sizes.max(1),
             slots + 1
         )

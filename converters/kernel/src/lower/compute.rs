@@ -415,27 +415,36 @@ impl Pull<'_, '_> {
         {
             let axis = axis as usize;
             let size = &shape[axis];
-            let start = self.size(start);
-            let range = start.range(&|v| self.range(v));
-            let first = if range.min.is_some_and(|m| m >= 0) {
-                start
-            } else if range.max.is_some_and(|m| m < 0) {
-                &start + size
-            } else {
-                // The sign is not known before the run.
-                let e = self.b.index(start.clone());
-                let zero = self.b.index(Dim::Known(0));
-                let negative = self.b.binary(BinOp::Lt, e, zero);
-                let wrapped = self.b.index(&start + size);
-                let picked = self.b.add(Expr::Select(negative, wrapped, e));
-                self.b.index_of(picked)
-            };
-            let (low, high) =
-                if step > 0 { (Dim::Known(0), size.clone()) } else { (Dim::Known(-1), size - 1) };
-            let first = self.simple(Dim::min(&Dim::max(&first, &low), &high))?;
+            let first = self.bound_of_slice(start, size, step)?;
             from[axis] = self.simple(&first + &(&at[axis] * step))?;
         }
         self.element(x, &from)
+    }
+
+    /// A bound of a slice as an index: negative ones count from the end, and what lies beyond
+    /// the ends is held to them.
+    pub fn bound_of_slice(&mut self, bound: &Dim, size: &Dim, step: i64) -> Result<Dim, Stop> {
+        let bound = self.size(bound);
+        let range = bound.range(&|v| self.range(v));
+        let at = if range.min.is_some_and(|m| m >= 0) {
+            bound
+        } else if range.max.is_some_and(|m| m < 0) {
+            &bound + size
+        } else {
+            // The sign is not known before the run.
+            let e = self.b.index(bound.clone());
+            let zero = self.b.index(Dim::Known(0));
+            let negative = self.b.binary(BinOp::Lt, e, zero);
+            let wrapped = self.b.index(&bound + size);
+            let picked = self.b.add(Expr::Select(negative, wrapped, e));
+            self.b.index_of(picked)
+        };
+        let (low, high) = if step > 0 {
+            (Dim::Known(0), size.clone())
+        } else {
+            (Dim::Known(-1), size - 1)
+        };
+        self.simple(Dim::min(&Dim::max(&at, &low), &high))
     }
 
     fn pad(&mut self, node: &Node, p: &op::Pad, at: &[Dim]) -> Result<Val, Stop> {

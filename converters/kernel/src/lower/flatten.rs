@@ -4,10 +4,11 @@
 use airconv_api::legalize::expand;
 use airconv_ir::array::{Array, Scalar};
 use airconv_ir::builder::Builder;
-use airconv_ir::copy::import_regions;
+use airconv_ir::copy::{import_regions, substitute_symbols};
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{FuncId, NodeId, RegionId, ValueId};
+use airconv_ir::infer::control::Bindings;
 use airconv_ir::infer::conv::window::{Windows, spread};
 use airconv_ir::module::{Module, Node};
 use airconv_ir::op::{self, AutoPad, Op, OpKind, PadMode, ReduceKind, Tier};
@@ -48,11 +49,29 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
     let mut flat = module.clone();
     let func = flat.entry;
     let mut groups = Groups::default();
+    let mut sizes = Bindings::default();
     let mut region = 0;
     while region < flat.functions[func].regions.len() {
-        let mut pass = Flatten { module: &mut flat, func, groups: &mut groups };
+        let mut pass =
+            Flatten { module: &mut flat, func, groups: &mut groups, sizes: &mut sizes };
         pass.region(RegionId(region as u32))?;
         region += 1;
+    }
+    // A size may stand for one that stands for another one.
+    for _ in 0..DEEPEST {
+        let known = sizes.clone();
+        let mut changed = false;
+        for dim in sizes.values_mut() {
+            let next = dim.substitute(&mut |s| known.get(&s).cloned());
+            changed |= next != *dim;
+            *dim = next;
+        }
+        if !changed {
+            break;
+        }
+    }
+    if !sizes.is_empty() {
+        substitute_symbols(&mut flat.functions[func], &sizes);
     }
     Ok((flat, groups))
 }
@@ -61,6 +80,8 @@ struct Flatten<'m> {
     module: &'m mut Module,
     func: FuncId,
     groups: &'m mut Groups,
+    /// What decompositions found for sizes that the composite had named.
+    sizes: &'m mut Bindings,
 }
 
 /// A node to look at: how deep it was made, and the row-wise composite that it came from.
@@ -99,6 +120,7 @@ impl Flatten<'_> {
             }
             let inner = group.or(is_row_wise(&node.op).then_some(id));
             for (old, new) in pairs {
+                self.same_sizes(old, new);
                 if group.is_none() && inner.is_some() {
                     self.groups.results.insert(new, id);
                 }
@@ -121,6 +143,21 @@ impl Flatten<'_> {
         r.results = r.results.iter().map(|&v| last(v)).collect();
         r.nodes = order;
         Ok(())
+    }
+
+    /// Lets the sizes that only the old value named stand for those of the new one.
+    fn same_sizes(&mut self, old: ValueId, new: ValueId) {
+        let f = &self.module.functions[self.func];
+        let (Some(a), Some(b)) = (f.ty(old).as_tensor(), f.ty(new).as_tensor()) else { return };
+        for (a, b) in a.shape.iter().zip(&b.shape) {
+            let Some(symbol) = a.as_symbol() else { continue };
+            let given = f.symbols.get(symbol).is_some_and(|s| s.why.is_none());
+            let mut itself = false;
+            b.symbols(&mut |s| itself |= s == symbol);
+            if a != b && !given && !itself && !b.is_any() {
+                self.sizes.entry(symbol).or_insert_with(|| b.clone());
+            }
+        }
     }
 
     /// Emits simpler nodes for a node, with old and new results; `None` when it stays.

@@ -303,9 +303,12 @@ impl<'m> Lowerer<'m> {
                 self.steps.push(Step::Bind(Binding { buffer, dims: d.dims.clone() }));
                 Ok(())
             }
+            Op::Slice(slice) => {
+                self.slice_sizes(node, slice)?;
+                self.inline(id, node, 0)
+            }
             Op::Reshape(_)
             | Op::Transpose(_)
-            | Op::Slice(_)
             | Op::Broadcast(_)
             | Op::Pad(_)
             | Op::Iota(_)

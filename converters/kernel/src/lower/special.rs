@@ -11,8 +11,8 @@ use super::nest::around;
 use super::pull::{Pull, Val};
 use super::{Lowerer, Stop};
 use crate::ir::{
-    Access, BinOp, BufferId, BufferKind, Const, Expr, ExprId, Kernel, LocalId, LoopKind, Scalar,
-    Stmt, UnOp,
+    Access, BinOp, Binding, Buffer, BufferId, BufferKind, Const, Expr, ExprId, Kernel, LocalId,
+    LoopKind, Scalar, Step, Stmt, UnOp,
 };
 
 impl Lowerer<'_> {
@@ -21,6 +21,54 @@ impl Lowerer<'_> {
         let v = needed(node.result(slot))?;
         self.tensor(v)?;
         Ok((v, self.new_buffer(v, BufferKind::Temporary)?))
+    }
+
+    /// Binds the sizes that only a slice itself says, from its bounds.
+    pub(super) fn slice_sizes(&mut self, node: &Node, s: &op::Slice) -> Result<(), Stop> {
+        let (x, v) = (needed(node.operand(0))?, needed(node.result(0))?);
+        let own: Vec<(usize, Dim)> = s
+            .axes
+            .iter()
+            .enumerate()
+            .map(|(i, &axis)| Ok((i, self.tensor(v)?.shape[axis as usize].clone())))
+            .collect::<Result<Vec<_>, Stop>>()?;
+        let named = |d: &Dim| {
+            let symbol = d.as_symbol().and_then(|s| self.f.symbols.get(s));
+            symbol.and_then(|s| s.why.as_deref()).is_some_and(|w| w.starts_with("size found by"))
+        };
+        let own: Vec<(usize, Dim)> = own.into_iter().filter(|(_, d)| named(d)).collect();
+        if own.is_empty() {
+            return Ok(());
+        }
+        let count = Dim::Known(own.len() as i64);
+        let buffer = self.add_buffer(Buffer {
+            dtype: Some(DType::I64),
+            shape: vec![count],
+            kind: BufferKind::Temporary,
+        });
+        let made = {
+            let mut p = Pull::new(self, "slice_sizes");
+            let shape = p.shape_of(x)?;
+            let param = p.parameter(buffer, Access::Write)?;
+            let mut body = Vec::new();
+            for (place, (i, _)) in own.iter().enumerate() {
+                let size = shape[s.axes[*i] as usize].clone();
+                let step = s.steps[*i];
+                let first = p.bound_of_slice(&s.starts[*i], &size, step)?;
+                let last = p.bound_of_slice(&s.ends[*i], &size, step)?;
+                let span = if step > 0 { &last - &first } else { &first - &last };
+                let width = step.unsigned_abs().max(1) as i64;
+                let span = Dim::max(&span, &Dim::Known(0));
+                let len = (&span + (width - 1)).floor_div(&Dim::Known(width));
+                let value = p.b.index(len);
+                body.push(Stmt::Store { param, at: Dim::Known(place as i64), value });
+            }
+            p.finish(body)
+        };
+        self.launch(made.0, made.1, made.2);
+        let dims = own.into_iter().map(|(_, d)| d).collect();
+        self.steps.push(Step::Bind(Binding { buffer, dims }));
+        Ok(())
     }
 
     /// One kernel per operand, each of which writes its part.

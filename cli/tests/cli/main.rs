@@ -1,5 +1,9 @@
 //! The program as a user calls it: results, diagnostics, exit codes, whole files or none.
 
+mod bisect;
+mod diff;
+mod report;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
