@@ -90,6 +90,8 @@ impl Compiled {
                 names.push(String::new());
                 continue;
             }
+            let phases = select::split_phases(kernel);
+            let kernel = phases.as_ref().unwrap_or(kernel);
             let short = select::unroll(kernel);
             let kernel = short.as_ref().unwrap_or(kernel);
             let parts = select::split_guards(kernel);

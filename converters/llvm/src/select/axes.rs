@@ -52,7 +52,7 @@ fn unmarked(mut kernel: Kernel) -> Kernel {
 }
 
 /// All loops and reduction axes with their extents.
-fn extents(kernel: &Kernel) -> Vec<(Var, Dim)> {
+pub(super) fn extents(kernel: &Kernel) -> Vec<(Var, Dim)> {
     fn loops(body: &[Stmt], out: &mut Vec<(Var, Dim)>) {
         for stmt in body {
             match stmt {

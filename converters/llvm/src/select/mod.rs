@@ -16,6 +16,7 @@ mod axes;
 mod epilogue;
 pub mod find;
 pub mod gather;
+pub mod phases;
 pub mod plan;
 pub mod run;
 pub mod split;
@@ -23,6 +24,7 @@ pub mod unroll;
 
 pub use axes::split_axes;
 pub use find::{Axis, Product, find};
+pub use phases::split_phases;
 pub use run::Compiled;
 pub use split::split_guards;
 pub use unroll::unroll;
