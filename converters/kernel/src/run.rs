@@ -15,7 +15,7 @@ use airconv_ir::types::Type;
 
 use crate::carrier::{array_of, block_of, constant_of};
 use crate::ir::{
-    Access, BufferId, BufferKind, Elem, HostOp, KernelId, Launch, Loop, Program, Step,
+    Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Step,
 };
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
@@ -26,7 +26,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// The code of a failed check, or what else went wrong.
-    fn launch(&self, kernel: KernelId, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError>;
+    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError>;
 }
 
 /// Why a kernel stopped.
@@ -423,7 +423,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             buffers.push(self.memory(frame, *buffer, param.access)?);
         }
         let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
-        match self.backend.launch(launch.kernel, &buffers, &sizes) {
+        match self.backend.launch(launch, &buffers, &sizes) {
             Ok(()) => Ok(()),
             Err(LaunchError::Check(code)) => {
                 let text = self.program().failures.get(code as usize);
@@ -618,9 +618,9 @@ pub fn is_memory(ty: &Type) -> bool {
 pub struct Oracle<'p>(pub &'p Program);
 
 impl Backend for Oracle<'_> {
-    fn launch(&self, kernel: KernelId, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
+    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
         use crate::interp::{Fault, run_kernel};
-        run_kernel(self.0.kernel(kernel), buffers, sizes).map_err(|fault| match fault {
+        run_kernel(self.0.kernel(launch.kernel), buffers, sizes).map_err(|fault| match fault {
             Fault::Check(code) => LaunchError::Check(code),
             other => LaunchError::Broken(format!("{other:?}")),
         })

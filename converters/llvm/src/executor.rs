@@ -8,7 +8,7 @@ use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop};
-use airconv_kernel::ir::{KernelId, Program};
+use airconv_kernel::ir::{Launch, Program};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
@@ -20,6 +20,7 @@ use crate::jit::Jit;
 use crate::kernel::{Context, host, kernel_ir};
 use crate::library::Library;
 use crate::pool::{ChunkFn, Pool};
+use crate::select::{self, run::Constants, run::Selected};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -39,8 +40,16 @@ impl Default for JitOptions {
     }
 }
 
-/// A compiled kernel: what to call, and the extent of its grid.
-struct Native {
+/// A compiled kernel.
+enum Native {
+    /// As a matrix product.
+    Product(Box<select::Compiled>),
+    /// Loop by loop.
+    Nest(Nest),
+}
+
+/// What to call, and the extent of its grid.
+struct Nest {
     function: ChunkFn,
     /// The extent over the kernel's sizes; `None` when it is not split.
     extent: Option<airconv_ir::dim::Dim>,
@@ -52,6 +61,7 @@ struct Native {
 /// The kernels of a program as native code.
 pub struct Compiled {
     kernels: Vec<Native>,
+    constants: Constants,
     pool: Pool,
     // Dropped last: the functions live in it.
     _jit: Jit,
@@ -66,8 +76,24 @@ impl Compiled {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
         let mut texts = Vec::with_capacity(program.kernels.len());
+        let mut grids = Vec::with_capacity(program.kernels.len());
+        let mut selected = Vec::with_capacity(program.kernels.len());
         let mut names = Vec::with_capacity(program.kernels.len());
-        for kernel in &program.kernels {
+        for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
+            let simpler = select::split_axes(kernel);
+            let kernel = simpler.as_ref().unwrap_or(kernel);
+            grids.push(kernel.grid().map(|(_, extent, _)| extent.clone()));
+            let product = Selected::new(kernel, &constant, isa, &mut texts);
+            let found = product.is_some();
+            selected.push(product);
+            if found {
+                names.push(String::new());
+                continue;
+            }
+            let short = select::unroll(kernel);
+            let kernel = short.as_ref().unwrap_or(kernel);
+            let parts = select::split_guards(kernel);
+            let kernel = parts.as_ref().unwrap_or(kernel);
             let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
                 LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
             })?;
@@ -90,11 +116,15 @@ impl Compiled {
             jit.add_object(object)?;
         }
         let mut kernels = Vec::with_capacity(names.len());
-        for (kernel, name) in program.kernels.iter().zip(&names) {
+        let kernels_named = program.kernels.iter().zip(&names).zip(grids);
+        for (((kernel, name), extent), product) in kernels_named.zip(selected) {
+            if let Some(product) = product {
+                kernels.push(Native::Product(Box::new(product.link(&jit)?)));
+                continue;
+            }
             let address = jit.lookup(name)?;
             // SAFETY: every emitted kernel has this type.
             let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
-            let extent = kernel.grid().map(|(_, extent, _)| extent.clone());
             let sizes = kernel
                 .vars
                 .iter()
@@ -103,9 +133,20 @@ impl Compiled {
                     _ => None,
                 })
                 .collect();
-            kernels.push(Native { function, extent, grain: grain_of(kernel), sizes });
+            let grain = grain_of(kernel);
+            kernels.push(Native::Nest(Nest { function, extent, grain, sizes }));
         }
-        Ok(Compiled { kernels, pool, _jit: jit })
+        Ok(Compiled { kernels, constants: Constants::new(program), pool, _jit: jit })
+    }
+
+    /// How many kernels run as matrix products.
+    pub fn products(&self) -> usize {
+        (0..self.kernels.len()).filter(|&i| self.is_product(i)).count()
+    }
+
+    /// Whether a kernel, by its position in the program, runs as a matrix product.
+    pub fn is_product(&self, kernel: usize) -> bool {
+        matches!(self.kernels.get(kernel), Some(Native::Product(_)))
     }
 }
 
@@ -148,11 +189,16 @@ fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
 impl Backend for &Compiled {
     fn launch(
         &self,
-        kernel: KernelId,
+        launch: &Launch,
         buffers: &[Mem],
         sizes: &[i64],
     ) -> std::result::Result<(), LaunchError> {
-        let native = &self.kernels[kernel.0 as usize];
+        let native = match &self.kernels[launch.kernel.0 as usize] {
+            Native::Product(product) => {
+                return product.launch(launch, buffers, sizes, &self.constants, &self.pool);
+            }
+            Native::Nest(nest) => nest,
+        };
         let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
         let mut status = 0i32;
         let mut context =

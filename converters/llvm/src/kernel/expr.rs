@@ -216,7 +216,7 @@ impl Emitter<'_> {
         if let Some(outer) = &lanes.mask {
             mask = self.f.value(format_args!("and {t} {mask}, {outer}"));
         }
-        let before = self.lanes.replace(super::Lanes { mask: Some(mask), ..lanes });
+        let before = self.lanes.replace(super::Lanes { mask: Some(mask), alive: false, ..lanes });
         let out = self.scoped(|e| e.expr(x));
         self.lanes = before;
         out
@@ -288,8 +288,8 @@ impl Emitter<'_> {
                 let name = if scalar == Scalar::F32 { "powf" } else { "pow" };
                 self.library2(name, scalar, &a, &b)
             }
-            BinOp::Max if float => self.intrinsic("maximum", scalar, &[&a, &b]),
-            BinOp::Min if float => self.intrinsic("minimum", scalar, &[&a, &b]),
+            BinOp::Max if float => self.extreme_float("fcmp ogt", scalar, &a, &b),
+            BinOp::Min if float => self.extreme_float("fcmp olt", scalar, &a, &b),
             BinOp::MaxNum if float => self.intrinsic("maxnum", scalar, &[&a, &b]),
             BinOp::MinNum if float => self.intrinsic("minnum", scalar, &[&a, &b]),
             BinOp::Max | BinOp::MaxNum if scalar == Scalar::Bool => {
@@ -322,6 +322,15 @@ impl Emitter<'_> {
                 self.compare_as(name, scalar, &a, &b)
             }
         })
+    }
+
+    /// The greater or the lesser of two floats; NaN wins. The form is one for which machines have
+    /// an instruction, with a test of the first operand.
+    pub(super) fn extreme_float(&mut self, op: &str, scalar: Scalar, a: &Value, b: &Value) -> Value {
+        let wins = self.compare_as(op, scalar, a, b);
+        let best = self.select(scalar, &wins, a, b);
+        let nan = self.compare_as("fcmp uno", scalar, a, a);
+        self.select(scalar, &nan, a, &best)
     }
 
     /// A comparison, which gives truth values.

@@ -45,7 +45,7 @@ impl Emitter<'_> {
         let (count, vt) = (lanes.count, format!("<{} x {t}>", lanes.count));
         if !varying {
             let index = self.dim(at)?.name;
-            let Some(mask) = lanes.mask else {
+            let Some(mask) = lanes.mask.filter(|_| !lanes.alive) else {
                 let place = self.f.at(t, &base, index);
                 let name =
                     self.f.value(format_args!("load {t}, ptr {place}, align {}", elem.bytes()));
@@ -87,6 +87,24 @@ impl Emitter<'_> {
                     ))
                 }
             };
+            return Ok(self.loaded(elem, Value::varying(name)));
+        }
+        let two = self.stride(at, lanes.var).is_some_and(|s| s.as_known() == Some(2));
+        if two && lanes.mask.is_none() {
+            // Every other element of two vectors; nothing beyond the last one is read.
+            let index = self.first_lane(at)?;
+            let low = self.f.at(t, &base, index);
+            let high = self.f.at(t, &low, count - 1);
+            let [low, high] = [low, high].map(|place| {
+                self.f.value(format_args!("load {vt}, ptr {place}, align {}", elem.bytes()))
+            });
+            let picks: Vec<String> = (0..count)
+                .map(|i| format!("i32 {}", if i < count / 2 { 2 * i } else { 2 * i + 1 }))
+                .collect();
+            let name = self.f.value(format_args!(
+                "shufflevector {vt} {low}, {vt} {high}, <{count} x i32> <{}>",
+                picks.join(", ")
+            ));
             return Ok(self.loaded(elem, Value::varying(name)));
         }
         let index = self.dim(at)?.name;

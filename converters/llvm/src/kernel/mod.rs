@@ -5,6 +5,7 @@
 //! Loops that are marked for vectors, and reductions along memory, are emitted with explicit
 //! vectors; what a loop does not change is computed before it. No optimisation pass is needed.
 
+mod around;
 mod dim;
 mod expr;
 pub mod host;
@@ -19,6 +20,7 @@ use airconv_kernel::analysis::{Free, dims, free, operands};
 use airconv_kernel::ir::{Access, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use self::around::{Around, emit_value};
 use crate::emit::{Function, Module};
 use crate::target::Isa;
 
@@ -74,6 +76,8 @@ struct Lanes {
     first: String,
     /// Which lanes are alive; all when absent.
     mask: Option<String>,
+    /// Whether at least one lane is alive in any case.
+    alive: bool,
 }
 
 /// Integer powers, on one line so that modules can be joined line by line.
@@ -399,7 +403,7 @@ impl Emitter<'_> {
         body: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let first = self.counters.get(&var).cloned().unwrap_or_default();
-        let before = self.lanes.replace(Lanes { var, count, first, mask });
+        let before = self.lanes.replace(Lanes { var, count, first, mask, alive: true });
         let out = body(self);
         self.lanes = before;
         out

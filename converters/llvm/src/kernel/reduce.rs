@@ -99,8 +99,8 @@ impl Emitter<'_> {
             ReduceKind::Sum => self.op2("add", scalar, a, b),
             ReduceKind::Prod if float => self.op2("fmul", scalar, a, b),
             ReduceKind::Prod => self.op2("mul", scalar, a, b),
-            ReduceKind::Max if float => self.intrinsic("maximum", scalar, &[a, b]),
-            ReduceKind::Min if float => self.intrinsic("minimum", scalar, &[a, b]),
+            ReduceKind::Max if float => self.extreme_float("fcmp ogt", scalar, a, b),
+            ReduceKind::Min if float => self.extreme_float("fcmp olt", scalar, a, b),
             ReduceKind::Max if scalar == Scalar::Bool => self.op2("or", scalar, a, b),
             ReduceKind::Min if scalar == Scalar::Bool => self.op2("and", scalar, a, b),
             ReduceKind::Max => {
@@ -223,6 +223,7 @@ impl Emitter<'_> {
             count: lanes,
             first: String::new(),
             mask: None,
+            alive: true,
         });
         let mut total = as_value(&made[0]);
         for other in &made[1..partials] {
@@ -249,6 +250,7 @@ impl Emitter<'_> {
                 count: half,
                 first: String::new(),
                 mask: None,
+                alive: true,
             });
             name = self.combine(kind, scalar, &Value::varying(low), &Value::varying(high)).name;
             self.lanes = before;
