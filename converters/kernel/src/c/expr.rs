@@ -117,7 +117,7 @@ impl Writer<'_> {
                 match (*to, from) {
                     (Scalar::Bool, _) => format!("{a} != 0"),
                     (to, from) if from.is_float() && to.is_int() => {
-                        format!("{}({a})", self.helpers.to_int(to, from))
+                        format!("{}({a})", self.helpers.int_of(to, from))
                     }
                     (to, Scalar::Bool) if to.is_int() => format!("({})({a} ? 1 : 0)", c_type(to)),
                     (to, _) => format!("({}){a}", c_type(to)),

@@ -228,7 +228,7 @@ impl Helpers {
     }
 
     /// An integer from a float: toward zero, saturating, NaN gives 0.
-    pub(super) fn to_int(&mut self, to: Scalar, from: Scalar) -> String {
+    pub(super) fn int_of(&mut self, to: Scalar, from: Scalar) -> String {
         let (t, f, suffix) = (c_type(to), c_type(from), if from == Scalar::F32 { "f" } else { "" });
         let (min, max) = Self::limits(to);
         let name = format!("{}_of_{}", to.name(), from.name());

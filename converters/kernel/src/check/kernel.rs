@@ -120,11 +120,11 @@ impl Check<'_> {
 
     fn same(&mut self, place: &str, a: ExprId, b: ExprId) -> Option<Scalar> {
         let (a, b) = (self.operand(place, a), self.operand(place, b));
-        if let (Some(a), Some(b)) = (a, b) {
-            if a != b {
-                self.error(place, format!("operands of {} and {}", a.name(), b.name()));
-                return None;
-            }
+        if let (Some(a), Some(b)) = (a, b)
+            && a != b
+        {
+            self.error(place, format!("operands of {} and {}", a.name(), b.name()));
+            return None;
         }
         a.or(b)
     }
