@@ -65,7 +65,6 @@ pub fn case(seed: u64, taste: Taste) -> Case {
         lens: Vec::new(),
         open: Vec::new(),
         locals: Vec::new(),
-        fixed: 0,
         reductions: 0,
     };
     for _ in 0..g.below(3) {
@@ -105,8 +104,6 @@ struct Gen {
     open: Vec<Var>,
     /// Locals that have a value.
     locals: Vec<LocalId>,
-    /// How many of them are not to be set here.
-    fixed: usize,
     reductions: usize,
 }
 
@@ -453,8 +450,8 @@ impl Gen {
                     list.extend(self.repeat(depth));
                     continue;
                 }
-                _ if self.fixed < self.locals.len() => {
-                    let local = self.pick(&self.locals[self.fixed..].to_vec());
+                _ if !self.locals.is_empty() => {
+                    let local = self.pick(&self.locals.clone());
                     let value = self.expr(self.b.kernel.locals[local.0 as usize], 2);
                     Stmt::Set { local, value }
                 }

@@ -354,6 +354,10 @@ impl<'p, B: Backend> Machine<'p, B> {
             Step::Alias { to, from } => {
                 let mut held = self.get(frame, *from)?;
                 let b = self.program().buffer(*to);
+                if b.dtype.is_none() && matches!(held, Held::Memory { .. }) {
+                    // A value whose rank only a run tells is the host's.
+                    held = Held::Host(self.datum(frame, *from)?);
+                }
                 if let Held::Memory { dims, .. } = &mut held {
                     let shape: Result<Vec<i64>, _> =
                         b.shape.iter().map(|d| frame.size(d)).collect();

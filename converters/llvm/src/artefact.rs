@@ -184,7 +184,7 @@ impl Build<'_> {
                 return Err(Failed::Unsupported);
             }
             for line in text.lines() {
-                if line.starts_with("declare ") {
+                if line.starts_with("declare ") || line.starts_with("define internal ") {
                     declarations.insert(line.to_owned());
                 } else {
                     functions.push_str(line);

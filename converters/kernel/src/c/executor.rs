@@ -171,7 +171,7 @@ int main(int argc, char **argv)
     FILE *in, *out;
     if (argc != 3 || !(in = fopen(argv[1], "rb")) || !(out = fopen(argv[2], "wb")))
         return 2;
-    for (size_t i = 0; i < INS; i++) {
+    for (int i = 0; i < INS; i++) {
         int64_t bytes = 0;
         if (fread(in_dims[i], 8, in_ranks[i], in) != in_ranks[i] || fread(&bytes, 8, 1, in) != 1)
             return 4;
@@ -180,12 +180,12 @@ int main(int argc, char **argv)
         if (fread(ins[i], 1, (size_t)bytes, in) != (size_t)bytes)
             return 4;
     }
-    for (size_t i = 0; i < OUTS; i++)
+    for (int i = 0; i < OUTS; i++)
         out_shapes[i] = out_dims[i];
     int64_t need = model_workspace(in_shapes);
     int32_t status = need < 0 ? (int32_t)-need : model_output_shapes(in_shapes, out_shapes);
     if (status == 0) {
-        for (size_t i = 0; i < OUTS; i++) {
+        for (int i = 0; i < OUTS; i++) {
             int64_t bytes = (int64_t)widths[i];
             for (size_t j = 0; j < out_ranks[i]; j++)
                 bytes *= out_dims[i][j];
@@ -197,16 +197,16 @@ int main(int argc, char **argv)
     }
     if (status != 0)
         fprintf(stderr, "%s\n", model_error(status));
-    for (size_t i = 0; status == 0 && i < OUTS; i++) {
+    for (int i = 0; status == 0 && i < OUTS; i++) {
         size_t count = 1;
         for (size_t j = 0; j < out_ranks[i]; j++)
             count *= (size_t)out_dims[i][j];
         fwrite(out_dims[i], 8, out_ranks[i], out);
         fwrite(outs[i], widths[i], count, out);
     }
-    for (size_t i = 0; i < INS; i++)
+    for (int i = 0; i < INS; i++)
         free(ins[i]);
-    for (size_t i = 0; i < OUTS; i++)
+    for (int i = 0; i < OUTS; i++)
         free(outs[i]);
     return fclose(out) != 0 || status != 0;
 }

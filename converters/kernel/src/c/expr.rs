@@ -117,7 +117,7 @@ impl Writer<'_> {
                 match (*to, from) {
                     (Scalar::Bool, _) => format!("{a} != 0"),
                     (to, from) if from.is_float() && to.is_int() => {
-                        format!("{}({a})", self.helpers.to_int(to, from))
+                        format!("{}({a})", self.helpers.int_of(to, from))
                     }
                     (to, Scalar::Bool) if to.is_int() => format!("({})({a} ? 1 : 0)", c_type(to)),
                     (to, _) => format!("({}){a}", c_type(to)),
@@ -270,7 +270,8 @@ impl Writer<'_> {
             BinOp::And | BinOp::Or | BinOp::Xor if truth => return format!("{a} {sign} {b}"),
             BinOp::And | BinOp::Or | BinOp::Xor => return format!("({t})({a} {sign} {b})"),
             BinOp::Rem if float => format!("fmod{f}"),
-            BinOp::Pow => format!("pow{f}"),
+            BinOp::Pow if float => format!("pow{f}"),
+            BinOp::Pow => self.helpers.pow(ty),
             BinOp::Div => self.helpers.div(ty),
             BinOp::FloorDiv => self.helpers.floor_div(ty),
             BinOp::Rem => self.helpers.rem(ty),

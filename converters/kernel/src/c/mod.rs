@@ -16,6 +16,7 @@ mod header;
 mod helpers;
 mod index;
 mod kernel;
+mod limits;
 mod plan;
 mod program;
 mod writer;

@@ -26,8 +26,8 @@ pub(super) struct Plan {
     pub(super) slots: Vec<Vec<Dim>>,
     /// A slot for each loop and carried value, for what the next iteration sees.
     pub(super) staging: BTreeMap<BufferId, usize>,
-    /// Buffers that may share memory have the same number.
-    pub(super) class: Vec<usize>,
+    /// The buffers whose memory each buffer may stand for.
+    pub(super) memory: Vec<BTreeSet<usize>>,
 }
 
 /// The number of bytes of a buffer; 0 for host values.
@@ -137,6 +137,26 @@ impl Uses {
     }
 }
 
+/// The buffers whose memory each buffer may stand for, which are those that stand for no other.
+fn memory(buffers: usize, aliases: &[(BufferId, BufferId)]) -> Vec<BTreeSet<usize>> {
+    let stands = |i: usize| aliases.iter().any(|(to, _)| to.0 as usize == i);
+    let own = |i: usize| if stands(i) { BTreeSet::new() } else { BTreeSet::from([i]) };
+    let mut memory: Vec<BTreeSet<usize>> = (0..buffers).map(own).collect();
+    loop {
+        let mut changed = false;
+        for (to, from) in aliases {
+            let more = memory[from.0 as usize].clone();
+            let list = &mut memory[to.0 as usize];
+            let before = list.len();
+            list.extend(more);
+            changed |= list.len() != before;
+        }
+        if !changed {
+            return memory;
+        }
+    }
+}
+
 fn find(class: &mut [usize], mut i: usize) -> usize {
     while class[i] != i {
         class[i] = class[class[i]];
@@ -177,11 +197,12 @@ pub(super) fn plan(program: &Program) -> Result<Plan, Vec<String>> {
     for b in &uses.roots {
         *roots_of.entry(class[b.0 as usize]).or_default() += 1;
     }
-    let mut found = Plan { class, ..Plan::default() };
+    let mut found =
+        Plan { memory: memory(program.buffers.len(), &uses.aliases), ..Plan::default() };
     // The first output of each class that one computed buffer makes.
     let mut outputs: BTreeMap<usize, usize> = BTreeMap::new();
     for (k, (_, b)) in program.outputs.iter().enumerate() {
-        let c = found.class[b.0 as usize];
+        let c = class[b.0 as usize];
         if roots_of.get(&c) == Some(&1) {
             outputs.entry(c).or_insert(k);
         }
@@ -218,7 +239,7 @@ pub(super) fn plan(program: &Program) -> Result<Plan, Vec<String>> {
     };
     for b in uses.at.keys() {
         let buffer = program.buffer(*b);
-        let c = found.class[b.0 as usize];
+        let c = class[b.0 as usize];
         let where_ = match (uses.roots.contains(b), &buffer.kind) {
             (true, BufferKind::Temporary) => match outputs.get(&c) {
                 Some(k) => Place::Output(*k),

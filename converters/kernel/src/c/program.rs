@@ -1,8 +1,8 @@
 //! Programs as C: one function that runs the steps over memory that the caller gives.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use airconv_ir::dim::{Atom, Dim};
+use airconv_ir::dim::{Atom, Dim, numel};
 use airconv_ir::entity::SymbolId;
 use airconv_ir::module::Module;
 use rustc_hash::FxHashMap;
@@ -11,7 +11,9 @@ use super::helpers::Helpers;
 use super::index::{self, Names, int_literal};
 use super::kernel::stored_type;
 use super::plan::{Place, Plan, bytes, plan};
-use super::{COptions, CSource, INCLUDES, Kernels, Refused, constants, header, indented, kernel};
+use super::{
+    COptions, CSource, INCLUDES, Kernels, Refused, constants, header, indented, kernel, limits,
+};
 use crate::analysis::Effects;
 use crate::check::check_program;
 use crate::ir::{
@@ -42,6 +44,7 @@ pub fn program_c<'p>(
         helpers: Helpers::default(),
         errors: program.failures.clone(),
         bound: BTreeSet::new(),
+        limits: limits::of(program, module),
         given: BTreeSet::new(),
         kernels: BTreeSet::new(),
         options,
@@ -100,6 +103,8 @@ struct Writer<'p> {
     errors: Vec<String>,
     /// Sizes that have a value where code is written.
     bound: BTreeSet<SymbolId>,
+    /// What computed sizes are at most.
+    limits: BTreeMap<SymbolId, Dim>,
     /// Sizes that the shapes of the inputs give.
     given: BTreeSet<SymbolId>,
     kernels: BTreeSet<KernelId>,
@@ -153,25 +158,24 @@ impl Writer<'_> {
 
     /// A text for the most that a size can be, by what the inputs give.
     fn most(&mut self, d: &Dim) -> String {
+        let limited = d.substitute(&mut |s| match self.given.contains(&s) {
+            true => None,
+            false => self.limits.get(&s).cloned(),
+        });
         let mut texts = FxHashMap::default();
         let mut endless = Vec::new();
-        d.symbols(&mut |s| {
-            let max = self.p.sizes[s.0 as usize].range.max;
-            let text = match (self.given.contains(&s), max) {
-                (true, _) => format!("s[{}]", s.0),
-                (false, Some(max)) => int_literal(max),
-                (false, None) => {
-                    endless.push(s);
-                    String::new()
-                }
-            };
-            texts.insert(s, text);
+        limited.symbols(&mut |s| {
+            let given = self.given.contains(&s);
+            texts.insert(s, format!("s[{}]", s.0));
+            if !given {
+                endless.push(s);
+            }
         });
         for s in endless {
             let what = format!("size `{}` is computed and has no bound", self.size_name(s));
             self.refused.push(what);
         }
-        self.named(d, &texts)
+        self.named(&limited, &texts)
     }
 
     fn named(&mut self, d: &Dim, texts: &FxHashMap<SymbolId, String>) -> String {
@@ -190,10 +194,11 @@ impl Writer<'_> {
         let list: Vec<SymbolId> = unbound.into_iter().collect();
         match list[..] {
             [] => {
-                if self.named_same(d, value) {
+                let text = self.dim(d);
+                if text == value {
                     return;
                 }
-                let (text, code) = (self.dim(d), self.code(what));
+                let code = self.code(what);
                 self.line(&format!("if ({value} != {text}) {{\nreturn {code};\n}}"));
             }
             [s] if affine(d, s) => {
@@ -226,10 +231,6 @@ impl Writer<'_> {
             // Other uses of these sizes bind them.
             _ => {}
         }
-    }
-
-    fn named_same(&mut self, d: &Dim, value: &str) -> bool {
-        self.dim(d) == value
     }
 
     /// The function that finds the sizes and the places in the workspace.
@@ -361,7 +362,7 @@ impl Writer<'_> {
                 }
                 Step::Alias { to, from } => self.alias(*to, *from),
                 Step::Assert { condition, message } => {
-                    let count = self.dim(&airconv_ir::dim::numel(&self.p.buffer(*condition).shape));
+                    let count = self.dim(&numel(&self.p.buffer(*condition).shape));
                     let (code, elements) = (self.code(message), self.elements(*condition));
                     self.line(&format!(
                         "for (int64_t i = 0; i < {count}; i++) {{\nif ({elements}[i] == 0) {{\n\
@@ -386,7 +387,7 @@ impl Writer<'_> {
 
     fn bind_values(&mut self, binding: &Binding) {
         let shape = &self.p.buffer(binding.buffer).shape;
-        let count = airconv_ir::dim::numel(shape);
+        let count = numel(shape);
         let wanted = binding.dims.len();
         if count.as_known() != Some(wanted as i64) {
             let (text, code) = (self.dim(&count), self.code("a shape of another rank"));
@@ -403,15 +404,18 @@ impl Writer<'_> {
         let what = "a value has another shape than it has to have";
         if a.len() == b.len() {
             for (to, from) in a.iter().zip(b) {
-                let value = self.dim(from);
-                self.bind(to, &value, what);
+                let mut bound = true;
+                to.symbols(&mut |s| bound &= self.bound.contains(&s));
+                if !bound {
+                    let value = self.dim(from);
+                    self.bind(to, &value, what);
+                }
             }
-        } else {
-            let (n, m) = (airconv_ir::dim::numel(a), airconv_ir::dim::numel(b));
-            if n != m {
-                let (n, m, code) = (self.dim(&n), self.dim(&m), self.code(what));
-                self.line(&format!("if ({n} != {m}) {{\nreturn {code};\n}}"));
-            }
+        }
+        let (n, m) = (numel(a), numel(b));
+        if n != m {
+            let (n, m, code) = (self.dim(&n), self.dim(&m), self.code(what));
+            self.line(&format!("if ({n} != {m}) {{\nreturn {code};\n}}"));
         }
         self.line(&format!("b{} = b{};", to.0, from.0));
     }
@@ -438,9 +442,10 @@ impl Writer<'_> {
         let kernel = self.p.kernel(launch.kernel);
         let writes = |i: usize| kernel.params[i].access != Access::Read;
         for (i, b) in launch.buffers.iter().enumerate().filter(|(i, _)| writes(*i)) {
-            let class = self.plan.class[b.0 as usize];
-            let shared =
-                |(j, c): (usize, &BufferId)| j != i && self.plan.class[c.0 as usize] == class;
+            let memory = &self.plan.memory;
+            let shared = |(j, c): (usize, &BufferId)| {
+                j != i && !memory[c.0 as usize].is_disjoint(&memory[b.0 as usize])
+            };
             if launch.buffers.iter().enumerate().any(shared) {
                 let what = format!("kernel `{}` writes what it reads as another", kernel.name);
                 self.refused.push(what);
@@ -457,7 +462,8 @@ impl Writer<'_> {
             Kernels::Inline => self.kernel_name(launch.kernel),
             Kernels::External(_) => String::new(),
         };
-        let items = self.items(launch);
+        // Kernels in C find out by themselves.
+        let items = if name.is_empty() { self.items(launch) } else { String::new() };
         self.line(&format!("{{\nvoid *const bufs[] = {{{}}};", buffers.join(", ")));
         let argument = if sizes.is_empty() {
             "NULL"
@@ -561,9 +567,9 @@ impl Writer<'_> {
         let before = self.bound.clone();
         self.steps(&l.body);
         self.line(&format!("running = {}[0] != 0;", self.elements(l.next)));
-        for (one, all) in &l.stacked {
-            let size = self.dim(&bytes(self.p.buffer(*one)));
-            self.fits(*all, Some(&format!("((i + 1) * {size})")));
+        for (one, all) in self.stacks(l) {
+            let size = self.dim(&bytes(self.p.buffer(one)));
+            self.fits(all, Some(&format!("((i + 1) * {size})")));
             let (one, all) = (one.0, all.0);
             self.line(&format!(
                 "memcpy((unsigned char *)b{all} + i * {size}, b{one}, (size_t){size});"
@@ -590,10 +596,13 @@ impl Writer<'_> {
         self.line("}");
         self.bound = before;
         for [_, seen, _, result] in &l.carried {
-            self.alias(*result, *seen);
+            // A result that nobody uses has no shape.
+            if self.p.buffer(*result).shape.len() == self.p.buffer(*seen).shape.len() {
+                self.alias(*result, *seen);
+            }
         }
-        for (one, all) in &l.stacked {
-            let (one, all) = (&self.p.buffer(*one).shape, &self.p.buffer(*all).shape);
+        for (one, all) in self.stacks(l) {
+            let (one, all) = (&self.p.buffer(one).shape, &self.p.buffer(all).shape);
             if let Some((count, rest)) = all.split_first() {
                 self.bind(count, "i", what);
                 for (to, from) in rest.iter().zip(one) {
@@ -603,6 +612,12 @@ impl Writer<'_> {
             }
         }
         self.line("}");
+    }
+
+    /// What a loop stacks that somebody uses; other stacks have no shape.
+    fn stacks(&self, l: &Loop) -> Vec<(BufferId, BufferId)> {
+        let rank = |b: BufferId| self.p.buffer(b).shape.len();
+        l.stacked.iter().copied().filter(|(one, all)| rank(*all) == rank(*one) + 1).collect()
     }
 
     /// The number of bytes of a value that is copied to where another one lies.

@@ -270,3 +270,150 @@ fn invariant_code_is_taken_out_of_loops() {
 ";
     assert_eq!(body, want);
 }
+
+/// Doubles an array, negates it where a flag says so, and adds the array `trips` times to it.
+const NET: &str = r#"
+program "net" {
+  size s0 = "n" from 0 to 100
+  buffer b0 = f32 [s0] input 0
+  buffer b1 = bool [] input 1
+  buffer b2 = i64 [] input 2
+  buffer b3 = f32 [s0] temporary
+  buffer b4 = f32 [s0] temporary
+  buffer b5 = f32 [s0] temporary
+  buffer b6 = i64 [] temporary
+  buffer b7 = bool [] temporary
+  buffer b8 = f32 [s0] temporary
+  buffer b9 = f32 [s0] temporary
+  buffer b10 = f32 [s0] temporary
+  input "x" = b0
+  input "negate" = b1
+  input "trips" = b2
+  output "y" = b10
+  failure "never"
+  kernel "double" {
+    param p0 = read f32
+    param p1 = write f32
+    sizes 1
+    var v0 = size 0
+    var v1 = counter
+    e0 = load p0 [v1]
+    e1 = add e0 e0
+    vector v1 < [v0] {
+      p1 [v1] = e1
+    }
+  }
+  kernel "negate" {
+    param p0 = read f32
+    param p1 = write f32
+    sizes 1
+    var v0 = size 0
+    var v1 = counter
+    e0 = load p0 [v1]
+    e1 = neg e0
+    vector v1 < [v0] {
+      p1 [v1] = e1
+    }
+  }
+  kernel "add" {
+    param p0 = read f32
+    param p1 = read f32
+    param p2 = write f32
+    sizes 1
+    var v0 = size 0
+    var v1 = counter
+    e0 = load p0 [v1]
+    e1 = load p1 [v1]
+    e2 = add e0 e1
+    vector v1 < [v0] {
+      p2 [v1] = e2
+    }
+  }
+  bind_shape b0
+  launch k0 (b0 b3) [s0]
+  if b1 {
+    launch k1 (b3 b4) [s0]
+    alias b5 b4
+  } else {
+    alias b5 b3
+  }
+  loop b2 - b6 b7 b7 {
+    carried b5 b8 b9 b10
+    launch k2 (b8 b0 b9) [s0]
+  }
+  free b9
+}
+"#;
+
+const NET_MAIN: &str = r#"
+#include "net.h"
+#include <stdio.h>
+#include <stdlib.h>
+
+static void run(int64_t n, uint8_t negate, int64_t trips)
+{
+    float x[3] = { 1, 2.5f, -3 }, y[3] = { 0 };
+    const void *inputs[] = { x, &negate, &trips };
+    void *outputs[] = { y };
+    int64_t shape[1] = { -1 };
+    const int64_t *shapes[] = { &n, NULL, NULL };
+    int64_t *const output_shapes[] = { shape };
+    int64_t bytes = net_workspace(shapes);
+    if (bytes < 0) {
+        printf("%s; ", net_error((int32_t)-bytes));
+        return;
+    }
+    void *workspace = aligned_alloc(64, (size_t)bytes + 64);
+    int32_t status = net_run(inputs, shapes, outputs, output_shapes, workspace);
+    printf("%d %d %g %g %g; ", (int)status, (int)shape[0], y[0], y[1], y[2]);
+    free(workspace);
+}
+
+int main(void)
+{
+    run(3, 0, 0);
+    run(3, 1, 0);
+    run(2, 1, 1);
+    run(3, 0, 4);
+    run(0, 0, 4);
+    run(101, 0, 4);
+    return 0;
+}
+"#;
+
+#[test]
+fn a_program_with_branches_and_loops() {
+    let program = crate::text::parse_program(NET).unwrap();
+    let module = airconv_ir::module::Module::default();
+    let options = COptions::default();
+    let CSource { name, source, header } = program_c(&program, &module, &options).unwrap();
+    assert_eq!(name, "net");
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    std::fs::write(path("net.h"), header).unwrap();
+    std::fs::write(path("net.c"), source).unwrap();
+    // One translation unit, so that nothing of the two is in the way of the other.
+    std::fs::write(path("main.c"), format!("#include \"net.c\"\n{NET_MAIN}")).unwrap();
+    compile(&path("main.c"), &path("net"), &["-fsanitize=address,undefined"]);
+    let output = Command::new(path("net")).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "0 3 2 5 -6; 0 3 -2 -5 6; 0 2 -1 -2.5 0; 0 3 6 15 -18; 0 0 0 0 0; \
+         input `x` has another size along axis 0; "
+    );
+}
+
+#[test]
+fn what_has_no_form_in_c_is_named() {
+    let refused = |change: &dyn Fn(&str) -> String| {
+        let program = crate::text::parse_program(&change(NET)).unwrap();
+        let module = airconv_ir::module::Module::default();
+        program_c(&program, &module, &COptions::default()).unwrap_err().to_string()
+    };
+    let host = refused(&|t| t.replace("  free b9", "  host 3 \"unique\" (b0) (b9)"));
+    assert_eq!(host, "op `unique`");
+    let fresh = refused(&|t| t.replace("carried b5", "fresh s0\n    carried b5"));
+    assert_eq!(fresh, "size `n` changes with each round of a loop");
+}

@@ -21,10 +21,10 @@ pub fn check_program(program: &Program) -> Result<(), Vec<String>> {
             check.errors.extend(errors.into_iter().map(|e| format!("{place}: {e}")));
         }
         for expr in &kernel.exprs {
-            if let Expr::Check { code, .. } = expr {
-                if *code as usize >= program.failures.len() {
-                    check.error(&place, format!("no failure {code}"));
-                }
+            if let Expr::Check { code, .. } = expr
+                && *code as usize >= program.failures.len()
+            {
+                check.error(&place, format!("no failure {code}"));
             }
         }
     }
@@ -173,8 +173,9 @@ impl Check<'_> {
                     live.retain(|b| other.contains(b));
                 }
                 Step::Loop(l) => self.repeat(place, l, live),
+                // What lives in one branch or in a body only may hold nothing by then.
                 Step::Free(b) => {
-                    self.reads(place, *b, live);
+                    self.known(place, *b);
                     live.remove(b);
                 }
             }

@@ -295,8 +295,7 @@ pub(super) fn parse_kernel(lines: &mut Lines<'_>) -> Parsed<Kernel> {
     w.end()?;
     // The types that the text states, with their lines.
     let mut stated: Vec<(usize, usize, Scalar)> = Vec::new();
-    loop {
-        let Some(line) = lines.peek() else { break };
+    while let Some(line) = lines.peek() {
         let starts = |word: &str| line.strip_prefix(word).is_some_and(|l| l.starts_with(' '));
         let is_expr =
             line.strip_prefix('e').is_some_and(|l| l.starts_with(|c: char| c.is_ascii_digit()));

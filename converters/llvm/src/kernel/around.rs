@@ -58,6 +58,7 @@ pub(crate) fn emit_value(
         depth: around.counters.iter().map(|(v, _)| *v).collect(),
         scopes: vec![Scope::default()],
         lanes: None,
+        powers: false,
         free: Vec::new(),
     };
     if !used.loads.is_empty() {
@@ -102,5 +103,8 @@ pub(crate) fn emit_value(
     });
     let made = e.expr(value).map(|v| e.spread(&v, kernel.ty(value)));
     std::mem::swap(f, &mut e.f);
+    if e.powers {
+        return Err(super::Refused("integer powers around a product".to_owned()));
+    }
     made
 }

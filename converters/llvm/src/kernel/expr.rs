@@ -283,6 +283,7 @@ impl Emitter<'_> {
             BinOp::Div | BinOp::FloorDiv | BinOp::Rem | BinOp::FloorRem => {
                 self.signed_division(op, scalar, &a, &b)
             }
+            BinOp::Pow if !float => self.int_pow(scalar, &a, &b),
             BinOp::Pow => {
                 let name = if scalar == Scalar::F32 { "powf" } else { "pow" };
                 self.library2(name, scalar, &a, &b)

@@ -8,6 +8,9 @@ use airconv_kernel::ir::{Narrow, Scalar, UnOp};
 
 use super::{Emitter, Refused, Result, Value, ty};
 
+/// The function of integer powers, which the module defines itself.
+const POWER_NAME: &str = "airconv_power";
+
 impl Emitter<'_> {
     pub(super) fn transcendental(&mut self, op: UnOp, scalar: Scalar, x: &Value) -> Value {
         if scalar == Scalar::F32 {
@@ -53,7 +56,9 @@ impl Emitter<'_> {
         } else {
             (format!(", i32 {extra}"), ", i32")
         };
-        self.f.declare(format!("{t} @{name}({}{last})", vec![t; args.len()].join(", ")));
+        if name != POWER_NAME {
+            self.f.declare(format!("{t} @{name}({}{last})", vec![t; args.len()].join(", ")));
+        }
         if !args.iter().any(|a| a.varying) {
             let list: Vec<String> = args.iter().map(|a| format!("{t} {}", a.name)).collect();
             return Value::uniform(
@@ -81,6 +86,12 @@ impl Emitter<'_> {
             ));
         }
         Value::varying(out)
+    }
+
+    /// A power of 64-bit integers, which wraps, by squaring.
+    pub(super) fn int_pow(&mut self, scalar: Scalar, a: &Value, b: &Value) -> Value {
+        self.powers = true;
+        self.library(POWER_NAME, scalar, &[a, b], "")
     }
 
     /// Rounding to a dtype that only the host knows how to round to.

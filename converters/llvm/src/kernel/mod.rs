@@ -80,6 +80,16 @@ struct Lanes {
     alive: bool,
 }
 
+/// Integer powers, on one line so that modules can be joined line by line.
+const POWER: &str = "define internal i64 @airconv_power(i64 %a, i64 %b) { entry: br label %head \
+    head: %n = phi i64 [ %b, %entry ], [ %rest, %body ] \
+    %x = phi i64 [ %a, %entry ], [ %square, %body ] \
+    %y = phi i64 [ 1, %entry ], [ %next, %body ] \
+    %done = icmp eq i64 %n, 0 br i1 %done, label %end, label %body \
+    body: %bit = and i64 %n, 1 %odd = icmp ne i64 %bit, 0 %product = mul i64 %y, %x \
+    %next = select i1 %odd, i64 %product, i64 %y %square = mul i64 %x, %x \
+    %rest = lshr i64 %n, 1 br label %head end: ret i64 %y }";
+
 /// The IR text of a kernel as a function of this name.
 ///
 /// # Errors
@@ -128,6 +138,7 @@ pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
         depth: Vec::new(),
         scopes: vec![Scope::default()],
         lanes: None,
+        powers: false,
     };
     match kernel.grid() {
         Some((var, _, body)) => {
@@ -139,6 +150,9 @@ pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
         None => e.statements(&kernel.body)?,
     }
     e.f.line("ret void");
+    if e.powers {
+        module.global(POWER);
+    }
     module.add(e.f);
     Ok(module.text())
 }
@@ -178,6 +192,8 @@ struct Emitter<'k> {
     depth: Vec<Var>,
     scopes: Vec<Scope>,
     lanes: Option<Lanes>,
+    /// Whether the function of integer powers is needed.
+    powers: bool,
 }
 
 impl Emitter<'_> {
