@@ -226,12 +226,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             let (n, m) = (array.shape.len(), b.shape.len());
             return Err(wrong(format!("has rank {n}, not {m}")));
         }
-        self.from_array(array)
-    }
-
-    fn from_array(&self, array: &Array) -> Result<Held, RunError> {
-        let block = block_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
-        Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: array.shape.clone() })
+        held(array)
     }
 
     /// What a buffer holds.
@@ -466,8 +461,8 @@ impl<'p, B: Backend> Machine<'p, B> {
             };
             let number = scalar(Array::from_vec(Vec::new(), vec![iteration]))?;
             let flag = scalar(Array::from_vec(Vec::new(), vec![running]))?;
-            frame.held[l.iteration.0 as usize] = Some(self.from_array(&number)?);
-            frame.held[l.running.0 as usize] = Some(self.from_array(&flag)?);
+            frame.held[l.iteration.0 as usize] = Some(held(&number)?);
+            frame.held[l.running.0 as usize] = Some(held(&flag)?);
             for ([_, seen, ..], held) in l.carried.iter().zip(state.drain(..)) {
                 frame.held[seen.0 as usize] = Some(held);
             }
@@ -491,7 +486,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
         for (stack, (made, out)) in stacks.into_iter().zip(&l.stacked) {
             let array = self.stacked(&stack, *made, frame)?;
-            frame.held[out.0 as usize] = Some(self.from_array(&array)?);
+            frame.held[out.0 as usize] = Some(held(&array)?);
         }
         Ok(())
     }
@@ -572,13 +567,19 @@ impl<'p, B: Backend> Machine<'p, B> {
                 return Err(RunError::Failed(format!("`{}` gave no result {slot}", host.name)));
             };
             let held = match (&datum, self.program().buffer(*buffer).dtype) {
-                (Datum::Tensor(a), Some(_)) => self.from_array(a)?,
+                (Datum::Tensor(a), Some(_)) => held(a)?,
                 _ => Held::Host(datum),
             };
             frame.held[buffer.0 as usize] = Some(held);
         }
         Ok(())
     }
+}
+
+/// An array as a buffer holds it.
+fn held(array: &Array) -> Result<Held, RunError> {
+    let block = block_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
+    Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: array.shape.clone() })
 }
 
 /// The buffers that a step gives a meaning.

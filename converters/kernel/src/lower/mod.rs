@@ -286,10 +286,13 @@ impl<'m> Lowerer<'m> {
             for operand in node.inputs() {
                 self.settle(operand)?;
             }
-            done = self.try_node(id, &node);
+            done = self.try_node(id, &node).map_err(|e| match e {
+                Stop::TooComplex => Stop::NeedsSizes(e.to_string()),
+                other => other,
+            });
         }
         match done {
-            Err(why @ (Stop::Unsupported(_) | Stop::TooComplex))
+            Err(why @ Stop::Unsupported(_))
                 if self.options.host && node.regions().is_empty() =>
             {
                 self.program.notes.push(format!("host: `{}`: {why}", node.op.name()));
