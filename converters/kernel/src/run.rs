@@ -14,9 +14,7 @@ use airconv_ir::module::InputRole;
 use airconv_ir::types::Type;
 
 use crate::carrier::{array_of, block_of, constant_of};
-use crate::ir::{
-    Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Step,
-};
+use crate::ir::{Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Step};
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
 

@@ -22,8 +22,8 @@ use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::{Stage, verify};
 use airconv_kernel::ir::{Expr, Kernel, Launch, Program, Stmt, VarDef};
 use airconv_kernel::memory::Mem;
-use airconv_kernel::text::print;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
+use airconv_kernel::text::print;
 use airconv_llvm::executor::{Compiled, JitOptions, LlvmExecutor};
 use airconv_onnx::OnnxReader;
 

@@ -96,9 +96,8 @@ impl Compiled {
             let kernel = short.as_ref().unwrap_or(kernel);
             let parts = select::split_guards(kernel);
             let kernel = parts.as_ref().unwrap_or(kernel);
-            let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
-                LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
-            })?;
+            let body = kernel_ir(kernel, "kernel", isa)
+                .map_err(|e| LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name)))?;
             // Equal code has an equal name, so that it is compiled and cached once.
             let digest = blake3::hash(body.as_bytes()).to_hex();
             let name = format!("k_{}", &digest[..24]);
@@ -174,16 +173,14 @@ fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
         .exprs
         .iter()
         .map(|e| match e {
-            Expr::Reduce { axes, .. } => axes
-                .iter()
-                .fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64))),
+            Expr::Reduce { axes, .. } => {
+                axes.iter().fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64)))
+            }
             _ => 0,
         })
         .fold(1i64, i64::saturating_add);
     match kernel.grid() {
-        Some((_, _, body)) => {
-            (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64
-        }
+        Some((_, _, body)) => (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64,
         None => 1,
     }
 }
@@ -222,12 +219,7 @@ impl Backend for &Compiled {
                 })?;
                 // SAFETY: as above; iterations of a grid are independent.
                 unsafe {
-                    self.pool.parallel_for(
-                        n.max(0) as u64,
-                        native.grain,
-                        native.function,
-                        context,
-                    );
+                    self.pool.parallel_for(n.max(0) as u64, native.grain, native.function, context);
                 }
             }
         }
@@ -253,8 +245,8 @@ pub fn prepare(
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
     let lower = LowerOptions { host: !options.native_only };
-    let lowered = lower_for(module.module(), inputs, lower)
-        .map_err(|stop| report_stop(&stop, report))?;
+    let lowered =
+        lower_for(module.module(), inputs, lower).map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));

@@ -113,7 +113,8 @@ fn linear(relu: &str) -> String {
 
 #[test]
 fn products_of_any_size() {
-    for (m, k, n) in [(1, 7, 5), (3, 1, 17), (13, 70, 51), (50, 33, 130), (8, 600, 64), (67, 5, 1)] {
+    for (m, k, n) in [(1, 7, 5), (3, 1, 17), (13, 70, 51), (50, 33, 130), (8, 600, 64), (67, 5, 1)]
+    {
         for constants in [&[][..], &[1, 2], &[0]] {
             for last in ["max e5 e6", "tanh e5"] {
                 let lengths = [m * k, k * n, n, m * n];

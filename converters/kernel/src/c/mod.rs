@@ -19,9 +19,9 @@ mod kernel;
 mod limits;
 mod plan;
 mod program;
-mod writer;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::collections::BTreeMap;
 

@@ -430,11 +430,8 @@ impl Pull<'_, '_> {
             let picked = self.b.add(Expr::Select(negative, wrapped, e));
             self.b.index_of(picked)
         };
-        let (low, high) = if step > 0 {
-            (Dim::Known(0), size.clone())
-        } else {
-            (Dim::Known(-1), size - 1)
-        };
+        let (low, high) =
+            if step > 0 { (Dim::Known(0), size.clone()) } else { (Dim::Known(-1), size - 1) };
         self.simple(Dim::min(&Dim::max(&at, &low), &high))
     }
 

@@ -292,9 +292,7 @@ impl<'m> Lowerer<'m> {
             });
         }
         match done {
-            Err(why @ Stop::Unsupported(_))
-                if self.options.host && node.regions().is_empty() =>
-            {
+            Err(why @ Stop::Unsupported(_)) if self.options.host && node.regions().is_empty() => {
                 self.program.notes.push(format!("host: `{}`: {why}", node.op.name()));
                 self.host(id, &node)
             }

@@ -30,8 +30,7 @@ impl Emitter<'_> {
         let value = self.compute(id)?;
         let free = &self.free[id.0 as usize];
         // What memory or locals say may change.
-        let lasts =
-            free.locals.is_empty() && !free.loads.iter().any(|p| self.mutable.contains(p));
+        let lasts = free.locals.is_empty() && !free.loads.iter().any(|p| self.mutable.contains(p));
         if lasts && let Some(scope) = self.scopes.last_mut() {
             scope.exprs.insert(id, value.clone());
         }
@@ -155,10 +154,9 @@ impl Emitter<'_> {
         let varying = c.varying || a.varying || b.varying;
         if !varying {
             let t = ty(scalar);
-            return Value::uniform(self.f.value(format_args!(
-                "select i1 {}, {t} {}, {t} {}",
-                c.name, a.name, b.name
-            )));
+            return Value::uniform(
+                self.f.value(format_args!("select i1 {}, {t} {}, {t} {}", c.name, a.name, b.name)),
+            );
         }
         let t = self.vty(scalar, true);
         let (x, y) = (self.spread(a, scalar), self.spread(b, scalar));
@@ -292,12 +290,8 @@ impl Emitter<'_> {
             BinOp::Min if float => self.extreme_float("fcmp olt", scalar, &a, &b),
             BinOp::MaxNum if float => self.intrinsic("maxnum", scalar, &[&a, &b]),
             BinOp::MinNum if float => self.intrinsic("minnum", scalar, &[&a, &b]),
-            BinOp::Max | BinOp::MaxNum if scalar == Scalar::Bool => {
-                self.op2("or", scalar, &a, &b)
-            }
-            BinOp::Min | BinOp::MinNum if scalar == Scalar::Bool => {
-                self.op2("and", scalar, &a, &b)
-            }
+            BinOp::Max | BinOp::MaxNum if scalar == Scalar::Bool => self.op2("or", scalar, &a, &b),
+            BinOp::Min | BinOp::MinNum if scalar == Scalar::Bool => self.op2("and", scalar, &a, &b),
             BinOp::Max | BinOp::MaxNum => {
                 self.intrinsic(if signed { "smax" } else { "umax" }, scalar, &[&a, &b])
             }
@@ -326,7 +320,13 @@ impl Emitter<'_> {
 
     /// The greater or the lesser of two floats; NaN wins. The form is one for which machines have
     /// an instruction, with a test of the first operand.
-    pub(super) fn extreme_float(&mut self, op: &str, scalar: Scalar, a: &Value, b: &Value) -> Value {
+    pub(super) fn extreme_float(
+        &mut self,
+        op: &str,
+        scalar: Scalar,
+        a: &Value,
+        b: &Value,
+    ) -> Value {
         let wins = self.compare_as(op, scalar, a, b);
         let best = self.select(scalar, &wins, a, b);
         let nan = self.compare_as("fcmp uno", scalar, a, a);

@@ -81,9 +81,9 @@ impl Emitter<'_> {
                 list.push(format!("{t} {one}"));
             }
             let y = self.f.value(format_args!("call {t} @{name}({}{tail})", list.join(", ")));
-            out = self.f.value(format_args!(
-                "insertelement <{count} x {t}> {out}, {t} {y}, i64 {lane}"
-            ));
+            out = self
+                .f
+                .value(format_args!("insertelement <{count} x {t}> {out}, {t} {y}, i64 {lane}"));
         }
         Value::varying(out)
     }
@@ -95,7 +95,12 @@ impl Emitter<'_> {
     }
 
     /// Rounding to a dtype that only the host knows how to round to.
-    pub(super) fn narrow_elsewhere(&mut self, n: Narrow, scalar: Scalar, v: &Value) -> Result<Value> {
+    pub(super) fn narrow_elsewhere(
+        &mut self,
+        n: Narrow,
+        scalar: Scalar,
+        v: &Value,
+    ) -> Result<Value> {
         if !scalar.is_float() {
             return Err(Refused(format!("rounding {} to {}", scalar.name(), n.to)));
         }
@@ -295,8 +300,7 @@ impl Emitter<'_> {
         let z = self.op2("fmul", f, x, x);
         // 2/sqrt(pi) * (-1)^k / (k! (2k + 1)).
         let scale = std::f64::consts::FRAC_2_SQRT_PI;
-        let terms: [f64; 9] =
-            [1.0, -3.0, 10.0, -42.0, 216.0, -1320.0, 9360.0, -75600.0, 685_440.0];
+        let terms: [f64; 9] = [1.0, -3.0, 10.0, -42.0, 216.0, -1320.0, 9360.0, -75600.0, 685_440.0];
         let coefficients: Vec<f64> = terms.iter().rev().map(|d| scale / d).collect();
         let p = self.poly(&z, &coefficients);
         let near = self.op2("fmul", f, x, &p);

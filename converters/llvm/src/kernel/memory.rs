@@ -62,9 +62,8 @@ impl Emitter<'_> {
             self.f.jump(&after);
             self.f.begin(&after);
             let zero = if matches!(elem, Elem::F16 | Elem::F32 | Elem::F64) { "0.0" } else { "0" };
-            let name = self.f.value(format_args!(
-                "phi {t} [ {name}, %{inside} ], [ {zero}, %{from} ]"
-            ));
+            let name =
+                self.f.value(format_args!("phi {t} [ {name}, %{inside} ], [ {zero}, %{from} ]"));
             return Ok(self.loaded(elem, Value::uniform(name)));
         }
         let unit = self.stride(at, lanes.var).is_some_and(|s| s.as_known() == Some(1));
@@ -108,9 +107,8 @@ impl Emitter<'_> {
             return Ok(self.loaded(elem, Value::varying(name)));
         }
         let index = self.dim(at)?.name;
-        let places = self.f.value(format_args!(
-            "getelementptr {t}, ptr {base}, <{count} x i64> {index}"
-        ));
+        let places =
+            self.f.value(format_args!("getelementptr {t}, ptr {base}, <{count} x i64> {index}"));
         let mask = match &lanes.mask {
             Some(m) => m.clone(),
             None => {
@@ -194,11 +192,8 @@ impl Emitter<'_> {
             return Ok(());
         };
         let (count, vt) = (lanes.count, format!("<{} x {t}>", lanes.count));
-        let name = if v.varying {
-            v.name
-        } else {
-            crate::emit::splat(&mut self.f, count, t, &v.name)
-        };
+        let name =
+            if v.varying { v.name } else { crate::emit::splat(&mut self.f, count, t, &v.name) };
         let s = element_suffix(elem);
         if self.stride(at, lanes.var).is_some_and(|s| s.as_known() == Some(1)) {
             let index = self.first_lane(at)?;
@@ -219,9 +214,8 @@ impl Emitter<'_> {
         }
         let index = self.dim(at)?;
         let index = self.spread(&index, Scalar::I64);
-        let places = self.f.value(format_args!(
-            "getelementptr {t}, ptr {base}, <{count} x i64> {index}"
-        ));
+        let places =
+            self.f.value(format_args!("getelementptr {t}, ptr {base}, <{count} x i64> {index}"));
         let mask = match &lanes.mask {
             Some(m) => m.clone(),
             None => format!("<{}>", vec!["i1 true"; count].join(", ")),

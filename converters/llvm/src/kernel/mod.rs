@@ -96,8 +96,7 @@ const POWER: &str = "define internal i64 @airconv_power(i64 %a, i64 %b) { entry:
 /// When an expression has no form on this level.
 pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
     let mut module = Module::new();
-    let mut f =
-        Function::new(format_args!("define void @{name}(ptr %ctx, i64 %begin, i64 %end)"));
+    let mut f = Function::new(format_args!("define void @{name}(ptr %ctx, i64 %begin, i64 %end)"));
     let buffers = f.value("load ptr, ptr %ctx, align 8");
     let place = f.at("ptr", "%ctx", 1);
     let sizes = f.value(format_args!("load ptr, ptr {place}, align 8"));
@@ -502,9 +501,8 @@ impl Emitter<'_> {
             self.dim(at)?;
             return Ok(());
         }
-        let rest = self.without(at, &|v| {
-            moving.counters.contains(&v) || !self.counters.contains_key(&v)
-        });
+        let rest =
+            self.without(at, &|v| moving.counters.contains(&v) || !self.counters.contains_key(&v));
         if let Some(rest) = rest {
             let mut free = Free::default();
             free.merge_dim(self.kernel, &self.free, &rest);

@@ -28,11 +28,7 @@ impl Emitter<'_> {
         if self.lanes.is_some() || !self.lanes_pay(*last, extent, x) {
             let varying = self.varies(x);
             let first = Value::uniform(start);
-            let first = if varying {
-                Value::varying(self.spread(&first, scalar))
-            } else {
-                first
-            };
+            let first = if varying { Value::varying(self.spread(&first, scalar)) } else { first };
             return self.serial(kind, axes, x, scalar, first);
         }
         self.in_vectors(kind, outer, (*last, extent), x, scalar, &start)
@@ -56,8 +52,7 @@ impl Emitter<'_> {
         let made = self.looped(*var, "0", &end, "1", &[(t, start.name)], |e, state| {
             let acc = Value { name: state[0].clone(), varying };
             let moving = Moving { counters: inner.iter().map(|(v, _)| *v).collect() };
-            if !inner.is_empty() && inner.iter().all(|(_, n)| n.as_known().is_some_and(|n| n > 0))
-            {
+            if !inner.is_empty() && inner.iter().all(|(_, n)| n.as_known().is_some_and(|n| n > 0)) {
                 e.ahead_expr(x, &moving)?;
             }
             Ok(vec![e.serial(kind, inner, x, scalar, acc)?.name])
@@ -136,9 +131,9 @@ impl Emitter<'_> {
         self.f.line(format_args!("{index} = phi i64 [ {begin}, %{from} ], [ {next}, %{latch} ]"));
         let mut held = Vec::with_capacity(state.len());
         for ((t, start), next) in state.iter().zip(&nexts) {
-            held.push(self.f.value(format_args!(
-                "phi {t} [ {start}, %{from} ], [ {next}, %{latch} ]"
-            )));
+            held.push(
+                self.f.value(format_args!("phi {t} [ {start}, %{from} ], [ {next}, %{latch} ]")),
+            );
         }
         let more = self.f.value(format_args!("icmp slt i64 {index}, {end}"));
         self.f.branch(&more, &inside, &after);
@@ -316,12 +311,11 @@ impl Emitter<'_> {
         if partials > 1 {
             let single = self.f.int("and", end, -(lanes as i64));
             let one = vec![(vectors[0].0.clone(), done[0].clone())];
-            let made =
-                self.looped(var, &from, &single, &lanes.to_string(), &one, |e, held| {
-                    let acc = Value::varying(held[0].clone());
-                    let v = e.in_lanes(var, lanes, None, |e| e.accumulate(kind, scalar, x, &acc))?;
-                    Ok(vec![v.name])
-                })?;
+            let made = self.looped(var, &from, &single, &lanes.to_string(), &one, |e, held| {
+                let acc = Value::varying(held[0].clone());
+                let v = e.in_lanes(var, lanes, None, |e| e.accumulate(kind, scalar, x, &acc))?;
+                Ok(vec![v.name])
+            })?;
             done[0].clone_from(&made[0]);
             from = single;
         }

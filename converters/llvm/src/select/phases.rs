@@ -8,9 +8,7 @@ use airconv_ir::dim::{Atom, Dim, Range};
 use airconv_ir::entity::SymbolId;
 use airconv_ir::op::ReduceKind;
 use airconv_kernel::analysis::{dims, operands};
-use airconv_kernel::ir::{
-    BinOp, Const, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var, VarDef,
-};
+use airconv_kernel::ir::{BinOp, Const, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var, VarDef};
 use airconv_kernel::schedule::rewrite;
 use rustc_hash::FxHashMap;
 
@@ -233,9 +231,8 @@ impl Make<'_> {
                 for x in operands(other) {
                     self.copy(x, places, made);
                 }
-                let new = super::unroll::renamed(other, &|x| made[&x], &mut |d| {
-                    self.moved(d, places)
-                });
+                let new =
+                    super::unroll::renamed(other, &|x| made[&x], &mut |d| self.moved(d, places));
                 let new = match new {
                     Expr::Index(Dim::Known(k)) => {
                         Expr::Const(Const::from_i128(Scalar::I64, k.into()))
