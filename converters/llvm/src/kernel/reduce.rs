@@ -12,6 +12,10 @@ use super::{Emitter, Lanes, Moving, Result, Value};
 /// Vectors of partial results that are kept at once, so that their latencies overlap.
 const PARTIALS: usize = 4;
 
+/// What is done in the innermost loop: it gets the types and names of the partial results, and
+/// gives the names of the next ones.
+type Row<'b, E> = &'b mut dyn FnMut(&mut E, Vec<(String, String)>) -> Result<Vec<String>>;
+
 /// The most expressions in a body that is repeated for several partial results.
 const SMALL: usize = 24;
 
@@ -261,7 +265,7 @@ impl Emitter<'_> {
         &mut self,
         outer: &[(Var, Dim)],
         state: &[(String, String)],
-        body: &mut dyn FnMut(&mut Self, Vec<(String, String)>) -> Result<Vec<String>>,
+        body: Row<'_, Self>,
     ) -> Result<Vec<String>> {
         let Some(((var, extent), inner)) = outer.split_first() else {
             return body(self, state.to_vec());
