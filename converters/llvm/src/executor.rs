@@ -6,8 +6,11 @@ use std::ffi::c_void;
 use airconv_api::{Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
+use airconv_ir::module::Module;
+use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
+use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::Verified;
-use airconv_kernel::executor::{lower_for, report_run, report_stop};
+use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Launch, Program};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
@@ -234,7 +237,30 @@ impl Backend for &Compiled {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LlvmExecutor;
 
-/// Lowers and compiles a module for inputs of the shapes of these.
+/// The module with the sizes of these inputs, optimised by the pipeline `fuse`; as it is where
+/// that cannot be done.
+fn tuned(module: &Module, inputs: &BTreeMap<String, Datum>) -> Module {
+    let dims = sizes_of(module, inputs);
+    let mut made = module.clone();
+    if !dims.is_empty() {
+        let given = Given { dims, max_nodes: MOST_NODES, ..Given::default() };
+        match specialize(made, &given, &[]) {
+            Ok(fixed) => made = fixed,
+            Err(_) => return module.clone(),
+        }
+    }
+    let mut cx = PassCx::new(PassOptions::default());
+    let done = Pipeline::parse("fuse").and_then(|p| run_pipeline(&mut made, &p, &mut cx));
+    match done {
+        Ok(_) => made,
+        Err(_) => module.clone(),
+    }
+}
+
+/// The most nodes that a module may have once its sizes are known.
+const MOST_NODES: u64 = 10_000_000;
+
+/// Optimises, lowers and compiles a module for inputs of the shapes of these.
 ///
 /// # Errors
 /// As reported.
@@ -245,8 +271,8 @@ pub fn prepare(
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
     let lower = LowerOptions { host: !options.native_only };
-    let lowered =
-        lower_for(module.module(), inputs, lower).map_err(|stop| report_stop(&stop, report))?;
+    let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
+        .map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
