@@ -125,6 +125,8 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Find where two programs begin to differ in numbers, or which rewrite changes them.
     Bisect(Bisect),
+    /// Time native code against ONNX Runtime, run by run in turns.
+    Bench(Bench),
     /// Compare two programs in structure.
     Diff(Diff),
     /// Show what a converter supports.
@@ -229,6 +231,23 @@ pub(crate) struct Run {
     /// Write outputs by name to an .npz file.
     #[arg(long, value_name = "FILE.npz", help_heading = "Running")]
     pub outputs: Option<PathBuf>,
+    #[command(flatten)]
+    pub running: Running,
+    #[command(flatten)]
+    pub reading: Reading,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `airconv bench`
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The program.
+    #[arg(value_name = "IN")]
+    pub input: PathBuf,
+    /// The peer: ort, or none; ort if it is there.
+    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    pub against: Option<String>,
     #[command(flatten)]
     pub running: Running,
     #[command(flatten)]

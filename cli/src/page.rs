@@ -261,10 +261,10 @@ fn diagnostics(out: &mut String, all: &[Diagnostic]) -> fmt::Result {
             Severity::Warning => "warn",
             Severity::Note => "note",
         };
-        write!(
+        writeln!(
             out,
             "<div class=\"entry\"><div class=\"head\"><span class=\"pill {class}\">{}</span>\
-             <code>{}</code></div><p class=\"what\">{}</p>\n",
+             <code>{}</code></div><p class=\"what\">{}</p>",
             d.severity,
             Esc(&d.code),
             Prose(&d.message)
@@ -302,10 +302,10 @@ fn ledger(out: &mut String, all: &[LedgerEntry]) -> fmt::Result {
             LedgerKind::Structural => ("note", "structural"),
             LedgerKind::Lossy => ("lossy", "lossy"),
         };
-        write!(
+        writeln!(
             out,
             "<div class=\"entry\"><div class=\"head\"><span class=\"pill {class}\">{kind}</span>\
-             <code>{}</code><span class=\"times\">{}</span></div><p class=\"what\">{}</p>\n",
+             <code>{}</code><span class=\"times\">{}</span></div><p class=\"what\">{}</p>",
             Esc(&e.name),
             count(e.count, "time", "times"),
             Prose(&e.message)
@@ -497,10 +497,10 @@ fn declined(out: &mut String, made: &Conversion) -> fmt::Result {
     let mut sorted: Vec<_> = all.iter().collect();
     sorted.sort_by_key(|((pass, why), d)| (*pass, std::cmp::Reverse(d.count), why.as_str()));
     for ((pass, why), d) in sorted {
-        write!(
+        writeln!(
             out,
             "<div class=\"entry\"><div class=\"head\"><code>{}</code><span>{}</span>\
-             <span class=\"times\">{}</span></div>\n",
+             <span class=\"times\">{}</span></div>",
             Esc(pass),
             Prose(why),
             count(d.count, "time", "times")

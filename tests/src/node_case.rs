@@ -139,8 +139,10 @@ pub fn interpret_changed(case: &Path, change: Change<'_>) -> Verdict {
 }
 
 /// What runs a module on inputs by name; an error says why it did not run.
-pub type Runner<'a> =
-    &'a dyn Fn(&Module, &BTreeMap<String, Datum>) -> Result<Vec<(String, Datum)>, String>;
+pub type Runner<'a> = &'a dyn Fn(&Module, &BTreeMap<String, Datum>) -> Outcome;
+
+/// Outputs by name, or why there are none.
+pub type Outcome = Result<Vec<(String, Datum)>, String>;
 
 /// Runs a module in the hub's interpreter.
 pub fn interpreter(
@@ -154,7 +156,7 @@ pub fn interpreter(
 pub fn by_executor<'e>(
     executor: &'e dyn airconv_api::Executor,
     options: &'e airconv_api::RunOptions,
-) -> impl Fn(&Module, &BTreeMap<String, Datum>) -> Result<Vec<(String, Datum)>, String> + 'e {
+) -> impl Fn(&Module, &BTreeMap<String, Datum>) -> Outcome + 'e {
     move |module, inputs| {
         let verified = airconv_ir::verify::verify(module, airconv_ir::verify::Stage::Imported)
             .map_err(|e| e.first().map_or(String::new(), ToString::to_string))?;

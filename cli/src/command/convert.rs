@@ -57,7 +57,8 @@ fn convert(
     let reader = session::reader(registry, input, reading, common, &mut made.report)?;
     reader.format().clone_into(&mut made.input.format);
     made.input.bytes = bytes_of(input, &[]);
-    let mut module = session::read_with(registry, reader, input, reading, common, &mut made.report)?;
+    let mut module =
+        session::read_with(registry, reader, input, reading, common, &mut made.report)?;
     session::verified(&module, Stage::Imported, common, &mut made.report)?;
     let log = if args.report.is_some() {
         made.input.look(&module);

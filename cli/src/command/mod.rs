@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod bench;
 mod bisect;
 mod check;
 mod convert;
@@ -27,6 +28,7 @@ pub(crate) fn dispatch(registry: &Registry, cli: Cli) -> Exit {
         Some(Command::Opt(args)) => opt::run(registry, &args),
         Some(Command::Run(args)) => run::run(registry, &args),
         Some(Command::Verify(args)) => verify::run(registry, &args),
+        Some(Command::Bench(args)) => bench::run(registry, &args),
         Some(Command::Bisect(args)) => bisect::run(registry, &args),
         Some(Command::Diff(args)) => diff::run(registry, &args),
         Some(Command::Support(args)) => support::run(registry, &args),

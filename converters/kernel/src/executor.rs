@@ -106,8 +106,8 @@ impl Executor for KernelExecutor {
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
         let lower = LowerOptions { host: !options.native_only };
-        let lowered = lower_for(module.module(), inputs, lower)
-            .map_err(|stop| report_stop(&stop, report))?;
+        let lowered =
+            lower_for(module.module(), inputs, lower).map_err(|stop| report_stop(&stop, report))?;
         let oracle = Oracle(&lowered.program);
         let mut machine = Machine::new(&lowered, oracle, RunLimits::default());
         machine.run(inputs).map_err(|e| report_run(&e, report))

@@ -14,8 +14,8 @@ pub mod interp;
 pub mod ir;
 pub mod lower;
 pub mod memory;
+#[cfg(any(test, feature = "random"))]
+pub mod random;
 pub mod run;
 pub mod schedule;
 pub mod text;
-#[cfg(any(test, feature = "random"))]
-pub mod random;

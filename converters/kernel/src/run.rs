@@ -14,9 +14,7 @@ use airconv_ir::module::InputRole;
 use airconv_ir::types::Type;
 
 use crate::carrier::{array_of, block_of, constant_of};
-use crate::ir::{
-    Access, BufferId, BufferKind, Elem, HostOp, KernelId, Launch, Loop, Program, Step,
-};
+use crate::ir::{Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Step};
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
 
@@ -26,7 +24,7 @@ pub trait Backend {
     ///
     /// # Errors
     /// The code of a failed check, or what else went wrong.
-    fn launch(&self, kernel: KernelId, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError>;
+    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError>;
 }
 
 /// Why a kernel stopped.
@@ -226,12 +224,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             let (n, m) = (array.shape.len(), b.shape.len());
             return Err(wrong(format!("has rank {n}, not {m}")));
         }
-        self.from_array(array)
-    }
-
-    fn from_array(&self, array: &Array) -> Result<Held, RunError> {
-        let block = block_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
-        Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: array.shape.clone() })
+        held(array)
     }
 
     /// What a buffer holds.
@@ -354,6 +347,10 @@ impl<'p, B: Backend> Machine<'p, B> {
             Step::Alias { to, from } => {
                 let mut held = self.get(frame, *from)?;
                 let b = self.program().buffer(*to);
+                if b.dtype.is_none() && matches!(held, Held::Memory { .. }) {
+                    // A value whose rank only a run tells is the host's.
+                    held = Held::Host(self.datum(frame, *from)?);
+                }
                 if let Held::Memory { dims, .. } = &mut held {
                     let shape: Result<Vec<i64>, _> =
                         b.shape.iter().map(|d| frame.size(d)).collect();
@@ -419,7 +416,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             buffers.push(self.memory(frame, *buffer, param.access)?);
         }
         let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
-        match self.backend.launch(launch.kernel, &buffers, &sizes) {
+        match self.backend.launch(launch, &buffers, &sizes) {
             Ok(()) => Ok(()),
             Err(LaunchError::Check(code)) => {
                 let text = self.program().failures.get(code as usize);
@@ -462,8 +459,8 @@ impl<'p, B: Backend> Machine<'p, B> {
             };
             let number = scalar(Array::from_vec(Vec::new(), vec![iteration]))?;
             let flag = scalar(Array::from_vec(Vec::new(), vec![running]))?;
-            frame.held[l.iteration.0 as usize] = Some(self.from_array(&number)?);
-            frame.held[l.running.0 as usize] = Some(self.from_array(&flag)?);
+            frame.held[l.iteration.0 as usize] = Some(held(&number)?);
+            frame.held[l.running.0 as usize] = Some(held(&flag)?);
             for ([_, seen, ..], held) in l.carried.iter().zip(state.drain(..)) {
                 frame.held[seen.0 as usize] = Some(held);
             }
@@ -487,7 +484,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
         for (stack, (made, out)) in stacks.into_iter().zip(&l.stacked) {
             let array = self.stacked(&stack, *made, frame)?;
-            frame.held[out.0 as usize] = Some(self.from_array(&array)?);
+            frame.held[out.0 as usize] = Some(held(&array)?);
         }
         Ok(())
     }
@@ -568,13 +565,19 @@ impl<'p, B: Backend> Machine<'p, B> {
                 return Err(RunError::Failed(format!("`{}` gave no result {slot}", host.name)));
             };
             let held = match (&datum, self.program().buffer(*buffer).dtype) {
-                (Datum::Tensor(a), Some(_)) => self.from_array(a)?,
+                (Datum::Tensor(a), Some(_)) => held(a)?,
                 _ => Held::Host(datum),
             };
             frame.held[buffer.0 as usize] = Some(held);
         }
         Ok(())
     }
+}
+
+/// An array as a buffer holds it.
+fn held(array: &Array) -> Result<Held, RunError> {
+    let block = block_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
+    Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: array.shape.clone() })
 }
 
 /// The buffers that a step gives a meaning.
@@ -614,9 +617,9 @@ pub fn is_memory(ty: &Type) -> bool {
 pub struct Oracle<'p>(pub &'p Program);
 
 impl Backend for Oracle<'_> {
-    fn launch(&self, kernel: KernelId, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
+    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
         use crate::interp::{Fault, run_kernel};
-        run_kernel(self.0.kernel(kernel), buffers, sizes).map_err(|fault| match fault {
+        run_kernel(self.0.kernel(launch.kernel), buffers, sizes).map_err(|fault| match fault {
             Fault::Check(code) => LaunchError::Check(code),
             other => LaunchError::Broken(format!("{other:?}")),
         })

@@ -179,12 +179,13 @@ impl Build<'_> {
                 Failed::Unsupported
             })?;
             if text.contains(&format!("@{}(", host::NARROW)) {
-                let what = format!("kernel `{}` rounds to a dtype of eight bits or less", kernel.name);
+                let what =
+                    format!("kernel `{}` rounds to a dtype of eight bits or less", kernel.name);
                 self.report.push(Diagnostic::error("native-unsupported", what));
                 return Err(Failed::Unsupported);
             }
             for line in text.lines() {
-                if line.starts_with("declare ") {
+                if line.starts_with("declare ") || line.starts_with("define internal ") {
                     declarations.insert(line.to_owned());
                 } else {
                     functions.push_str(line);
@@ -200,7 +201,9 @@ impl Build<'_> {
     fn tool(&mut self, command: &mut Command) -> Result<(), Failed> {
         let name = command.get_program().to_string_lossy().into_owned();
         let output = command.output().map_err(|e| {
-            self.system(format!("`{name}` could not be run ({e}): install a C compiler, or name one in CC"))
+            self.system(format!(
+                "`{name}` could not be run ({e}): install a C compiler, or name one in CC"
+            ))
         })?;
         if output.status.success() {
             return Ok(());
@@ -215,7 +218,9 @@ impl Build<'_> {
             let mut out = Draft::new(self.path)?;
             io::copy(&mut std::fs::File::open(made)?, &mut out)?;
             let beside = self.path.with_extension("h");
-            airconv_api::files::write_whole(&beside, |out| io::Write::write_all(out, header.as_bytes()))?;
+            airconv_api::files::write_whole(&beside, |out| {
+                io::Write::write_all(out, header.as_bytes())
+            })?;
             out.finish().map(|_| ())
         })();
         copied.map_err(|e| self.system(e))

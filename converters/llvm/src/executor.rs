@@ -6,9 +6,12 @@ use std::ffi::c_void;
 use airconv_api::{Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
+use airconv_ir::module::Module;
+use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
+use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::Verified;
-use airconv_kernel::executor::{lower_for, report_run, report_stop};
-use airconv_kernel::ir::{KernelId, Program};
+use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
+use airconv_kernel::ir::{Launch, Program};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
@@ -20,6 +23,7 @@ use crate::jit::Jit;
 use crate::kernel::{Context, host, kernel_ir};
 use crate::library::Library;
 use crate::pool::{ChunkFn, Pool};
+use crate::select::{self, run::Constants, run::Selected};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -39,8 +43,16 @@ impl Default for JitOptions {
     }
 }
 
-/// A compiled kernel: what to call, and the extent of its grid.
-struct Native {
+/// A compiled kernel.
+enum Native {
+    /// As a matrix product.
+    Product(Box<select::Compiled>),
+    /// Loop by loop.
+    Nest(Nest),
+}
+
+/// What to call, and the extent of its grid.
+struct Nest {
     function: ChunkFn,
     /// The extent over the kernel's sizes; `None` when it is not split.
     extent: Option<airconv_ir::dim::Dim>,
@@ -52,6 +64,7 @@ struct Native {
 /// The kernels of a program as native code.
 pub struct Compiled {
     kernels: Vec<Native>,
+    constants: Constants,
     pool: Pool,
     // Dropped last: the functions live in it.
     _jit: Jit,
@@ -66,11 +79,28 @@ impl Compiled {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
         let mut texts = Vec::with_capacity(program.kernels.len());
+        let mut grids = Vec::with_capacity(program.kernels.len());
+        let mut selected = Vec::with_capacity(program.kernels.len());
         let mut names = Vec::with_capacity(program.kernels.len());
-        for kernel in &program.kernels {
-            let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
-                LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
-            })?;
+        for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
+            let simpler = select::split_axes(kernel);
+            let kernel = simpler.as_ref().unwrap_or(kernel);
+            grids.push(kernel.grid().map(|(_, extent, _)| extent.clone()));
+            let product = Selected::new(kernel, &constant, isa, &mut texts);
+            let found = product.is_some();
+            selected.push(product);
+            if found {
+                names.push(String::new());
+                continue;
+            }
+            let phases = select::split_phases(kernel);
+            let kernel = phases.as_ref().unwrap_or(kernel);
+            let short = select::unroll(kernel);
+            let kernel = short.as_ref().unwrap_or(kernel);
+            let parts = select::split_guards(kernel);
+            let kernel = parts.as_ref().unwrap_or(kernel);
+            let body = kernel_ir(kernel, "kernel", isa)
+                .map_err(|e| LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name)))?;
             // Equal code has an equal name, so that it is compiled and cached once.
             let digest = blake3::hash(body.as_bytes()).to_hex();
             let name = format!("k_{}", &digest[..24]);
@@ -90,11 +120,15 @@ impl Compiled {
             jit.add_object(object)?;
         }
         let mut kernels = Vec::with_capacity(names.len());
-        for (kernel, name) in program.kernels.iter().zip(&names) {
+        let kernels_named = program.kernels.iter().zip(&names).zip(grids);
+        for (((kernel, name), extent), product) in kernels_named.zip(selected) {
+            if let Some(product) = product {
+                kernels.push(Native::Product(Box::new(product.link(&jit)?)));
+                continue;
+            }
             let address = jit.lookup(name)?;
             // SAFETY: every emitted kernel has this type.
             let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
-            let extent = kernel.grid().map(|(_, extent, _)| extent.clone());
             let sizes = kernel
                 .vars
                 .iter()
@@ -103,9 +137,20 @@ impl Compiled {
                     _ => None,
                 })
                 .collect();
-            kernels.push(Native { function, extent, grain: grain_of(kernel), sizes });
+            let grain = grain_of(kernel);
+            kernels.push(Native::Nest(Nest { function, extent, grain, sizes }));
         }
-        Ok(Compiled { kernels, pool, _jit: jit })
+        Ok(Compiled { kernels, constants: Constants::new(program), pool, _jit: jit })
+    }
+
+    /// How many kernels run as matrix products.
+    pub fn products(&self) -> usize {
+        (0..self.kernels.len()).filter(|&i| self.is_product(i)).count()
+    }
+
+    /// Whether a kernel, by its position in the program, runs as a matrix product.
+    pub fn is_product(&self, kernel: usize) -> bool {
+        matches!(self.kernels.get(kernel), Some(Native::Product(_)))
     }
 }
 
@@ -131,16 +176,14 @@ fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
         .exprs
         .iter()
         .map(|e| match e {
-            Expr::Reduce { axes, .. } => axes
-                .iter()
-                .fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64))),
+            Expr::Reduce { axes, .. } => {
+                axes.iter().fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64)))
+            }
             _ => 0,
         })
         .fold(1i64, i64::saturating_add);
     match kernel.grid() {
-        Some((_, _, body)) => {
-            (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64
-        }
+        Some((_, _, body)) => (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64,
         None => 1,
     }
 }
@@ -148,11 +191,16 @@ fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
 impl Backend for &Compiled {
     fn launch(
         &self,
-        kernel: KernelId,
+        launch: &Launch,
         buffers: &[Mem],
         sizes: &[i64],
     ) -> std::result::Result<(), LaunchError> {
-        let native = &self.kernels[kernel.0 as usize];
+        let native = match &self.kernels[launch.kernel.0 as usize] {
+            Native::Product(product) => {
+                return product.launch(launch, buffers, sizes, &self.constants, &self.pool);
+            }
+            Native::Nest(nest) => nest,
+        };
         let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
         let mut status = 0i32;
         let mut context =
@@ -174,12 +222,7 @@ impl Backend for &Compiled {
                 })?;
                 // SAFETY: as above; iterations of a grid are independent.
                 unsafe {
-                    self.pool.parallel_for(
-                        n.max(0) as u64,
-                        native.grain,
-                        native.function,
-                        context,
-                    );
+                    self.pool.parallel_for(n.max(0) as u64, native.grain, native.function, context);
                 }
             }
         }
@@ -194,7 +237,30 @@ impl Backend for &Compiled {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LlvmExecutor;
 
-/// Lowers and compiles a module for inputs of the shapes of these.
+/// The module with the sizes of these inputs, optimised by the pipeline `fuse`; as it is where
+/// that cannot be done.
+fn tuned(module: &Module, inputs: &BTreeMap<String, Datum>) -> Module {
+    let dims = sizes_of(module, inputs);
+    let mut made = module.clone();
+    if !dims.is_empty() {
+        let given = Given { dims, max_nodes: MOST_NODES, ..Given::default() };
+        match specialize(made, &given, &[]) {
+            Ok(fixed) => made = fixed,
+            Err(_) => return module.clone(),
+        }
+    }
+    let mut cx = PassCx::new(PassOptions::default());
+    let done = Pipeline::parse("fuse").and_then(|p| run_pipeline(&mut made, &p, &mut cx));
+    match done {
+        Ok(_) => made,
+        Err(_) => module.clone(),
+    }
+}
+
+/// The most nodes that a module may have once its sizes are known.
+const MOST_NODES: u64 = 10_000_000;
+
+/// Optimises, lowers and compiles a module for inputs of the shapes of these.
 ///
 /// # Errors
 /// As reported.
@@ -205,7 +271,7 @@ pub fn prepare(
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
     let lower = LowerOptions { host: !options.native_only };
-    let lowered = lower_for(module.module(), inputs, lower)
+    let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");

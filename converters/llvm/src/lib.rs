@@ -30,6 +30,7 @@ pub mod kernel;
 pub mod library;
 pub mod micro;
 pub mod pool;
+pub mod select;
 pub mod target;
 
 pub use buffer::Buffer;

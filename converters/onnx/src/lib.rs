@@ -12,6 +12,6 @@ mod reader;
 mod support;
 mod writer;
 
-pub use ort::OrtExecutor;
+pub use ort::{OrtExecutor, python};
 pub use reader::OnnxReader;
 pub use writer::OnnxWriter;

@@ -43,7 +43,9 @@ np.savez(outputs, **{f"{i:06}": v for i, v in enumerate(arrays.values())})
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OrtExecutor;
 
-fn python() -> PathBuf {
+/// The Python with ONNX Runtime: what `AIRCONV_PYTHON` names, else that of `.venv` here, else
+/// `python3`.
+pub fn python() -> PathBuf {
     if let Some(path) = std::env::var_os("AIRCONV_PYTHON") {
         return path.into();
     }

@@ -166,6 +166,17 @@ impl Helpers {
         self.two("shl", ty, &body)
     }
 
+    /// A power of 64-bit integers, which wraps, by squaring.
+    pub(super) fn pow(&mut self, ty: Scalar) -> String {
+        let t = c_type(ty);
+        let body = format!(
+            "    uint64_t x = (uint64_t)a, n = (uint64_t)b, y = 1;\n    \
+             for (; n != 0; n >>= 1) {{\n        y = (n & 1) != 0 ? y * x : y;\n        \
+             x *= x;\n    }}\n    return ({t})y;"
+        );
+        self.two("power", ty, &body)
+    }
+
     /// A shift to the right; counts outside of the width give the sign.
     pub(super) fn shr(&mut self, ty: Scalar) -> String {
         let (t, bits) = (c_type(ty), ty.bits());

@@ -314,7 +314,7 @@ fn binary_takes(op: BinOp, ty: Scalar) -> bool {
             ty != Scalar::Bool
         }
         BinOp::FloorDiv | BinOp::Shl | BinOp::Shr => ty.is_int(),
-        BinOp::Pow => ty.is_float(),
+        BinOp::Pow => ty.is_float() || (ty.is_int() && ty.bits() == 64),
         BinOp::And | BinOp::Or | BinOp::Xor => !ty.is_float(),
         BinOp::Max | BinOp::Min | BinOp::MaxNum | BinOp::MinNum => true,
         BinOp::Eq | BinOp::Lt | BinOp::Le => true,

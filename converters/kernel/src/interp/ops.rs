@@ -122,11 +122,24 @@ pub(super) fn binary(op: BinOp, ty: Scalar, x: u64, y: u64) -> Option<u64> {
                 BinOp::Eq => i128::from(a == b),
                 BinOp::Lt => i128::from(a < b),
                 BinOp::Le => i128::from(a <= b),
-                BinOp::Pow => 0,
+                BinOp::Pow => i128::from(wrapping_pow(a as u64, b as u64)),
             };
             if op.compares() { r as u64 } else { from_int(ty, r) }
         }
     })
+}
+
+/// A power modulo 2^64, by squaring.
+fn wrapping_pow(mut base: u64, mut exponent: u64) -> u64 {
+    let mut out = 1u64;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            out = out.wrapping_mul(base);
+        }
+        base = base.wrapping_mul(base);
+        exponent >>= 1;
+    }
+    out
 }
 
 fn floor_div(a: i128, b: i128) -> Option<i128> {

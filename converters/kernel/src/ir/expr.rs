@@ -90,7 +90,7 @@ pub enum BinOp {
     Rem,
     /// What `FloorDiv` leaves; for floats of the sign of the divisor.
     FloorRem,
-    /// Power of floats.
+    /// Power. Of 64-bit integers it wraps, and the exponent counts as unsigned.
     Pow,
     /// The greater; NaN wins.
     Max,

@@ -197,7 +197,7 @@ impl Pull<'_, '_> {
         Ok(Val::Real(self.int_pow(a, b)))
     }
 
-    /// An integer power by squaring, one step per bit of the exponent.
+    /// An integer power.
     fn int_pow(&mut self, a: ExprId, b: ExprId) -> ExprId {
         let (ta, tb) = (self.b.ty(a), self.b.ty(b));
         let one = self.b.constant(Const::from_i128(ta, 1));
@@ -216,21 +216,12 @@ impl Pull<'_, '_> {
             }
             return out;
         }
-        let bits = tb.bits() - u32::from(tb.is_signed());
+        let wide = if tb.is_signed() { Scalar::I64 } else { Scalar::U64 };
         let zero_e = self.b.constant(Const::from_i128(tb, 0));
         let one_e = self.b.constant(Const::from_i128(tb, 1));
-        let (mut out, mut base) = (one, a);
-        for bit in 0..bits {
-            let n = self.b.constant(Const::from_i128(tb, bit.into()));
-            let shifted = self.b.binary(BinOp::Shr, b, n);
-            let low = self.b.binary(BinOp::And, shifted, one_e);
-            let set = self.b.binary(BinOp::Eq, low, one_e);
-            let with = self.b.binary(BinOp::Mul, out, base);
-            out = self.b.add(Expr::Select(set, with, out));
-            if bit + 1 < bits {
-                base = self.b.binary(BinOp::Mul, base, base);
-            }
-        }
+        let (base, exponent) = (self.b.cast(wide, a), self.b.cast(wide, b));
+        let out = self.b.binary(BinOp::Pow, base, exponent);
+        let out = self.b.cast(ta, out);
         if !tb.is_signed() {
             return out;
         }
@@ -439,11 +430,8 @@ impl Pull<'_, '_> {
             let picked = self.b.add(Expr::Select(negative, wrapped, e));
             self.b.index_of(picked)
         };
-        let (low, high) = if step > 0 {
-            (Dim::Known(0), size.clone())
-        } else {
-            (Dim::Known(-1), size - 1)
-        };
+        let (low, high) =
+            if step > 0 { (Dim::Known(0), size.clone()) } else { (Dim::Known(-1), size - 1) };
         self.simple(Dim::min(&Dim::max(&at, &low), &high))
     }
 

@@ -52,8 +52,7 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
     let mut sizes = Bindings::default();
     let mut region = 0;
     while region < flat.functions[func].regions.len() {
-        let mut pass =
-            Flatten { module: &mut flat, func, groups: &mut groups, sizes: &mut sizes };
+        let mut pass = Flatten { module: &mut flat, func, groups: &mut groups, sizes: &mut sizes };
         pass.region(RegionId(region as u32))?;
         region += 1;
     }

@@ -280,13 +280,23 @@ impl<'m> Lowerer<'m> {
 
     fn node(&mut self, id: NodeId) -> Result<(), Stop> {
         let node = self.f.nodes[id].clone();
-        match self.try_node(id, &node) {
-            Ok(()) => Ok(()),
-            Err(Stop::Unsupported(why)) if self.options.host && node.regions().is_empty() => {
+        let mut done = self.try_node(id, &node);
+        if done == Err(Stop::TooComplex) {
+            // With its operands in memory the indices are simpler.
+            for operand in node.inputs() {
+                self.settle(operand)?;
+            }
+            done = self.try_node(id, &node).map_err(|e| match e {
+                Stop::TooComplex => Stop::NeedsSizes(e.to_string()),
+                other => other,
+            });
+        }
+        match done {
+            Err(why @ Stop::Unsupported(_)) if self.options.host && node.regions().is_empty() => {
                 self.program.notes.push(format!("host: `{}`: {why}", node.op.name()));
                 self.host(id, &node)
             }
-            Err(e) => Err(e),
+            other => other,
         }
     }
 

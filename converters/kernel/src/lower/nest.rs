@@ -46,7 +46,7 @@ impl Lowerer<'_> {
                 // With its operands in memory the indices are simpler.
                 let operands: Vec<ValueId> = self.f.nodes[id].inputs().collect();
                 if operands.iter().all(|o| matches!(self.place(*o), Ok(Place::Buffer(_)))) {
-                    return Err(Stop::Unsupported("an index expression is too complex".into()));
+                    return Err(Stop::NeedsSizes("an index expression is too complex".into()));
                 }
                 for operand in operands {
                     self.settle(operand)?;

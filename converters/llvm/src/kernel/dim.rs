@@ -19,9 +19,7 @@ impl Emitter<'_> {
         dim.symbols(&mut |v| {
             found |= v == lanes.var
                 || match self.kernel.vars.get(v.0 as usize) {
-                    Some(VarDef::Value(x)) => {
-                        self.free[x.0 as usize].counters.contains(&lanes.var)
-                    }
+                    Some(VarDef::Value(x)) => self.free[x.0 as usize].counters.contains(&lanes.var),
                     _ => false,
                 };
         });
@@ -204,13 +202,10 @@ impl Emitter<'_> {
         let crosses = self.compare("slt", &sign, &zero);
         let both = if inexact.varying || crosses.varying {
             let ty = self.vty(Scalar::Bool, true);
-            let (x, y) =
-                (self.spread(&inexact, Scalar::Bool), self.spread(&crosses, Scalar::Bool));
+            let (x, y) = (self.spread(&inexact, Scalar::Bool), self.spread(&crosses, Scalar::Bool));
             Value::varying(self.f.value(format_args!("and {ty} {x}, {y}")))
         } else {
-            Value::uniform(
-                self.f.value(format_args!("and i1 {}, {}", inexact.name, crosses.name)),
-            )
+            Value::uniform(self.f.value(format_args!("and i1 {}, {}", inexact.name, crosses.name)))
         };
         let less = self.int(q.clone(), Value::uniform("1"), "sub");
         let more = self.int(r.clone(), safe, "add");

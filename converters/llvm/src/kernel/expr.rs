@@ -30,8 +30,7 @@ impl Emitter<'_> {
         let value = self.compute(id)?;
         let free = &self.free[id.0 as usize];
         // What memory or locals say may change.
-        let lasts =
-            free.locals.is_empty() && !free.loads.iter().any(|p| self.mutable.contains(p));
+        let lasts = free.locals.is_empty() && !free.loads.iter().any(|p| self.mutable.contains(p));
         if lasts && let Some(scope) = self.scopes.last_mut() {
             scope.exprs.insert(id, value.clone());
         }
@@ -155,10 +154,9 @@ impl Emitter<'_> {
         let varying = c.varying || a.varying || b.varying;
         if !varying {
             let t = ty(scalar);
-            return Value::uniform(self.f.value(format_args!(
-                "select i1 {}, {t} {}, {t} {}",
-                c.name, a.name, b.name
-            )));
+            return Value::uniform(
+                self.f.value(format_args!("select i1 {}, {t} {}, {t} {}", c.name, a.name, b.name)),
+            );
         }
         let t = self.vty(scalar, true);
         let (x, y) = (self.spread(a, scalar), self.spread(b, scalar));
@@ -216,7 +214,7 @@ impl Emitter<'_> {
         if let Some(outer) = &lanes.mask {
             mask = self.f.value(format_args!("and {t} {mask}, {outer}"));
         }
-        let before = self.lanes.replace(super::Lanes { mask: Some(mask), ..lanes });
+        let before = self.lanes.replace(super::Lanes { mask: Some(mask), alive: false, ..lanes });
         let out = self.scoped(|e| e.expr(x));
         self.lanes = before;
         out
@@ -283,20 +281,17 @@ impl Emitter<'_> {
             BinOp::Div | BinOp::FloorDiv | BinOp::Rem | BinOp::FloorRem => {
                 self.signed_division(op, scalar, &a, &b)
             }
+            BinOp::Pow if !float => self.int_pow(scalar, &a, &b),
             BinOp::Pow => {
                 let name = if scalar == Scalar::F32 { "powf" } else { "pow" };
                 self.library2(name, scalar, &a, &b)
             }
-            BinOp::Max if float => self.intrinsic("maximum", scalar, &[&a, &b]),
-            BinOp::Min if float => self.intrinsic("minimum", scalar, &[&a, &b]),
+            BinOp::Max if float => self.extreme_float("fcmp ogt", scalar, &a, &b),
+            BinOp::Min if float => self.extreme_float("fcmp olt", scalar, &a, &b),
             BinOp::MaxNum if float => self.intrinsic("maxnum", scalar, &[&a, &b]),
             BinOp::MinNum if float => self.intrinsic("minnum", scalar, &[&a, &b]),
-            BinOp::Max | BinOp::MaxNum if scalar == Scalar::Bool => {
-                self.op2("or", scalar, &a, &b)
-            }
-            BinOp::Min | BinOp::MinNum if scalar == Scalar::Bool => {
-                self.op2("and", scalar, &a, &b)
-            }
+            BinOp::Max | BinOp::MaxNum if scalar == Scalar::Bool => self.op2("or", scalar, &a, &b),
+            BinOp::Min | BinOp::MinNum if scalar == Scalar::Bool => self.op2("and", scalar, &a, &b),
             BinOp::Max | BinOp::MaxNum => {
                 self.intrinsic(if signed { "smax" } else { "umax" }, scalar, &[&a, &b])
             }
@@ -321,6 +316,21 @@ impl Emitter<'_> {
                 self.compare_as(name, scalar, &a, &b)
             }
         })
+    }
+
+    /// The greater or the lesser of two floats; NaN wins. The form is one for which machines have
+    /// an instruction, with a test of the first operand.
+    pub(super) fn extreme_float(
+        &mut self,
+        op: &str,
+        scalar: Scalar,
+        a: &Value,
+        b: &Value,
+    ) -> Value {
+        let wins = self.compare_as(op, scalar, a, b);
+        let best = self.select(scalar, &wins, a, b);
+        let nan = self.compare_as("fcmp uno", scalar, a, a);
+        self.select(scalar, &nan, a, &best)
     }
 
     /// A comparison, which gives truth values.

@@ -8,6 +8,9 @@ use airconv_kernel::ir::{Narrow, Scalar, UnOp};
 
 use super::{Emitter, Refused, Result, Value, ty};
 
+/// The function of integer powers, which the module defines itself.
+const POWER_NAME: &str = "airconv_power";
+
 impl Emitter<'_> {
     pub(super) fn transcendental(&mut self, op: UnOp, scalar: Scalar, x: &Value) -> Value {
         if scalar == Scalar::F32 {
@@ -53,7 +56,9 @@ impl Emitter<'_> {
         } else {
             (format!(", i32 {extra}"), ", i32")
         };
-        self.f.declare(format!("{t} @{name}({}{last})", vec![t; args.len()].join(", ")));
+        if name != POWER_NAME {
+            self.f.declare(format!("{t} @{name}({}{last})", vec![t; args.len()].join(", ")));
+        }
         if !args.iter().any(|a| a.varying) {
             let list: Vec<String> = args.iter().map(|a| format!("{t} {}", a.name)).collect();
             return Value::uniform(
@@ -76,15 +81,26 @@ impl Emitter<'_> {
                 list.push(format!("{t} {one}"));
             }
             let y = self.f.value(format_args!("call {t} @{name}({}{tail})", list.join(", ")));
-            out = self.f.value(format_args!(
-                "insertelement <{count} x {t}> {out}, {t} {y}, i64 {lane}"
-            ));
+            out = self
+                .f
+                .value(format_args!("insertelement <{count} x {t}> {out}, {t} {y}, i64 {lane}"));
         }
         Value::varying(out)
     }
 
+    /// A power of 64-bit integers, which wraps, by squaring.
+    pub(super) fn int_pow(&mut self, scalar: Scalar, a: &Value, b: &Value) -> Value {
+        self.powers = true;
+        self.library(POWER_NAME, scalar, &[a, b], "")
+    }
+
     /// Rounding to a dtype that only the host knows how to round to.
-    pub(super) fn narrow_elsewhere(&mut self, n: Narrow, scalar: Scalar, v: &Value) -> Result<Value> {
+    pub(super) fn narrow_elsewhere(
+        &mut self,
+        n: Narrow,
+        scalar: Scalar,
+        v: &Value,
+    ) -> Result<Value> {
         if !scalar.is_float() {
             return Err(Refused(format!("rounding {} to {}", scalar.name(), n.to)));
         }
@@ -284,8 +300,7 @@ impl Emitter<'_> {
         let z = self.op2("fmul", f, x, x);
         // 2/sqrt(pi) * (-1)^k / (k! (2k + 1)).
         let scale = std::f64::consts::FRAC_2_SQRT_PI;
-        let terms: [f64; 9] =
-            [1.0, -3.0, 10.0, -42.0, 216.0, -1320.0, 9360.0, -75600.0, 685_440.0];
+        let terms: [f64; 9] = [1.0, -3.0, 10.0, -42.0, 216.0, -1320.0, 9360.0, -75600.0, 685_440.0];
         let coefficients: Vec<f64> = terms.iter().rev().map(|d| scale / d).collect();
         let p = self.poly(&z, &coefficients);
         let near = self.op2("fmul", f, x, &p);

@@ -45,7 +45,7 @@ impl Emitter<'_> {
         let (count, vt) = (lanes.count, format!("<{} x {t}>", lanes.count));
         if !varying {
             let index = self.dim(at)?.name;
-            let Some(mask) = lanes.mask else {
+            let Some(mask) = lanes.mask.filter(|_| !lanes.alive) else {
                 let place = self.f.at(t, &base, index);
                 let name =
                     self.f.value(format_args!("load {t}, ptr {place}, align {}", elem.bytes()));
@@ -62,9 +62,8 @@ impl Emitter<'_> {
             self.f.jump(&after);
             self.f.begin(&after);
             let zero = if matches!(elem, Elem::F16 | Elem::F32 | Elem::F64) { "0.0" } else { "0" };
-            let name = self.f.value(format_args!(
-                "phi {t} [ {name}, %{inside} ], [ {zero}, %{from} ]"
-            ));
+            let name =
+                self.f.value(format_args!("phi {t} [ {name}, %{inside} ], [ {zero}, %{from} ]"));
             return Ok(self.loaded(elem, Value::uniform(name)));
         }
         let unit = self.stride(at, lanes.var).is_some_and(|s| s.as_known() == Some(1));
@@ -89,10 +88,27 @@ impl Emitter<'_> {
             };
             return Ok(self.loaded(elem, Value::varying(name)));
         }
+        let two = self.stride(at, lanes.var).is_some_and(|s| s.as_known() == Some(2));
+        if two && lanes.mask.is_none() {
+            // Every other element of two vectors; nothing beyond the last one is read.
+            let index = self.first_lane(at)?;
+            let low = self.f.at(t, &base, index);
+            let high = self.f.at(t, &low, count - 1);
+            let [low, high] = [low, high].map(|place| {
+                self.f.value(format_args!("load {vt}, ptr {place}, align {}", elem.bytes()))
+            });
+            let picks: Vec<String> = (0..count)
+                .map(|i| format!("i32 {}", if i < count / 2 { 2 * i } else { 2 * i + 1 }))
+                .collect();
+            let name = self.f.value(format_args!(
+                "shufflevector {vt} {low}, {vt} {high}, <{count} x i32> <{}>",
+                picks.join(", ")
+            ));
+            return Ok(self.loaded(elem, Value::varying(name)));
+        }
         let index = self.dim(at)?.name;
-        let places = self.f.value(format_args!(
-            "getelementptr {t}, ptr {base}, <{count} x i64> {index}"
-        ));
+        let places =
+            self.f.value(format_args!("getelementptr {t}, ptr {base}, <{count} x i64> {index}"));
         let mask = match &lanes.mask {
             Some(m) => m.clone(),
             None => {
@@ -176,11 +192,8 @@ impl Emitter<'_> {
             return Ok(());
         };
         let (count, vt) = (lanes.count, format!("<{} x {t}>", lanes.count));
-        let name = if v.varying {
-            v.name
-        } else {
-            crate::emit::splat(&mut self.f, count, t, &v.name)
-        };
+        let name =
+            if v.varying { v.name } else { crate::emit::splat(&mut self.f, count, t, &v.name) };
         let s = element_suffix(elem);
         if self.stride(at, lanes.var).is_some_and(|s| s.as_known() == Some(1)) {
             let index = self.first_lane(at)?;
@@ -201,9 +214,8 @@ impl Emitter<'_> {
         }
         let index = self.dim(at)?;
         let index = self.spread(&index, Scalar::I64);
-        let places = self.f.value(format_args!(
-            "getelementptr {t}, ptr {base}, <{count} x i64> {index}"
-        ));
+        let places =
+            self.f.value(format_args!("getelementptr {t}, ptr {base}, <{count} x i64> {index}"));
         let mask = match &lanes.mask {
             Some(m) => m.clone(),
             None => format!("<{}>", vec!["i1 true"; count].join(", ")),

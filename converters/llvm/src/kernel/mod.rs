@@ -5,6 +5,7 @@
 //! Loops that are marked for vectors, and reductions along memory, are emitted with explicit
 //! vectors; what a loop does not change is computed before it. No optimisation pass is needed.
 
+mod around;
 mod dim;
 mod expr;
 pub mod host;
@@ -19,6 +20,7 @@ use airconv_kernel::analysis::{Free, dims, free, operands};
 use airconv_kernel::ir::{Access, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var};
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub(crate) use self::around::{Around, emit_value};
 use crate::emit::{Function, Module};
 use crate::target::Isa;
 
@@ -74,7 +76,19 @@ struct Lanes {
     first: String,
     /// Which lanes are alive; all when absent.
     mask: Option<String>,
+    /// Whether at least one lane is alive in any case.
+    alive: bool,
 }
+
+/// Integer powers, on one line so that modules can be joined line by line.
+const POWER: &str = "define internal i64 @airconv_power(i64 %a, i64 %b) { entry: br label %head \
+    head: %n = phi i64 [ %b, %entry ], [ %rest, %body ] \
+    %x = phi i64 [ %a, %entry ], [ %square, %body ] \
+    %y = phi i64 [ 1, %entry ], [ %next, %body ] \
+    %done = icmp eq i64 %n, 0 br i1 %done, label %end, label %body \
+    body: %bit = and i64 %n, 1 %odd = icmp ne i64 %bit, 0 %product = mul i64 %y, %x \
+    %next = select i1 %odd, i64 %product, i64 %y %square = mul i64 %x, %x \
+    %rest = lshr i64 %n, 1 br label %head end: ret i64 %y }";
 
 /// The IR text of a kernel as a function of this name.
 ///
@@ -82,8 +96,7 @@ struct Lanes {
 /// When an expression has no form on this level.
 pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
     let mut module = Module::new();
-    let mut f =
-        Function::new(format_args!("define void @{name}(ptr %ctx, i64 %begin, i64 %end)"));
+    let mut f = Function::new(format_args!("define void @{name}(ptr %ctx, i64 %begin, i64 %end)"));
     let buffers = f.value("load ptr, ptr %ctx, align 8");
     let place = f.at("ptr", "%ctx", 1);
     let sizes = f.value(format_args!("load ptr, ptr {place}, align 8"));
@@ -124,6 +137,7 @@ pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
         depth: Vec::new(),
         scopes: vec![Scope::default()],
         lanes: None,
+        powers: false,
     };
     match kernel.grid() {
         Some((var, _, body)) => {
@@ -135,6 +149,9 @@ pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
         None => e.statements(&kernel.body)?,
     }
     e.f.line("ret void");
+    if e.powers {
+        module.global(POWER);
+    }
     module.add(e.f);
     Ok(module.text())
 }
@@ -174,6 +191,8 @@ struct Emitter<'k> {
     depth: Vec<Var>,
     scopes: Vec<Scope>,
     lanes: Option<Lanes>,
+    /// Whether the function of integer powers is needed.
+    powers: bool,
 }
 
 impl Emitter<'_> {
@@ -383,7 +402,7 @@ impl Emitter<'_> {
         body: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
         let first = self.counters.get(&var).cloned().unwrap_or_default();
-        let before = self.lanes.replace(Lanes { var, count, first, mask });
+        let before = self.lanes.replace(Lanes { var, count, first, mask, alive: true });
         let out = body(self);
         self.lanes = before;
         out
@@ -482,9 +501,8 @@ impl Emitter<'_> {
             self.dim(at)?;
             return Ok(());
         }
-        let rest = self.without(at, &|v| {
-            moving.counters.contains(&v) || !self.counters.contains_key(&v)
-        });
+        let rest =
+            self.without(at, &|v| moving.counters.contains(&v) || !self.counters.contains_key(&v));
         if let Some(rest) = rest {
             let mut free = Free::default();
             free.merge_dim(self.kernel, &self.free, &rest);

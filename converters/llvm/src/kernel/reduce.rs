@@ -12,6 +12,10 @@ use super::{Emitter, Lanes, Moving, Result, Value};
 /// Vectors of partial results that are kept at once, so that their latencies overlap.
 const PARTIALS: usize = 4;
 
+/// What is done in the innermost loop: it gets the types and names of the partial results, and
+/// gives the names of the next ones.
+type Row<'b, E> = &'b mut dyn FnMut(&mut E, Vec<(String, String)>) -> Result<Vec<String>>;
+
 /// The most expressions in a body that is repeated for several partial results.
 const SMALL: usize = 24;
 
@@ -28,11 +32,7 @@ impl Emitter<'_> {
         if self.lanes.is_some() || !self.lanes_pay(*last, extent, x) {
             let varying = self.varies(x);
             let first = Value::uniform(start);
-            let first = if varying {
-                Value::varying(self.spread(&first, scalar))
-            } else {
-                first
-            };
+            let first = if varying { Value::varying(self.spread(&first, scalar)) } else { first };
             return self.serial(kind, axes, x, scalar, first);
         }
         self.in_vectors(kind, outer, (*last, extent), x, scalar, &start)
@@ -56,8 +56,7 @@ impl Emitter<'_> {
         let made = self.looped(*var, "0", &end, "1", &[(t, start.name)], |e, state| {
             let acc = Value { name: state[0].clone(), varying };
             let moving = Moving { counters: inner.iter().map(|(v, _)| *v).collect() };
-            if !inner.is_empty() && inner.iter().all(|(_, n)| n.as_known().is_some_and(|n| n > 0))
-            {
+            if !inner.is_empty() && inner.iter().all(|(_, n)| n.as_known().is_some_and(|n| n > 0)) {
                 e.ahead_expr(x, &moving)?;
             }
             Ok(vec![e.serial(kind, inner, x, scalar, acc)?.name])
@@ -99,8 +98,8 @@ impl Emitter<'_> {
             ReduceKind::Sum => self.op2("add", scalar, a, b),
             ReduceKind::Prod if float => self.op2("fmul", scalar, a, b),
             ReduceKind::Prod => self.op2("mul", scalar, a, b),
-            ReduceKind::Max if float => self.intrinsic("maximum", scalar, &[a, b]),
-            ReduceKind::Min if float => self.intrinsic("minimum", scalar, &[a, b]),
+            ReduceKind::Max if float => self.extreme_float("fcmp ogt", scalar, a, b),
+            ReduceKind::Min if float => self.extreme_float("fcmp olt", scalar, a, b),
             ReduceKind::Max if scalar == Scalar::Bool => self.op2("or", scalar, a, b),
             ReduceKind::Min if scalar == Scalar::Bool => self.op2("and", scalar, a, b),
             ReduceKind::Max => {
@@ -136,9 +135,9 @@ impl Emitter<'_> {
         self.f.line(format_args!("{index} = phi i64 [ {begin}, %{from} ], [ {next}, %{latch} ]"));
         let mut held = Vec::with_capacity(state.len());
         for ((t, start), next) in state.iter().zip(&nexts) {
-            held.push(self.f.value(format_args!(
-                "phi {t} [ {start}, %{from} ], [ {next}, %{latch} ]"
-            )));
+            held.push(
+                self.f.value(format_args!("phi {t} [ {start}, %{from} ], [ {next}, %{latch} ]")),
+            );
         }
         let more = self.f.value(format_args!("icmp slt i64 {index}, {end}"));
         self.f.branch(&more, &inside, &after);
@@ -223,6 +222,7 @@ impl Emitter<'_> {
             count: lanes,
             first: String::new(),
             mask: None,
+            alive: true,
         });
         let mut total = as_value(&made[0]);
         for other in &made[1..partials] {
@@ -249,6 +249,7 @@ impl Emitter<'_> {
                 count: half,
                 first: String::new(),
                 mask: None,
+                alive: true,
             });
             name = self.combine(kind, scalar, &Value::varying(low), &Value::varying(high)).name;
             self.lanes = before;
@@ -264,7 +265,7 @@ impl Emitter<'_> {
         &mut self,
         outer: &[(Var, Dim)],
         state: &[(String, String)],
-        body: &mut dyn FnMut(&mut Self, Vec<(String, String)>) -> Result<Vec<String>>,
+        body: Row<'_, Self>,
     ) -> Result<Vec<String>> {
         let Some(((var, extent), inner)) = outer.split_first() else {
             return body(self, state.to_vec());
@@ -314,12 +315,11 @@ impl Emitter<'_> {
         if partials > 1 {
             let single = self.f.int("and", end, -(lanes as i64));
             let one = vec![(vectors[0].0.clone(), done[0].clone())];
-            let made =
-                self.looped(var, &from, &single, &lanes.to_string(), &one, |e, held| {
-                    let acc = Value::varying(held[0].clone());
-                    let v = e.in_lanes(var, lanes, None, |e| e.accumulate(kind, scalar, x, &acc))?;
-                    Ok(vec![v.name])
-                })?;
+            let made = self.looped(var, &from, &single, &lanes.to_string(), &one, |e, held| {
+                let acc = Value::varying(held[0].clone());
+                let v = e.in_lanes(var, lanes, None, |e| e.accumulate(kind, scalar, x, &acc))?;
+                Ok(vec![v.name])
+            })?;
             done[0].clone_from(&made[0]);
             from = single;
         }

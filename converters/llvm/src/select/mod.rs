@@ -1,0 +1,30 @@
+//! Kernels that are matrix products, found by what they compute.
+//!
+//! A kernel is a product when it is a nest of independent loops around one store, whose value is
+//! made from one sum of products of two loads, with indices that are linear in the counters
+//! ([`mod@find`]). Matrix products, batched ones, and convolutions of any number of axes are
+//! such sums: a convolution is a product of the weights and of the matrix of its patches, whose
+//! rows and columns lie in memory at offsets that are sums of an offset of the row and one of
+//! the column. That matrix is never made as a whole; panels of it are packed when they are
+//! needed ([`mod@gather`]).
+//!
+//! What is done to the sum before it is stored is the epilogue of the micro-kernel
+//! ([`mod@epilogue`]). Sizes are given at run time ([`mod@plan`]); constants are packed once
+//! ([`mod@run`]).
+
+mod axes;
+mod epilogue;
+pub mod find;
+pub mod gather;
+pub mod phases;
+pub mod plan;
+pub mod run;
+pub mod split;
+pub mod unroll;
+
+pub use axes::split_axes;
+pub use find::{Axis, Product, find};
+pub use phases::split_phases;
+pub use run::Compiled;
+pub use split::split_guards;
+pub use unroll::unroll;

@@ -1,0 +1,367 @@
+//! Kernels that are matrix products, and other kernels that are changed before they are emitted,
+//! against the interpreter of kernels, with odd sizes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use airconv_ir::dim::Dim;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::TensorId;
+use airconv_kernel::interp::run_kernel;
+use airconv_kernel::ir::{
+    Access, Buffer, BufferId, BufferKind, Elem, Kernel, KernelId, Launch, Program, Step,
+};
+use airconv_kernel::memory::Mem;
+use airconv_kernel::run::Backend;
+use airconv_kernel::schedule::schedule;
+use airconv_kernel::text::parse;
+use airconv_llvm::executor::{Compiled, JitOptions};
+
+fn numbers(len: usize, mut seed: u64) -> Vec<f32> {
+    (0..len)
+        .map(|_| {
+            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn mems(buffers: &mut [Vec<f32>]) -> Vec<Mem> {
+    let mem = |b: &mut Vec<f32>| Mem { ptr: b.as_mut_ptr().cast(), len: b.len() * 4 };
+    buffers.iter_mut().map(mem).collect()
+}
+
+/// Runs a kernel on floats both ways: `lengths` are those of its buffers, `constants` are the
+/// buffers that are constants of the program, and `product` says whether it has to be found to
+/// be a matrix product.
+fn check(text: &str, lengths: &[usize], sizes: &[i64], constants: &[usize], product: bool) {
+    let kernel: Kernel = schedule(parse(text).unwrap_or_else(|e| panic!("{e}\n{text}")));
+    assert!(kernel.params.iter().all(|p| p.elem == Elem::F32));
+    let seeds = 1..;
+    let mut wanted: Vec<Vec<f32>> =
+        lengths.iter().zip(seeds).map(|(&n, seed)| numbers(n, seed)).collect();
+    let given = wanted.clone();
+    run_kernel(&kernel, &mems(&mut wanted), sizes).unwrap();
+
+    let buffer = |i: usize, len: usize| Buffer {
+        dtype: Some(DType::F32),
+        shape: vec![Dim::Known(len as i64)],
+        kind: match constants.contains(&i) {
+            true => BufferKind::Constant(TensorId(i as u32)),
+            false => BufferKind::Temporary,
+        },
+    };
+    let launch = Launch {
+        kernel: KernelId(0),
+        buffers: (0..lengths.len() as u32).map(BufferId).collect(),
+        sizes: sizes.iter().map(|&n| Dim::Known(n)).collect(),
+    };
+    let program = Program {
+        buffers: lengths.iter().enumerate().map(|(i, &n)| buffer(i, n)).collect(),
+        kernels: vec![kernel.clone()],
+        steps: vec![Step::Launch(launch.clone())],
+        ..Program::default()
+    };
+    for threads in [1, 2] {
+        let options = JitOptions { threads, ..JitOptions::default() };
+        let compiled = Compiled::new(&program, &options).unwrap();
+        assert_eq!(compiled.is_product(0), product, "{text}");
+        for _ in 0..2 {
+            let mut got = given.clone();
+            (&compiled).launch(&launch, &mems(&mut got), sizes).unwrap();
+            for (i, param) in kernel.params.iter().enumerate() {
+                for (j, (x, y)) in got[i].iter().zip(&wanted[i]).enumerate() {
+                    let fine = (x - y).abs() <= 1e-4 * y.abs().max(1.0);
+                    assert!(fine, "buffer {i} element {j}: {x} not {y}\n{text}");
+                    assert!(param.access != Access::Read || x == y);
+                }
+            }
+        }
+    }
+}
+
+/// y = relu(x w + b) with sizes at run time.
+fn linear(relu: &str) -> String {
+    format!(
+        r#"kernel "linear" {{
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = read f32
+  param p3 = write f32
+  sizes 3
+  var v0 = size 0
+  var v1 = size 1
+  var v2 = size 2
+  var v3 = counter
+  var v4 = counter
+  var v5 = counter
+  e0 = load p0 [v1*v3 + v5] : f32
+  e1 = load p1 [v2*v5 + v4] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v5 < v1] e2 : f32
+  e4 = load p2 [v4] : f32
+  e5 = add e3 e4 : f32
+  e6 = const f32 0.0 : f32
+  e7 = {relu} : f32
+  independent v3 < [v0] {{
+    independent v4 < [v2] {{
+      p3 [v2*v3 + v4] = e7
+    }}
+  }}
+}}
+"#
+    )
+}
+
+#[test]
+fn products_of_any_size() {
+    for (m, k, n) in [(1, 7, 5), (3, 1, 17), (13, 70, 51), (50, 33, 130), (8, 600, 64), (67, 5, 1)]
+    {
+        for constants in [&[][..], &[1, 2], &[0]] {
+            for last in ["max e5 e6", "tanh e5"] {
+                let lengths = [m * k, k * n, n, m * n];
+                let sizes = [m as i64, k as i64, n as i64];
+                check(&linear(last), &lengths, &sizes, constants, true);
+            }
+        }
+    }
+}
+
+#[test]
+fn attention() {
+    // Scores of 3 heads of 2 batches from rows that hold all heads, then the weighted values.
+    let scores = r#"kernel "scores" {
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = read f32
+  param p3 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  e0 = load p0 [399*v0 + 21*v2 + 7*v1 + v4] : f32
+  e1 = load p1 [483*v0 + 21*v3 + 7*v1 + v4] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v4 < 7] e2 : f32
+  e4 = const f32 0.25 : f32
+  e5 = mul e3 e4 : f32
+  e6 = load p2 [23*v0 + v3] : f32
+  e7 = add e5 e6 : f32
+  independent v0 < [2] {
+    independent v1 < [3] {
+      independent v2 < [19] {
+        independent v3 < [23] {
+          p3 [1311*v0 + 437*v1 + 23*v2 + v3] = e7
+        }
+      }
+    }
+  }
+}
+"#;
+    check(scores, &[2 * 399, 2 * 483, 46, 2 * 1311], &[], &[], true);
+    // Columns are read through quotients and remainders: heads side by side.
+    let heads = r#"kernel "heads" {
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  e0 = load p0 [8*v0 + 152*floordiv(v2, 8) + mod(v2, 8)] : f32
+  e1 = load p1 [v1 + 40*v2] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v2 < 24] e2 : f32
+  independent v0 < [19] {
+    independent v1 < [40] {
+      p2 [40*v0 + v1] = e3
+    }
+  }
+}
+"#;
+    check(heads, &[3 * 152, 24 * 40, 19 * 40], &[], &[1], true);
+}
+
+/// A convolution of NCHW data without padding: batch, groups, channels of a group in and out,
+/// output rows and columns, and the window.
+struct Conv {
+    n: usize,
+    g: usize,
+    ic: usize,
+    oc: usize,
+    size: [usize; 2],
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    dilation: [usize; 2],
+}
+
+impl Conv {
+    fn check(&self, constants: &[usize], product: bool) {
+        let Conv { n, g, ic, oc, size: [oh, ow], kernel: [kh, kw], stride, dilation } = *self;
+        let h = (oh - 1) * stride[0] + (kh - 1) * dilation[0] + 1;
+        let w = (ow - 1) * stride[1] + (kw - 1) * dilation[1] + 1;
+        let text = format!(
+            r#"kernel "conv" {{
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = read f32
+  param p3 = read f32
+  param p4 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  var v5 = counter
+  var v6 = counter
+  var v7 = counter
+  e0 = load p0 [{in_n}*v0 + {in_g}*v1 + {plane}*v5 + {sy}*v3 + {dy}*v6 + {sx}*v4 + {dx}*v7] : f32
+  e1 = load p1 [{w_g}*v1 + {k}*v2 + {taps}*v5 + {kw}*v6 + v7] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v5 < {ic}, v6 < {kh}, v7 < {kw}] e2 : f32
+  e4 = load p2 [{oc}*v1 + v2] : f32
+  e5 = add e3 e4 : f32
+  e6 = load p3 [{out_n}*v0 + {out_g}*v1 + {area}*v2 + {ow}*v3 + v4] : f32
+  e7 = add e5 e6 : f32
+  independent v0 < [{n}] {{
+    independent v1 < [{g}] {{
+      independent v2 < [{oc}] {{
+        independent v3 < [{oh}] {{
+          independent v4 < [{ow}] {{
+            p4 [{out_n}*v0 + {out_g}*v1 + {area}*v2 + {ow}*v3 + v4] = e7
+          }}
+        }}
+      }}
+    }}
+  }}
+}}
+"#,
+            in_n = g * ic * h * w,
+            in_g = ic * h * w,
+            plane = h * w,
+            sy = stride[0] * w,
+            dy = dilation[0] * w,
+            sx = stride[1],
+            dx = dilation[1],
+            k = ic * kh * kw,
+            taps = kh * kw,
+            w_g = oc * ic * kh * kw,
+            out_n = g * oc * oh * ow,
+            out_g = oc * oh * ow,
+            area = oh * ow,
+        );
+        let out = n * g * oc * oh * ow;
+        let lengths = [n * g * ic * h * w, g * oc * ic * kh * kw, g * oc, out, out];
+        check(&text, &lengths, &[], constants, product);
+    }
+}
+
+#[test]
+fn convolutions() {
+    let plain = Conv {
+        n: 2,
+        g: 1,
+        ic: 5,
+        oc: 11,
+        size: [9, 13],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+    };
+    plain.check(&[1, 2], true);
+    plain.check(&[], true);
+    Conv { kernel: [1, 1], ..plain }.check(&[1], true);
+    Conv { size: [7, 7], ..plain }.check(&[1], true);
+    Conv { size: [3, 40], stride: [2, 2], ..plain }.check(&[1], true);
+    Conv { g: 3, stride: [1, 3], dilation: [2, 1], ..plain }.check(&[1], true);
+    Conv { g: 2, oc: 3, kernel: [5, 2], dilation: [1, 2], size: [1, 70], ..plain }.check(&[], true);
+}
+
+#[test]
+fn depthwise_and_thin_convolutions() {
+    let depthwise = Conv {
+        n: 2,
+        g: 7,
+        ic: 1,
+        oc: 1,
+        size: [5, 37],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+    };
+    depthwise.check(&[1], false);
+    Conv { stride: [2, 2], ..depthwise }.check(&[1], false);
+    Conv { kernel: [5, 5], size: [7, 7], ..depthwise }.check(&[1], false);
+    Conv { g: 1, ic: 9, oc: 2, ..depthwise }.check(&[1], false);
+    Conv { g: 1, ic: 9, oc: 1, kernel: [7, 7], dilation: [1, 2], ..depthwise }.check(&[1], false);
+}
+
+#[test]
+fn padding() {
+    for (w, low, high) in [(5, 1, 1), (40, 2, 3), (17, 0, 1), (16, 3, 0)] {
+        let wide = w + low + high;
+        let text = format!(
+            r#"kernel "pad" {{
+  param p0 = read f32
+  param p1 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  e0 = const i64 0 : i64
+  e1 = index [v1 - 1] : i64
+  e2 = le e0 e1 : bool
+  e3 = const i64 6 : i64
+  e4 = lt e1 e3 : bool
+  e5 = and e2 e4 : bool
+  e6 = index [v2 - {low}] : i64
+  e7 = le e0 e6 : bool
+  e8 = const i64 {w} : i64
+  e9 = lt e6 e8 : bool
+  e10 = and e7 e9 : bool
+  e11 = and e5 e10 : bool
+  e12 = const f32 -2.5 : f32
+  e13 = load p0 [{plane}*v0 + {w}*v1 + v2 - {back}] : f32
+  e14 = guard e11 e13 e12 : f32
+  independent v0 < [3] {{
+    independent v1 < [8] {{
+      independent v2 < [{wide}] {{
+        p1 [{area}*v0 + {wide}*v1 + v2] = e14
+      }}
+    }}
+  }}
+}}
+"#,
+            plane = 6 * w,
+            back = w + low,
+            area = 8 * wide,
+        );
+        check(&text, &[3 * 6 * w, 3 * 8 * wide], &[], &[], false);
+    }
+}
+
+#[test]
+fn windows() {
+    let text = r#"kernel "pool" {
+  param p0 = read f32
+  param p1 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  e0 = load p0 [1083*v0 + 114*v1 + 2*v2 + 57*v3 + v4] : f32
+  e1 = reduce max [v3 < 3, v4 < 3] e0 : f32
+  independent v0 < [4] {
+    independent v1 < [9] {
+      independent v2 < [28] {
+        p1 [252*v0 + 28*v1 + v2] = e1
+      }
+    }
+  }
+}
+"#;
+    check(text, &[4 * 1083, 4 * 252], &[], &[], false);
+}
