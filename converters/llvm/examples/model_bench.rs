@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use airconv_api::compare::distance;
-use airconv_api::{ReadOptions, Reader, Report};
+use airconv_api::{ReadOptions, Reader, Report, RunOptions};
 use airconv_ir::dim::Dim;
 use airconv_ir::interp::Datum;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
@@ -22,9 +22,9 @@ use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::{Stage, verify};
 use airconv_kernel::ir::{Expr, Kernel, Launch, Program, Stmt, VarDef};
 use airconv_kernel::memory::Mem;
-use airconv_kernel::text::print;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
-use airconv_llvm::executor::{Compiled, JitOptions, LlvmExecutor};
+use airconv_kernel::text::print;
+use airconv_llvm::executor::{Compiled, prepare};
 use airconv_onnx::OnnxReader;
 
 /// A backend that measures each launch of another one.
@@ -188,9 +188,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let verified = verify(&module, Stage::Imported).map_err(|e| format!("{e:?}"))?;
 
     let start = Instant::now();
-    let executor = LlvmExecutor::new(JitOptions { threads, ..JitOptions::default() });
-    let (lowered, compiled) = executor
-        .prepare(&verified, &inputs, &mut report)
+    let options = RunOptions { threads, ..RunOptions::default() };
+    let (lowered, compiled) = prepare(&verified, &inputs, &options, &mut report)
         .map_err(|e| format!("{e:?} {:?}", report.diagnostics))?;
     let name = model.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
     println!(
@@ -199,7 +198,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         compiled.products(),
         start.elapsed().as_secs_f64() * 1e3
     );
-    for (op, count) in executor.host_ops() {
+    for (op, count) in lowered.program.host_ops() {
         println!("  on the host: {count} x {op}");
     }
 

@@ -313,9 +313,8 @@ fn epilogue(
         body = inner;
     }
     cut.body = body.to_vec();
-    let cut = rewrite(&cut, &mut |d| {
-        d.substitute(&mut |v| outer.contains(&v).then_some(Dim::Known(0)))
-    });
+    let cut =
+        rewrite(&cut, &mut |d| d.substitute(&mut |v| outer.contains(&v).then_some(Dim::Known(0))));
     // Where the index of an expression has become simpler, nothing else has changed.
     Some((cut, local))
 }

@@ -153,9 +153,8 @@ pub fn gather_module(isa: Isa, tile: Tile) -> String {
                  <{lanes} x i1>, {ty})"
             ));
             each_row(f, v, width, "%b", &out, |f, from| {
-                let places = f.value(format_args!(
-                    "getelementptr float, ptr {from}, <{lanes} x i32> {all}"
-                ));
+                let places =
+                    f.value(format_args!("getelementptr float, ptr {from}, <{lanes} x i32> {all}"));
                 f.value(format_args!(
                     "call {ty} @llvm.masked.gather.v{lanes}f32.v{lanes}p0(<{lanes} x ptr> \
                      {places}, i32 4, <{lanes} x i1> {mask}, {ty} poison)"
@@ -231,10 +230,8 @@ fn runs_of(
             parts.push(v.masked_load(f, &address, mask));
         }
         let ty = v.ty();
-        let x = f.value(format_args!(
-            "select {all} {}, {ty} {}, {ty} {}",
-            masks[0], parts[0], parts[1]
-        ));
+        let x = f
+            .value(format_args!("select {all} {}, {ty} {}, {ty} {}", masks[0], parts[0], parts[1]));
         f.value(format_args!("select {all} {}, {ty} {}, {ty} {x}", masks[2], parts[2]))
     });
 }

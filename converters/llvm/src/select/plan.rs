@@ -180,10 +180,8 @@ impl Plan {
 impl Tables {
     fn new(right: &Layout, tile: Tile) -> Option<Tables> {
         let columns = offsets(&right.outer);
-        let mut columns = columns
-            .into_iter()
-            .map(|o| i32::try_from(o).ok())
-            .collect::<Option<Vec<i32>>>()?;
+        let mut columns =
+            columns.into_iter().map(|o| i32::try_from(o).ok()).collect::<Option<Vec<i32>>>()?;
         if let Some(&last) = columns.last() {
             let whole = columns.len().next_multiple_of(tile.columns());
             columns.resize(whole, last);

@@ -17,8 +17,7 @@ use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::jit::Jit;
 use crate::micro::{
-    GemmFn, GemmSpec, Identity, PackCall, PackSpec, Tile, gemm_module, pack_module,
-    packed_len,
+    GemmFn, GemmSpec, Identity, PackCall, PackSpec, Tile, gemm_module, pack_module, packed_len,
 };
 use crate::pool::{ChunkFn, Pool};
 use crate::target::Isa;
@@ -448,8 +447,7 @@ impl Compiled {
         let each = plan.operations() / items as f64;
         let grain = if busy { (GRAIN / each).max(1.0) as u64 } else { items as u64 };
         // The context of the epilogue.
-        let context =
-            [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
+        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
         let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
         let (a, b) = (base(self.product.left.param), base(self.product.right.param));
         let c = base(self.product.out.param);

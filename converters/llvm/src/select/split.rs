@@ -7,9 +7,7 @@
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
 use airconv_kernel::analysis::{free, operands};
-use airconv_kernel::ir::{
-    BinOp, Const, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var, VarDef,
-};
+use airconv_kernel::ir::{BinOp, Const, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var, VarDef};
 use airconv_kernel::schedule::rewrite;
 use rustc_hash::{FxHashMap, FxHashSet};
 

@@ -6,9 +6,7 @@
 
 use airconv_ir::dim::Dim;
 use airconv_kernel::analysis::{dims, free, operands};
-use airconv_kernel::ir::{
-    Expr, ExprId, Kernel, KernelBuilder, LoopKind, Stmt, Var, VarDef,
-};
+use airconv_kernel::ir::{Expr, ExprId, Kernel, KernelBuilder, LoopKind, Stmt, Var, VarDef};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 /// The most elements of a reduction that is written out.
@@ -36,10 +34,7 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
         let bound = |x: &ExprId| {
             axes.iter().any(|(v, _)| frees[x.0 as usize].counters.binary_search(v).is_ok())
         };
-        let computed = kernel
-            .vars
-            .iter()
-            .any(|v| matches!(v, VarDef::Value(x) if bound(x)));
+        let computed = kernel.vars.iter().any(|v| matches!(v, VarDef::Value(x) if bound(x)));
         if simple && !computed {
             chosen.insert(ExprId(i as u32), (taps, kept));
         }
@@ -65,7 +60,8 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
                 let op = Kernel::combine(*kind);
                 let mut acc: Option<ExprId> = None;
                 each_tap(axes, &mut Vec::new(), &mut |at| {
-                    let mut copier = Copier { kernel, b: &mut b, map: &map, at, made: FxHashMap::default() };
+                    let mut copier =
+                        Copier { kernel, b: &mut b, map: &map, at, made: FxHashMap::default() };
                     let term = copier.copy(*x);
                     acc = Some(match acc {
                         None => term,
@@ -129,11 +125,7 @@ fn walks(kernel: &Kernel, x: ExprId, lanes: Var) -> bool {
 }
 
 /// Calls with the value of each axis, the last one fastest.
-fn each_tap(
-    axes: &[(Var, Dim)],
-    at: &mut Vec<(Var, i64)>,
-    call: &mut impl FnMut(&[(Var, i64)]),
-) {
+fn each_tap(axes: &[(Var, Dim)], at: &mut Vec<(Var, i64)>, call: &mut impl FnMut(&[(Var, i64)])) {
     let Some(((var, extent), rest)) = axes.split_first() else {
         call(at);
         return;
@@ -167,9 +159,8 @@ impl Copier<'_> {
         let at = self.at;
         let mut moved = false;
         let mut place = |d: &Dim| {
-            let new = d.substitute(&mut |v| {
-                at.iter().find(|(w, _)| *w == v).map(|(_, i)| Dim::Known(*i))
-            });
+            let new = d
+                .substitute(&mut |v| at.iter().find(|(w, _)| *w == v).map(|(_, i)| Dim::Known(*i)));
             moved |= new != *d;
             new
         };
@@ -180,9 +171,7 @@ impl Copier<'_> {
         let new = if moved {
             let made = &self.made;
             let new = renamed(expr, &|x| made[&x], &mut |d| {
-                d.substitute(&mut |v| {
-                    at.iter().find(|(w, _)| *w == v).map(|(_, i)| Dim::Known(*i))
-                })
+                d.substitute(&mut |v| at.iter().find(|(w, _)| *w == v).map(|(_, i)| Dim::Known(*i)))
             });
             match new {
                 Expr::Index(Dim::Known(k)) => self.b.index(Dim::Known(k)),
@@ -197,7 +186,11 @@ impl Copier<'_> {
 }
 
 /// An expression with other operands and indices.
-pub(super) fn renamed(expr: &Expr, m: &dyn Fn(ExprId) -> ExprId, f: &mut dyn FnMut(&Dim) -> Dim) -> Expr {
+pub(super) fn renamed(
+    expr: &Expr,
+    m: &dyn Fn(ExprId) -> ExprId,
+    f: &mut dyn FnMut(&Dim) -> Dim,
+) -> Expr {
     match expr {
         Expr::Const(_) | Expr::Local(_) => expr.clone(),
         Expr::Index(d) => Expr::Index(f(d)),
