@@ -8,7 +8,7 @@ use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop};
-use airconv_kernel::ir::{Launch, Program};
+use airconv_kernel::ir::{Launch, Program, VarDef};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
@@ -38,6 +38,12 @@ impl Default for JitOptions {
     fn default() -> Self {
         Self { isa: None, threads: 0, cache: Cache::user() }
     }
+}
+
+/// A kernel whose code is yet to be compiled.
+enum Found {
+    Product(Selected),
+    Nest { name: String, extent: Option<airconv_ir::dim::Dim>, grain: u64, sizes: Vec<Option<u32>> },
 }
 
 /// A compiled kernel.
@@ -76,18 +82,12 @@ impl Compiled {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
         let mut texts = Vec::with_capacity(program.kernels.len());
-        let mut grids = Vec::with_capacity(program.kernels.len());
-        let mut selected = Vec::with_capacity(program.kernels.len());
-        let mut names = Vec::with_capacity(program.kernels.len());
+        let mut found = Vec::with_capacity(program.kernels.len());
         for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
             let simpler = select::split_axes(kernel);
             let kernel = simpler.as_ref().unwrap_or(kernel);
-            grids.push(kernel.grid().map(|(_, extent, _)| extent.clone()));
-            let product = Selected::new(kernel, &constant, isa, &mut texts);
-            let found = product.is_some();
-            selected.push(product);
-            if found {
-                names.push(String::new());
+            if let Some(product) = Selected::new(kernel, &constant, isa, &mut texts) {
+                found.push(Found::Product(product));
                 continue;
             }
             let phases = select::split_phases(kernel);
@@ -96,14 +96,23 @@ impl Compiled {
             let kernel = short.as_ref().unwrap_or(kernel);
             let parts = select::split_guards(kernel);
             let kernel = parts.as_ref().unwrap_or(kernel);
-            let body = kernel_ir(kernel, "kernel", isa).map_err(|e| {
-                LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name))
-            })?;
+            let body = kernel_ir(kernel, "kernel", isa)
+                .map_err(|e| LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name)))?;
             // Equal code has an equal name, so that it is compiled and cached once.
             let digest = blake3::hash(body.as_bytes()).to_hex();
             let name = format!("k_{}", &digest[..24]);
             texts.push(body.replace("@kernel(", &format!("@{name}(")));
-            names.push(name);
+            // What is launched is what was emitted: its grid may differ from the program's.
+            let size = |d: &VarDef| match d {
+                VarDef::Size(i) => Some(*i),
+                _ => None,
+            };
+            found.push(Found::Nest {
+                name,
+                extent: kernel.grid().map(|(_, extent, _)| extent.clone()),
+                grain: grain_of(kernel),
+                sizes: kernel.vars.iter().map(size).collect(),
+            });
         }
         let distinct: Vec<&str> = {
             let mut seen = std::collections::BTreeSet::new();
@@ -117,26 +126,17 @@ impl Compiled {
         for object in &objects {
             jit.add_object(object)?;
         }
-        let mut kernels = Vec::with_capacity(names.len());
-        let kernels_named = program.kernels.iter().zip(&names).zip(grids);
-        for (((kernel, name), extent), product) in kernels_named.zip(selected) {
-            if let Some(product) = product {
-                kernels.push(Native::Product(Box::new(product.link(&jit)?)));
-                continue;
-            }
-            let address = jit.lookup(name)?;
-            // SAFETY: every emitted kernel has this type.
-            let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
-            let sizes = kernel
-                .vars
-                .iter()
-                .map(|d| match d {
-                    airconv_kernel::ir::VarDef::Size(i) => Some(*i),
-                    _ => None,
-                })
-                .collect();
-            let grain = grain_of(kernel);
-            kernels.push(Native::Nest(Nest { function, extent, grain, sizes }));
+        let mut kernels = Vec::with_capacity(found.len());
+        for found in found {
+            kernels.push(match found {
+                Found::Product(product) => Native::Product(Box::new(product.link(&jit)?)),
+                Found::Nest { name, extent, grain, sizes } => {
+                    let address = jit.lookup(&name)?;
+                    // SAFETY: every emitted kernel has this type.
+                    let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
+                    Native::Nest(Nest { function, extent, grain, sizes })
+                }
+            });
         }
         Ok(Compiled { kernels, constants: Constants::new(program), pool, _jit: jit })
     }
@@ -174,16 +174,14 @@ fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
         .exprs
         .iter()
         .map(|e| match e {
-            Expr::Reduce { axes, .. } => axes
-                .iter()
-                .fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64))),
+            Expr::Reduce { axes, .. } => {
+                axes.iter().fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64)))
+            }
             _ => 0,
         })
         .fold(1i64, i64::saturating_add);
     match kernel.grid() {
-        Some((_, _, body)) => {
-            (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64
-        }
+        Some((_, _, body)) => (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64,
         None => 1,
     }
 }
@@ -222,12 +220,7 @@ impl Backend for &Compiled {
                 })?;
                 // SAFETY: as above; iterations of a grid are independent.
                 unsafe {
-                    self.pool.parallel_for(
-                        n.max(0) as u64,
-                        native.grain,
-                        native.function,
-                        context,
-                    );
+                    self.pool.parallel_for(n.max(0) as u64, native.grain, native.function, context);
                 }
             }
         }
@@ -253,8 +246,8 @@ pub fn prepare(
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
     let lower = LowerOptions { host: !options.native_only };
-    let lowered = lower_for(module.module(), inputs, lower)
-        .map_err(|stop| report_stop(&stop, report))?;
+    let lowered =
+        lower_for(module.module(), inputs, lower).map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));

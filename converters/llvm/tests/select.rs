@@ -416,5 +416,13 @@ fn data_with_gaps() {
             area = h * w,
         );
         check(&text, &[5 * ih * iw, 30 * channels, channels * h * w], &[], &[1], false);
+        if channels == 1 {
+            // The outermost loop is one that is split.
+            let bare = text
+                .replace("  independent v0 < [1] {\n", "")
+                .replace("    }\n  }\n}\n", "    }\n}\n")
+                .replace("*v0", "*0");
+            check(&bare, &[5 * ih * iw, 30, h * w], &[], &[1], false);
+        }
     }
 }
