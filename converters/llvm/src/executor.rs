@@ -11,7 +11,7 @@ use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
-use airconv_kernel::ir::{Launch, Program};
+use airconv_kernel::ir::{Launch, Program, VarDef};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
@@ -41,6 +41,12 @@ impl Default for JitOptions {
     fn default() -> Self {
         Self { isa: None, threads: 0, cache: Cache::user() }
     }
+}
+
+/// A kernel whose code is yet to be compiled.
+enum Found {
+    Product(Selected),
+    Nest { name: String, extent: Option<airconv_ir::dim::Dim>, grain: u64, sizes: Vec<Option<u32>> },
 }
 
 /// A compiled kernel.
@@ -79,18 +85,12 @@ impl Compiled {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
         let mut texts = Vec::with_capacity(program.kernels.len());
-        let mut grids = Vec::with_capacity(program.kernels.len());
-        let mut selected = Vec::with_capacity(program.kernels.len());
-        let mut names = Vec::with_capacity(program.kernels.len());
+        let mut found = Vec::with_capacity(program.kernels.len());
         for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
             let simpler = select::split_axes(kernel);
             let kernel = simpler.as_ref().unwrap_or(kernel);
-            grids.push(kernel.grid().map(|(_, extent, _)| extent.clone()));
-            let product = Selected::new(kernel, &constant, isa, &mut texts);
-            let found = product.is_some();
-            selected.push(product);
-            if found {
-                names.push(String::new());
+            if let Some(product) = Selected::new(kernel, &constant, isa, &mut texts) {
+                found.push(Found::Product(product));
                 continue;
             }
             let phases = select::split_phases(kernel);
@@ -105,7 +105,17 @@ impl Compiled {
             let digest = blake3::hash(body.as_bytes()).to_hex();
             let name = format!("k_{}", &digest[..24]);
             texts.push(body.replace("@kernel(", &format!("@{name}(")));
-            names.push(name);
+            // What is launched is what was emitted: its grid may differ from the program's.
+            let size = |d: &VarDef| match d {
+                VarDef::Size(i) => Some(*i),
+                _ => None,
+            };
+            found.push(Found::Nest {
+                name,
+                extent: kernel.grid().map(|(_, extent, _)| extent.clone()),
+                grain: grain_of(kernel),
+                sizes: kernel.vars.iter().map(size).collect(),
+            });
         }
         let distinct: Vec<&str> = {
             let mut seen = std::collections::BTreeSet::new();
@@ -119,26 +129,17 @@ impl Compiled {
         for object in &objects {
             jit.add_object(object)?;
         }
-        let mut kernels = Vec::with_capacity(names.len());
-        let kernels_named = program.kernels.iter().zip(&names).zip(grids);
-        for (((kernel, name), extent), product) in kernels_named.zip(selected) {
-            if let Some(product) = product {
-                kernels.push(Native::Product(Box::new(product.link(&jit)?)));
-                continue;
-            }
-            let address = jit.lookup(name)?;
-            // SAFETY: every emitted kernel has this type.
-            let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
-            let sizes = kernel
-                .vars
-                .iter()
-                .map(|d| match d {
-                    airconv_kernel::ir::VarDef::Size(i) => Some(*i),
-                    _ => None,
-                })
-                .collect();
-            let grain = grain_of(kernel);
-            kernels.push(Native::Nest(Nest { function, extent, grain, sizes }));
+        let mut kernels = Vec::with_capacity(found.len());
+        for found in found {
+            kernels.push(match found {
+                Found::Product(product) => Native::Product(Box::new(product.link(&jit)?)),
+                Found::Nest { name, extent, grain, sizes } => {
+                    let address = jit.lookup(&name)?;
+                    // SAFETY: every emitted kernel has this type.
+                    let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
+                    Native::Nest(Nest { function, extent, grain, sizes })
+                }
+            });
         }
         Ok(Compiled { kernels, constants: Constants::new(program), pool, _jit: jit })
     }

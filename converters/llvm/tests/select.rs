@@ -365,3 +365,64 @@ fn windows() {
 "#;
     check(text, &[4 * 1083, 4 * 252], &[], &[], false);
 }
+
+#[test]
+fn data_with_gaps() {
+    // A transposed convolution: a stride of two, a window of three by two.
+    for (channels, h, w) in [(3, 10, 34), (1, 8, 13)] {
+        let (ih, iw) = (h / 2, w / 2);
+        let text = format!(
+            r#"kernel "transposed" {{
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  var v5 = counter
+  e0 = const i64 0 : i64
+  e1 = index [mod(v1 + v4, 2)] : i64
+  e2 = eq e0 e1 : bool
+  e3 = index [floordiv(v1 + v4, 2)] : i64
+  e4 = const i64 {ih} : i64
+  e5 = lt e3 e4 : bool
+  e6 = index [mod(v2 + v5, 2)] : i64
+  e7 = eq e6 e0 : bool
+  e8 = index [floordiv(v2 + v5, 2)] : i64
+  e9 = const i64 {iw} : i64
+  e10 = lt e8 e9 : bool
+  e11 = and e2 e5 : bool
+  e12 = and e7 e10 : bool
+  e13 = and e11 e12 : bool
+  e14 = const f32 0.0 : f32
+  e15 = load p0 [{plane}*v3 + {iw}*floordiv(v1 + v4, 2) + floordiv(v2 + v5, 2)] : f32
+  e16 = guard e13 e15 e14 : f32
+  e17 = load p1 [30*v0 + 6*v3 + 2*v4 + v5] : f32
+  e18 = mul e16 e17 : f32
+  e19 = reduce sum [v3 < 5, v4 < 3, v5 < 2] e18 : f32
+  independent v0 < [{channels}] {{
+    independent v1 < [{h}] {{
+      independent v2 < [{w}] {{
+        p2 [{area}*v0 + {w}*v1 + v2] = e19
+      }}
+    }}
+  }}
+}}
+"#,
+            plane = ih * iw,
+            area = h * w,
+        );
+        check(&text, &[5 * ih * iw, 30 * channels, channels * h * w], &[], &[1], false);
+        if channels == 1 {
+            // The outermost loop is one that is split.
+            let bare = text
+                .replace("  independent v0 < [1] {\n", "")
+                .replace("    }\n  }\n}\n", "    }\n}\n")
+                .replace("*v0", "*0");
+            check(&bare, &[5 * ih * iw, 30, h * w], &[], &[1], false);
+        }
+    }
+}

@@ -492,8 +492,14 @@ impl Writer<'_> {
         let Some((_, extent, _)) = kernel.grid() else { return "1".to_owned() };
         let extent = extent.substitute(&mut |v| match kernel.vars.get(v.0 as usize) {
             Some(VarDef::Size(i)) => launch.sizes.get(*i as usize).cloned(),
-            _ => None,
+            // A computed extent is for the kernel to find.
+            _ => Some(Dim::Any),
         });
+        if extent.is_any() {
+            let what = format!("kernel `{}` has a grid of a computed size", kernel.name);
+            self.refused.push(what);
+            return "0".to_owned();
+        }
         let text = self.dim(&extent);
         let max = self.helpers.extreme(crate::ir::Scalar::I64, true, true);
         format!("{max}({text}, 0)")

@@ -53,7 +53,9 @@ pub fn split_phases(kernel: &Kernel) -> Option<Kernel> {
             }
         }
     }
-    if phases.is_empty() || phases.contains_key(loops.first()?) {
+    let first = loops.first()?;
+    let shared = phases.get(first).is_none_or(|by| known(*first).is_some_and(|n| n % by == 0));
+    if phases.is_empty() || !shared || loops.len() < 2 {
         return None;
     }
     let mut out = kernel.clone();
@@ -78,6 +80,14 @@ fn nest(body: &[Stmt], loops: &mut Vec<Var>) -> Option<()> {
 
 type Places = FxHashMap<Var, Dim>;
 
+/// With a counter at a phase of another one.
+fn placed(places: &Places, var: Var, counter: Var, by: i64, phase: i64) -> Places {
+    let mut places = places.clone();
+    let place = Dim::symbol(counter).mul(&Dim::Known(by)).add(&Dim::Known(phase));
+    places.insert(var, place);
+    places
+}
+
 struct Make<'a> {
     kernel: &'a Kernel,
     out: &'a mut Kernel,
@@ -100,14 +110,23 @@ impl Make<'_> {
                         made.push(Stmt::For { var, extent, kind, body });
                         continue;
                     };
+                    let all = extent.as_known()?;
+                    if *kind != LoopKind::Vector && all % by == 0 {
+                        // One loop with all phases in it, which threads can share.
+                        let (counter, count) = (self.counter(all / by), Dim::Known(all / by));
+                        let mut bodies = Vec::new();
+                        for phase in 0..by {
+                            let places = placed(places, *var, counter, by, phase);
+                            bodies.extend(self.statements(body, &places)?);
+                        }
+                        let kind = *kind;
+                        made.push(Stmt::For { var: counter, extent: count, kind, body: bodies });
+                        continue;
+                    }
                     for phase in 0..by {
-                        let count = (extent.as_known()? - phase + by - 1).div_euclid(by);
-                        self.out.vars.push(VarDef::Counter);
-                        let counter = SymbolId(self.out.vars.len() as u32 - 1);
-                        self.ranges.push((counter, Dim::Known(count)));
-                        let place = Dim::symbol(counter).mul(&Dim::Known(by));
-                        let mut places = places.clone();
-                        places.insert(*var, place.add(&Dim::Known(phase)));
+                        let count = (all - phase + by - 1).div_euclid(by);
+                        let counter = self.counter(count);
+                        let places = placed(places, *var, counter, by, phase);
                         let body = self.statements(body, &places)?;
                         let extent = Dim::Known(count);
                         made.push(Stmt::For { var: counter, extent, kind: *kind, body });
@@ -122,6 +141,13 @@ impl Make<'_> {
             }
         }
         Some(made)
+    }
+
+    fn counter(&mut self, count: i64) -> Var {
+        self.out.vars.push(VarDef::Counter);
+        let counter = SymbolId(self.out.vars.len() as u32 - 1);
+        self.ranges.push((counter, Dim::Known(count)));
+        counter
     }
 
     fn moved(&self, d: &Dim, places: &Places) -> Dim {
