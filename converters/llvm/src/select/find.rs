@@ -117,8 +117,11 @@ fn linear(kernel: &Kernel, index: &Dim, counters: &[Var]) -> Option<(Dim, Vec<Di
     (rebuilt == *index).then_some((base, steps))
 }
 
+/// Loops around one store, and its parameter, place and value.
+type Nest<'k> = (Vec<(Var, Dim)>, u32, &'k Dim, ExprId);
+
 /// The loops of a nest around one store.
-fn nest(kernel: &Kernel) -> Option<(Vec<(Var, Dim)>, u32, &Dim, ExprId)> {
+fn nest(kernel: &Kernel) -> Option<Nest<'_>> {
     let mut loops = Vec::new();
     let mut body = &kernel.body[..];
     loop {
