@@ -2,6 +2,7 @@
 
 mod bisect;
 mod diff;
+mod native;
 mod report;
 
 use std::path::{Path, PathBuf};

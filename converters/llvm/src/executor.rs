@@ -45,7 +45,7 @@ impl Default for JitOptions {
 
 /// A kernel whose code is yet to be compiled.
 enum Found {
-    Product(Selected),
+    Product(Box<Selected>),
     Nest { name: String, extent: Option<airconv_ir::dim::Dim>, grain: u64, sizes: Vec<Option<u32>> },
 }
 
@@ -90,7 +90,7 @@ impl Compiled {
             let simpler = select::split_axes(kernel);
             let kernel = simpler.as_ref().unwrap_or(kernel);
             if let Some(product) = Selected::new(kernel, &constant, isa, &mut texts) {
-                found.push(Found::Product(product));
+                found.push(Found::Product(Box::new(product)));
                 continue;
             }
             let phases = select::split_phases(kernel);
