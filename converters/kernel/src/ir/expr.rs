@@ -156,10 +156,10 @@ pub enum Expr {
     /// The same bits in a type of the same width.
     Bitcast(Scalar, ExprId),
     /// A float or integer rounded to what a narrower hub dtype can hold, in the type that
-    /// carries it. Integers keep their low bits, sign-extended.
+    /// carries it. Integers keep their low bits, extended as the dtype has a sign or not.
     Narrow(Narrow, ExprId),
-    /// A combination over index variables that each run from 0 to their extent. Sums of `F32`
-    /// may be taken in any order.
+    /// A combination over index variables that each run from 0 to their extent. Sums and products
+    /// of floats may be taken in any order.
     Reduce {
         /// How.
         kind: ReduceKind,

@@ -477,10 +477,14 @@ impl Emitter<'_> {
 
     fn narrow(&mut self, n: Narrow, scalar: Scalar, v: Value) -> Result<Value> {
         match n.to {
-            DType::I2 | DType::I4 | DType::U2 | DType::U4 => {
-                let by = self.whole(scalar, i128::from(8 - n.to.bits()));
+            _ if !scalar.is_float() => {
+                let gone = scalar.bits().saturating_sub(n.to.bits());
+                if gone == 0 {
+                    return Ok(v);
+                }
+                let by = self.whole(scalar, gone.into());
                 let up = self.op2("shl", scalar, &v, &by);
-                let op = if scalar.is_signed() { "ashr" } else { "lshr" };
+                let op = if n.to.is_signed_int() { "ashr" } else { "lshr" };
                 Ok(self.op2(op, scalar, &up, &by))
             }
             DType::F16 if scalar == Scalar::F32 => {

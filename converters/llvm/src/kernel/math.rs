@@ -6,7 +6,7 @@
 
 use airconv_kernel::ir::{Narrow, Scalar, UnOp};
 
-use super::{Emitter, Refused, Result, Value, ty};
+use super::{Emitter, Result, Value, ty};
 
 /// The function of integer powers, which the module defines itself.
 const POWER_NAME: &str = "airconv_power";
@@ -101,9 +101,6 @@ impl Emitter<'_> {
         scalar: Scalar,
         v: &Value,
     ) -> Result<Value> {
-        if !scalar.is_float() {
-            return Err(Refused(format!("rounding {} to {}", scalar.name(), n.to)));
-        }
         let wide = self.cast(scalar, Scalar::F64, v.clone())?;
         let code = super::host::narrow_code(n).to_string();
         let out = self.library(super::host::NARROW, Scalar::F64, &[&wide], &code);

@@ -410,6 +410,9 @@ impl Emitter<'_> {
 
     /// Whether lanes pay: most loads and stores walk memory with the counter, or stand still.
     fn vector_pays(&self, var: Var, body: &[Stmt]) -> bool {
+        if !body.iter().all(|s| matches!(s, Stmt::Store { .. })) {
+            return false;
+        }
         let mut good = 0usize;
         let mut bad = 0usize;
         let mut judge = |at: &Dim| match self.stride(at, var) {
