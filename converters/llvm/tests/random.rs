@@ -41,11 +41,8 @@ fn native(case: &Case, isa: Isa) -> (Vec<Vec<u8>>, bool) {
     let mut buffers = case.buffers.clone();
     let pointers: Vec<*mut c_void> = buffers.iter_mut().map(|b| b.as_mut_ptr().cast()).collect();
     let mut status = 0i32;
-    let mut context = Context {
-        buffers: pointers.as_ptr(),
-        sizes: case.sizes.as_ptr(),
-        status: &raw mut status,
-    };
+    let mut context =
+        Context { buffers: pointers.as_ptr(), sizes: case.sizes.as_ptr(), status: &raw mut status };
     let get = |s: airconv_ir::entity::SymbolId| case.sizes.get(s.0 as usize).copied();
     let items = match case.kernel.grid() {
         Some((_, extent, _)) => extent.eval(&get).unwrap_or(0).max(0),

@@ -1,6 +1,6 @@
 //! Runs the ONNX node tests through the reader and the interpreter and prints a table.
 //!
-//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST] [--executor NAME] [--native-only]
+//! usage: node_cases FOLDER [PATTERN] [--write OUT --opset N] [--opt LIST] [--executor NAME] [--native-only] [--isa LEVEL]
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 
 use std::collections::BTreeMap;
@@ -27,6 +27,7 @@ fn main() {
             "--opt" => passes = args.next().unwrap_or_default(),
             "--executor" => executor = args.next().unwrap_or_default(),
             "--native-only" => options.native_only = true,
+            "--isa" => options.isa = args.next(),
             "--opset" => opset = args.next().and_then(|v| v.parse().ok()),
             _ => pattern = arg,
         }

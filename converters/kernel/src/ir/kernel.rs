@@ -108,7 +108,7 @@ pub struct Kernel {
     pub sizes: u32,
     /// The index variables; a [`Var`] is an index into this list.
     pub vars: Vec<VarDef>,
-    /// The types of the locals.
+    /// The types of the locals, which start at zero.
     pub locals: Vec<Scalar>,
     /// The expressions, each once, operands first.
     pub exprs: Vec<Expr>,

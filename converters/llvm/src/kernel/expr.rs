@@ -487,6 +487,13 @@ impl Emitter<'_> {
                 let op = if n.to.is_signed_int() { "ashr" } else { "lshr" };
                 Ok(self.op2(op, scalar, &up, &by))
             }
+            // What the type holds anyway.
+            DType::F64 => Ok(v),
+            DType::F32 if scalar == Scalar::F32 => Ok(v),
+            DType::F32 => {
+                let single = self.cast(scalar, Scalar::F32, v)?;
+                self.cast(Scalar::F32, scalar, single)
+            }
             DType::F16 if scalar == Scalar::F32 => {
                 let half = self.half_ty(v.varying);
                 let t = self.vty(scalar, v.varying);

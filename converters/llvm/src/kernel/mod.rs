@@ -114,7 +114,9 @@ pub fn kernel_ir(kernel: &Kernel, name: &str, isa: Isa) -> Result<String> {
     }
     let mut locals = Vec::with_capacity(kernel.locals.len());
     for ty in &kernel.locals {
-        locals.push(f.value(format_args!("alloca {}", stored(*ty))));
+        let slot = f.value(format_args!("alloca {}", stored(*ty)));
+        f.line(format_args!("store {} zeroinitializer, ptr {slot}", stored(*ty)));
+        locals.push(slot);
     }
     let mutable = kernel
         .params
