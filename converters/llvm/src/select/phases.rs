@@ -17,7 +17,7 @@ use super::axes::extents;
 /// The longest window that is written out.
 const MOST_TAPS: i64 = 8;
 /// The greatest stride.
-const MOST_PHASES: i64 = 4;
+const MOST_PHASES: i64 = 8;
 /// The most expressions afterwards.
 const MOST_EXPRESSIONS: usize = 4000;
 
