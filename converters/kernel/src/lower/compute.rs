@@ -371,6 +371,11 @@ impl Pull<'_, '_> {
                     | DType::F64
             )
         };
+        // A truth value is a byte, 0 or 1.
+        if from == DType::Bool && matches!(to, DType::I8 | DType::U8) {
+            let value = self.real(x, at)?;
+            return Ok(Val::Real(self.b.cast(scalar_of(to)?, value)));
+        }
         if !plain(from) || !plain(to) || from.bits() != to.bits() {
             return Err(Stop::Unsupported(format!("`bitcast` from {from} to {to}")));
         }
