@@ -7,6 +7,7 @@
 //! again than to store, or when its user reads elements many times. A reduction, contraction or
 //! convolution takes the elementwise ops that follow it into its loop nest.
 
+mod arith;
 mod compute;
 mod control;
 mod flatten;
