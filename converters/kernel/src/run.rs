@@ -402,6 +402,12 @@ impl<'p, B: Backend> Machine<'p, B> {
     }
 
     fn truth(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<bool, RunError> {
+        if let Held::Memory { memory, .. } = self.get(frame, buffer)?
+            && self.program().buffer(buffer).dtype == Some(DType::Bool)
+            && let [byte] = memory.bytes()
+        {
+            return Ok(*byte != 0);
+        }
         let datum = self.datum(frame, buffer)?;
         match datum.as_array().and_then(|a| a.as_slice::<bool>()) {
             Some(&[b]) => Ok(b),
@@ -444,7 +450,8 @@ impl<'p, B: Backend> Machine<'p, B> {
         for [initial, ..] in &l.carried {
             state.push(self.get(frame, *initial)?);
         }
-        let mut stacks: Vec<Vec<Datum>> = vec![Vec::new(); l.stacked.len()];
+        let mut stacks: Vec<Stack> = l.stacked.iter().map(|_| Stack::default()).collect();
+        let made = self.made_by(l);
         let mut iteration = 0i64;
         while running && trips.is_none_or(|n| iteration < n) {
             frame.iterations += 1;
@@ -464,15 +471,17 @@ impl<'p, B: Backend> Machine<'p, B> {
             for ([_, seen, ..], held) in l.carried.iter().zip(state.drain(..)) {
                 frame.held[seen.0 as usize] = Some(held);
             }
-            self.clear(&l.body, l, frame);
+            self.clear(&made, frame);
             self.steps(&l.body, frame)?;
             running = self.truth(frame, l.next)?;
             for [_, _, made, _] in &l.carried {
                 state.push(self.get(frame, *made)?);
             }
             for (stack, (made, _)) in stacks.iter_mut().zip(&l.stacked) {
-                let element = self.datum(frame, *made)?;
-                stack.push(element);
+                stack.push(self.get(frame, *made)?)?;
+                if stack.bytes.len() as u64 > self.limits.array_bytes {
+                    return Err(RunError::Limit("a stack of a loop".to_owned()));
+                }
             }
             iteration += 1;
         }
@@ -483,52 +492,52 @@ impl<'p, B: Backend> Machine<'p, B> {
             frame.held[out.0 as usize] = Some(held);
         }
         for (stack, (made, out)) in stacks.into_iter().zip(&l.stacked) {
-            let array = self.stacked(&stack, *made, frame)?;
-            frame.held[out.0 as usize] = Some(held(&array)?);
+            let whole = self.stacked(stack, *made, frame)?;
+            frame.held[out.0 as usize] = Some(whole);
         }
         Ok(())
     }
 
-    /// Forgets what the body made in the iteration before.
-    fn clear(&mut self, steps: &[Step], l: &Loop, frame: &mut Frame) {
+    /// The buffers that the body of a loop gives a meaning anew in each iteration.
+    fn made_by(&self, l: &Loop) -> Vec<BufferId> {
         let mut made = Vec::new();
-        for step in steps {
+        for step in &l.body {
             written(step, self.program(), &mut made);
         }
+        let seen = |b: BufferId| {
+            b == l.iteration || b == l.running || l.carried.iter().any(|[_, seen, ..]| *seen == b)
+        };
+        made.retain(|&b| !seen(b));
+        made
+    }
+
+    /// Forgets what the body made in the iteration before.
+    fn clear(&mut self, made: &[BufferId], frame: &mut Frame) {
         for b in made {
-            let seen = b == l.iteration
-                || b == l.running
-                || l.carried.iter().any(|[_, seen, ..]| *seen == b);
-            if !seen && let Some(held) = frame.held[b.0 as usize].take() {
+            if let Some(held) = frame.held[b.0 as usize].take() {
                 self.recycle(held);
             }
         }
     }
 
-    fn stacked(&self, stack: &[Datum], like: BufferId, frame: &Frame) -> Result<Array, RunError> {
-        let failed = |e: airconv_ir::array::ArrayError| RunError::Failed(e.to_string());
-        if stack.is_empty() {
-            let b = self.program().buffer(like);
+    /// What a loop stacked; `like` is the buffer of one element.
+    fn stacked(&self, stack: Stack, like: BufferId, frame: &Frame) -> Result<Held, RunError> {
+        let b = self.program().buffer(like);
+        let Some(first) = stack.dims else {
             let dtype = b.dtype.ok_or_else(|| {
                 RunError::Unsupported("a loop that never runs with a stack of strings".to_owned())
             })?;
             let mut shape = vec![0];
             shape.extend(b.shape.iter().map(|d| frame.size(d).map_or(0, |n| n.max(0) as usize)));
-            return Array::zeros(dtype, shape).map_err(failed);
-        }
-        let mut lifted = Vec::with_capacity(stack.len());
-        for element in stack {
-            let Some(a) = element.as_array() else {
-                return Err(RunError::Failed("a stacked output is not a tensor".to_owned()));
-            };
-            let mut shape = vec![1];
-            shape.extend(&a.shape);
-            lifted.push(a.clone().reshape(shape).map_err(failed)?);
-        }
-        if lifted.iter().any(|a| a.shape != lifted[0].shape) {
-            return Err(RunError::Failed("stacked elements differ in shape".to_owned()));
-        }
-        Array::concat(&lifted.iter().collect::<Vec<_>>(), 0).map_err(failed)
+            let array = Array::zeros(dtype, shape).map_err(|e| RunError::Failed(e.to_string()))?;
+            return held(&array);
+        };
+        let mut block = Block::new(stack.bytes.len())
+            .ok_or_else(|| RunError::Limit(format!("{} bytes of memory", stack.bytes.len())))?;
+        block.bytes_mut().copy_from_slice(&stack.bytes);
+        let mut dims = vec![stack.count];
+        dims.extend(first);
+        Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims })
     }
 
     fn host(&mut self, host: &HostOp, frame: &mut Frame) -> Result<(), RunError> {
@@ -570,6 +579,30 @@ impl<'p, B: Backend> Machine<'p, B> {
             };
             frame.held[buffer.0 as usize] = Some(held);
         }
+        Ok(())
+    }
+}
+
+/// Elements that a loop stacks, one after another.
+#[derive(Default)]
+struct Stack {
+    bytes: Vec<u8>,
+    /// The shape of each element, once there is one.
+    dims: Option<Vec<usize>>,
+    count: usize,
+}
+
+impl Stack {
+    fn push(&mut self, element: Held) -> Result<(), RunError> {
+        let Held::Memory { memory, dims } = element else {
+            return Err(RunError::Unsupported("a loop that stacks strings".to_owned()));
+        };
+        if self.dims.as_ref().is_some_and(|d| *d != dims) {
+            return Err(RunError::Failed("stacked elements differ in shape".to_owned()));
+        }
+        self.bytes.extend_from_slice(memory.bytes());
+        self.dims = Some(dims);
+        self.count += 1;
         Ok(())
     }
 }
