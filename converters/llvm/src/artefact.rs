@@ -179,8 +179,10 @@ impl Build<'_> {
                 Failed::Unsupported
             })?;
             if text.contains(&format!("@{}(", host::NARROW)) {
-                let what =
-                    format!("kernel `{}` rounds to a dtype of eight bits or less", kernel.name);
+                let what = format!(
+                    "kernel `{}` rounds to a narrow float that only the host rounds to",
+                    kernel.name
+                );
                 self.report.push(Diagnostic::error("native-unsupported", what));
                 return Err(Failed::Unsupported);
             }

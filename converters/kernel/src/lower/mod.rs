@@ -128,6 +128,8 @@ struct Lowerer<'m> {
     program: Program,
     kernels: FxHashMap<Kernel, KernelId>,
     failures: RefCell<Vec<String>>,
+    /// What has no kernel form and may not run on the host.
+    refused: Vec<String>,
     steps: Vec<Step>,
 }
 
@@ -166,6 +168,7 @@ impl<'m> Lowerer<'m> {
             program,
             kernels: FxHashMap::default(),
             failures: RefCell::default(),
+            refused: Vec::new(),
             steps: Vec::new(),
         }
     }
@@ -178,6 +181,9 @@ impl<'m> Lowerer<'m> {
             self.steps.push(Step::BindShape(buffer));
         }
         self.region(self.f.body)?;
+        if !self.refused.is_empty() {
+            return Err(Stop::Unsupported(self.refused.join("; ")));
+        }
         let results = self.f.body().results.clone();
         for (v, output) in results.into_iter().zip(&self.f.outputs) {
             let buffer = self.settle(v)?;
@@ -293,8 +299,14 @@ impl<'m> Lowerer<'m> {
             });
         }
         match done {
-            Err(why @ Stop::Unsupported(_)) if self.options.host && node.regions().is_empty() => {
-                self.program.notes.push(format!("host: `{}`: {why}", node.op.name()));
+            Err(Stop::Unsupported(why)) if node.regions().is_empty() => {
+                let what = format!("`{}`: {why}", node.op.name());
+                if self.options.host {
+                    self.program.notes.push(format!("host: {what}"));
+                } else if !self.refused.contains(&what) {
+                    self.refused.push(what);
+                }
+                // Without the host the rest is looked at too, so that all is reported at once.
                 self.host(id, &node)
             }
             other => other,
