@@ -11,10 +11,9 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::SymbolId;
 use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
 use airconv_ir::module::InputRole;
-use airconv_ir::types::Type;
 
 use crate::carrier::{array_of, block_of, constant_of};
-use crate::ir::{Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Step};
+use crate::ir::{Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Size, Step};
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
 
@@ -117,13 +116,17 @@ pub struct Machine<'p, B> {
 }
 
 /// The state of one run.
-struct Frame {
+struct Frame<'p> {
     held: Vec<Option<Held>>,
     sizes: Vec<Option<i64>>,
+    /// What the sizes may be; kernels count on it.
+    bounds: &'p [Size],
+    /// Sizes that depend on more than one that is not bound yet, with the value they must have.
+    pending: Vec<(Dim, i64)>,
     iterations: u64,
 }
 
-impl Frame {
+impl Frame<'_> {
     fn size(&self, dim: &Dim) -> Result<i64, RunError> {
         dim.eval(&|s: SymbolId| self.sizes.get(s.0 as usize).copied().flatten())
             .ok_or_else(|| RunError::Internal(format!("the size {dim} is not bound")))
@@ -134,14 +137,29 @@ impl Frame {
             Some(v) if v == value => Ok(()),
             Some(v) => Err(RunError::Failed(format!("size {value} where {v} is expected"))),
             None => {
-                if let Some((symbol, v)) = solve_for(dim, value, &get)
-                    && let Some(slot) = self.sizes.get_mut(symbol.0 as usize)
-                {
-                    *slot = Some(v);
+                let Some((symbol, v)) = solve_for(dim, value, &get) else {
+                    self.pending.push((dim.clone(), value));
+                    return Ok(());
+                };
+                let place = symbol.0 as usize;
+                let (Some(slot), Some(size)) = (self.sizes.get_mut(place), self.bounds.get(place))
+                else {
+                    return Err(RunError::Internal(format!("there is no size {symbol}")));
+                };
+                if !size.range.contains(v) {
+                    return Err(RunError::Failed(format!("size `{}` cannot be {v}", size.name)));
                 }
+                *slot = Some(v);
                 Ok(())
             }
         }
+    }
+    /// Checks what waited for sizes that are bound by now.
+    fn settle(&mut self) -> Result<(), RunError> {
+        for (dim, value) in std::mem::take(&mut self.pending) {
+            self.bind(&dim, value)?;
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +195,8 @@ impl<'p, B: Backend> Machine<'p, B> {
         let mut frame = Frame {
             held: vec![None; program.buffers.len()],
             sizes: vec![None; program.sizes.len()],
+            bounds: &program.sizes,
+            pending: Vec::new(),
             iterations: 0,
         };
         let specs = &self.lowered.module.main().inputs;
@@ -228,7 +248,7 @@ impl<'p, B: Backend> Machine<'p, B> {
     }
 
     /// What a buffer holds.
-    fn get(&mut self, frame: &Frame, buffer: BufferId) -> Result<Held, RunError> {
+    fn get(&mut self, frame: &Frame<'_>, buffer: BufferId) -> Result<Held, RunError> {
         if let Some(held) = &frame.held[buffer.0 as usize] {
             return Ok(held.clone());
         }
@@ -252,7 +272,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         Ok(held)
     }
 
-    fn datum(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<Datum, RunError> {
+    fn datum(&mut self, frame: &mut Frame<'_>, buffer: BufferId) -> Result<Datum, RunError> {
         match self.get(frame, buffer)? {
             Held::Host(d) => Ok(d),
             Held::Memory { memory, dims } => {
@@ -265,7 +285,7 @@ impl<'p, B: Backend> Machine<'p, B> {
 
     fn memory(
         &mut self,
-        frame: &mut Frame,
+        frame: &mut Frame<'_>,
         buffer: BufferId,
         access: Access,
     ) -> Result<Mem, RunError> {
@@ -315,14 +335,14 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
-    fn steps(&mut self, steps: &'p [Step], frame: &mut Frame) -> Result<(), RunError> {
+    fn steps(&mut self, steps: &'p [Step], frame: &mut Frame<'_>) -> Result<(), RunError> {
         for step in steps {
             self.step(step, frame)?;
         }
         Ok(())
     }
 
-    fn step(&mut self, step: &'p Step, frame: &mut Frame) -> Result<(), RunError> {
+    fn step(&mut self, step: &'p Step, frame: &mut Frame<'_>) -> Result<(), RunError> {
         match step {
             Step::Launch(launch) => self.launch(launch, frame),
             Step::Bind(b) => {
@@ -357,7 +377,10 @@ impl<'p, B: Backend> Machine<'p, B> {
                     // Where its own sizes are not bound yet it has those of the other.
                     if let Ok(shape) = shape {
                         let shape: Vec<usize> = shape.iter().map(|&n| n.max(0) as usize).collect();
-                        if shape.iter().product::<usize>() != dims.iter().product::<usize>() {
+                        let count = |shape: &[usize]| {
+                            shape.iter().try_fold(1usize, |n, &d| n.checked_mul(d))
+                        };
+                        if count(&shape) != count(dims) {
                             return Err(RunError::Failed(format!(
                                 "shape {dims:?} cannot become {shape:?}"
                             )));
@@ -393,7 +416,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
-    fn ints(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<Vec<i64>, RunError> {
+    fn ints(&mut self, frame: &mut Frame<'_>, buffer: BufferId) -> Result<Vec<i64>, RunError> {
         let datum = self.datum(frame, buffer)?;
         datum
             .as_array()
@@ -401,7 +424,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             .ok_or_else(|| RunError::Failed("sizes that are not integers".to_owned()))
     }
 
-    fn truth(&mut self, frame: &mut Frame, buffer: BufferId) -> Result<bool, RunError> {
+    fn truth(&mut self, frame: &mut Frame<'_>, buffer: BufferId) -> Result<bool, RunError> {
         if let Held::Memory { memory, .. } = self.get(frame, buffer)?
             && self.program().buffer(buffer).dtype == Some(DType::Bool)
             && let [byte] = memory.bytes()
@@ -415,7 +438,8 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
-    fn launch(&mut self, launch: &Launch, frame: &mut Frame) -> Result<(), RunError> {
+    fn launch(&mut self, launch: &Launch, frame: &mut Frame<'_>) -> Result<(), RunError> {
+        frame.settle()?;
         let kernel = self.program().kernel(launch.kernel);
         let mut buffers = Vec::with_capacity(launch.buffers.len());
         for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
@@ -434,7 +458,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
-    fn repeat(&mut self, l: &'p Loop, frame: &mut Frame) -> Result<(), RunError> {
+    fn repeat(&mut self, l: &'p Loop, frame: &mut Frame<'_>) -> Result<(), RunError> {
         let trips = match l.trips {
             None => None,
             Some(b) => match self.ints(frame, b)?[..] {
@@ -512,7 +536,7 @@ impl<'p, B: Backend> Machine<'p, B> {
     }
 
     /// Forgets what the body made in the iteration before.
-    fn clear(&mut self, made: &[BufferId], frame: &mut Frame) {
+    fn clear(&mut self, made: &[BufferId], frame: &mut Frame<'_>) {
         for b in made {
             if let Some(held) = frame.held[b.0 as usize].take() {
                 self.recycle(held);
@@ -521,7 +545,7 @@ impl<'p, B: Backend> Machine<'p, B> {
     }
 
     /// What a loop stacked; `like` is the buffer of one element.
-    fn stacked(&self, stack: Stack, like: BufferId, frame: &Frame) -> Result<Held, RunError> {
+    fn stacked(&self, stack: Stack, like: BufferId, frame: &Frame<'_>) -> Result<Held, RunError> {
         let b = self.program().buffer(like);
         let Some(first) = stack.dims else {
             let dtype = b.dtype.ok_or_else(|| {
@@ -540,8 +564,8 @@ impl<'p, B: Backend> Machine<'p, B> {
         Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims })
     }
 
-    fn host(&mut self, host: &HostOp, frame: &mut Frame) -> Result<(), RunError> {
-        struct Concrete<'f>(&'f Frame);
+    fn host(&mut self, host: &HostOp, frame: &mut Frame<'_>) -> Result<(), RunError> {
+        struct Concrete<'f>(&'f Frame<'f>);
         impl AttrVisitor for Concrete<'_> {
             fn dim(&mut self, dim: &mut Dim) {
                 *dim = dim.substitute(&mut |s| {
@@ -638,11 +662,6 @@ fn written(step: &Step, program: &Program, out: &mut Vec<BufferId>) {
         }
         Step::Bind(_) | Step::BindShape(_) | Step::Assert { .. } | Step::Free(_) => {}
     }
-}
-
-/// Whether a type is one that kernels hold in memory.
-pub fn is_memory(ty: &Type) -> bool {
-    ty.as_tensor().is_some_and(|t| t.dtype != DType::String)
 }
 
 /// Runs kernels in the interpreter of this level.
