@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
+use crate::{Diagnostic, Failed, Report};
+
 /// Bytes that are kept before they go to the file.
 const BUFFER: usize = 1 << 20;
 
@@ -128,6 +130,14 @@ pub fn write_whole(
     let mut draft = Draft::new(path)?;
     write(&mut draft)?;
     draft.finish().map(drop)
+}
+
+/// The bytes of a file; why it cannot be read is reported.
+pub fn read_whole(path: &Path, report: &mut Report) -> Result<Vec<u8>, Failed> {
+    fs::read(path).map_err(|e| {
+        report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
+        Failed::System
+    })
 }
 
 /// The folder that a file lies in; `.` for a bare name.

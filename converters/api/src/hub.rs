@@ -97,10 +97,7 @@ impl Reader for IrtReader {
         _options: &ReadOptions,
         report: &mut Report,
     ) -> Result<Module, Failed> {
-        let source = std::fs::read(path).map_err(|e| {
-            report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
-            Failed::System
-        })?;
+        let source = crate::files::read_whole(path, report)?;
         let malformed = |report: &mut Report, message: String| {
             report.push(Diagnostic::error("irt-read", message));
             Failed::Malformed

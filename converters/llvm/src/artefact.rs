@@ -300,10 +300,7 @@ impl Reader for NativeReader {
         _options: &ReadOptions,
         report: &mut Report,
     ) -> Result<Module, Failed> {
-        let data = std::fs::read(path).map_err(|e| {
-            report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
-            Failed::System
-        })?;
+        let data = airconv_api::files::read_whole(path, report)?;
         let malformed = |report: &mut Report, what: String| {
             report.push(Diagnostic::error("native-read", format!("{}: {what}", path.display())));
             Failed::Malformed
