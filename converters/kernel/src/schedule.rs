@@ -9,15 +9,15 @@ use crate::ir::{Expr, ExprId, Kernel, KernelBuilder, LoopKind, Stmt, Var, VarDef
 /// Chooses the loop structure of a kernel.
 pub fn schedule(kernel: Kernel) -> Kernel {
     let mut kernel = rewrite(&kernel, &mut Dim::clone);
-    while let Some((outer, inner, extent)) = joinable(&kernel) {
-        kernel = join(&kernel, outer, inner, &extent);
+    while let Some((outer, extent)) = joinable(&kernel) {
+        kernel = join(&kernel, outer, &extent);
     }
     mark_vectors(&mut kernel.body);
     kernel
 }
 
 /// A perfect nest of two independent loops whose counters only occur as one combined index.
-fn joinable(kernel: &Kernel) -> Option<(Var, Var, Dim)> {
+fn joinable(kernel: &Kernel) -> Option<(Var, Dim)> {
     fn pairs<'k>(body: &'k [Stmt], out: &mut Vec<(Var, Var, &'k Dim)>) {
         for stmt in body {
             if let Stmt::For { var, kind: LoopKind::Independent, body, .. } = stmt {
@@ -35,7 +35,7 @@ fn joinable(kernel: &Kernel) -> Option<(Var, Var, Dim)> {
     found.into_iter().find_map(|(outer, inner, extent)| {
         let mut all = true;
         each_dim(kernel, &mut |d| all &= walks_as_one(d, outer, inner, extent));
-        all.then(|| (outer, inner, extent.clone()))
+        all.then(|| (outer, extent.clone()))
     })
 }
 
@@ -82,7 +82,7 @@ fn each_dim(kernel: &Kernel, f: &mut dyn FnMut(&Dim)) {
 }
 
 /// Two loops as one: the inner counter runs over both.
-fn join(kernel: &Kernel, outer: Var, inner: Var, extent: &Dim) -> Kernel {
+fn join(kernel: &Kernel, outer: Var, extent: &Dim) -> Kernel {
     let mut out = rewrite(kernel, &mut |d: &Dim| {
         d.substitute(&mut |s| (s == outer).then_some(Dim::Known(0)))
     });
@@ -101,7 +101,6 @@ fn join(kernel: &Kernel, outer: Var, inner: Var, extent: &Dim) -> Kernel {
             }
         }
     }
-    let _ = inner;
     fix(&mut out.body, outer, extent);
     out
 }

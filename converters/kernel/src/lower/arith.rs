@@ -40,7 +40,7 @@ impl Pull<'_, '_> {
         let (a, b) = (a.real()?, b.real()?);
         let ty = self.b.ty(a);
         if let Op::Pow(_) = op {
-            return self.pow(dtype, self.l.tensor(second)?.dtype, a, b);
+            return self.pow(dtype, a, b);
         }
         let bin = binary(op, ty).ok_or_else(|| Stop::no_form(op))?;
         let b = match op {
@@ -77,7 +77,7 @@ impl Pull<'_, '_> {
         self.b.add(Expr::Check { ok, x: safe, code })
     }
 
-    fn pow(&mut self, dtype: DType, exponent: DType, a: ExprId, b: ExprId) -> Result<Val, Stop> {
+    fn pow(&mut self, dtype: DType, a: ExprId, b: ExprId) -> Result<Val, Stop> {
         let (ta, tb) = (self.b.ty(a), self.b.ty(b));
         if ta.is_float() {
             let wide = if ta == Scalar::F64 || tb.bits() > 32 { Scalar::F64 } else { Scalar::F32 };
@@ -91,7 +91,6 @@ impl Pull<'_, '_> {
             let y = self.b.binary(BinOp::Pow, x, y);
             return self.converted(DType::F64, dtype, Val::Real(y), true, CastRounding::Nearest);
         }
-        let _ = exponent;
         Ok(Val::Real(self.int_pow(a, b)))
     }
 

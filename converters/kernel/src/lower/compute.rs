@@ -4,7 +4,7 @@ use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::module::Node;
-use airconv_ir::op::{self, CastRounding, Op, PadMode, ReduceKind};
+use airconv_ir::op::{self, AutoPad, CastRounding, Op, PadMode, ReduceKind};
 
 use super::pull::{Pull, Val, scalar_of};
 use super::{Place, Stop};
@@ -397,6 +397,10 @@ impl Pull<'_, '_> {
 
     fn conv(&mut self, node: &Node, c: &op::Conv, dtype: DType, at: &[Dim]) -> Result<Val, Stop> {
         let (x, w) = (needed(node.operand(0))?, needed(node.operand(1))?);
+        if matches!(c.auto_pad, AutoPad::SameUpper | AutoPad::SameLower) {
+            // `flatten` made explicit padding of it, except for data with gaps.
+            return Err(Stop::Unsupported("`conv` of data with gaps padded to size".to_owned()));
+        }
         let (xs, ws) = (self.shape_of(x)?, self.shape_of(w)?);
         let mut axes = Vec::new();
         let inner = self.reduction_index(&ws[1].clone(), &mut axes);

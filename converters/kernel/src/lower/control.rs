@@ -1,11 +1,11 @@
 //! Control flow: branches and loops become steps with steps inside.
 
-use airconv_ir::entity::{RegionId, ValueId};
+use airconv_ir::entity::{RegionId, SymbolId, ValueId};
 use airconv_ir::module::Node;
 use airconv_ir::op;
 
 use super::compute::needed;
-use super::{Lowerer, Place, Stop};
+use super::{Lowerer, Stop};
 use crate::ir::{BufferId, BufferKind, Loop, Step};
 
 impl Lowerer<'_> {
@@ -15,6 +15,7 @@ impl Lowerer<'_> {
         region: RegionId,
         args: &[BufferId],
     ) -> Result<(Vec<Step>, Vec<BufferId>), Stop> {
+        self.note_bound();
         let outer = std::mem::take(&mut self.steps);
         let params = self.f.regions[region].params.clone();
         for (&param, &arg) in params.iter().zip(args) {
@@ -81,6 +82,7 @@ impl Lowerer<'_> {
         for &p in &params {
             seen.push(self.new_buffer(p, BufferKind::Temporary)?);
         }
+        self.note_bound();
         let outer = std::mem::take(&mut self.steps);
         for (i, &buffer) in seen.iter().enumerate() {
             if let Some(&capture) = i.checked_sub(2).and_then(|i| values.get(i))
@@ -95,7 +97,7 @@ impl Lowerer<'_> {
             .and_then(|()| results.iter().map(|&v| self.settle(v)).collect::<Result<Vec<_>, _>>());
         let body = std::mem::replace(&mut self.steps, outer);
         let made = made?;
-        let fresh = self.bound_in(&body, &seen);
+        let fresh = self.fresh_in(&body);
         let mut carried = Vec::new();
         let mut stacked = Vec::new();
         let mut ends = Vec::new();
@@ -137,7 +139,7 @@ impl Lowerer<'_> {
         let v = needed(like)?;
         let held = self.places.get(&v).copied();
         let buffer = self.new_buffer(v, BufferKind::Temporary)?;
-        if let Some(place @ (Place::Buffer(_) | Place::Inline(_))) = held {
+        if let Some(place) = held {
             self.places.insert(v, place);
         }
         // Its sizes are those of the last iteration; nothing is checked.
@@ -145,36 +147,40 @@ impl Lowerer<'_> {
         Ok(buffer)
     }
 
-    /// The sizes that steps bind, which are bound anew each time.
-    fn bound_in(&self, steps: &[Step], seen: &[BufferId]) -> Vec<airconv_ir::entity::SymbolId> {
-        let mut outside = rustc_hash::FxHashSet::default();
+    /// The sizes that steps of the body of a loop bind anew each time; those that were bound
+    /// before the loop keep their values.
+    fn fresh_in(&self, body: &[Step]) -> Vec<SymbolId> {
         let mut inside = Vec::new();
-        fn walk(l: &Lowerer<'_>, steps: &[Step], out: &mut Vec<airconv_ir::entity::SymbolId>) {
-            for step in steps {
-                match step {
-                    Step::Bind(b) => b.dims.iter().for_each(|d| d.symbols(&mut |s| out.push(s))),
-                    Step::BindShape(b) => {
-                        let shape = &l.program.buffer(*b).shape;
-                        shape.iter().for_each(|d| d.symbols(&mut |s| out.push(s)));
-                    }
-                    Step::If { then, otherwise, .. } => {
-                        walk(l, then, out);
-                        walk(l, otherwise, out);
-                    }
-                    Step::Loop(inner) => walk(l, &inner.body, out),
-                    _ => {}
-                }
-            }
-        }
-        walk(self, steps, &mut inside);
-        let _ = seen;
-        // What was bound before the loop keeps its value.
-        let mut before = Vec::new();
-        walk(self, &self.steps, &mut before);
-        outside.extend(before);
-        inside.retain(|s| !outside.contains(s));
+        self.bound_in(body, &mut inside);
+        inside.retain(|s| !self.bound.contains(s));
         inside.sort_unstable();
         inside.dedup();
         inside
+    }
+
+    /// Notes what the steps so far bind, before steps inside of them are made.
+    fn note_bound(&mut self) {
+        let mut found = Vec::new();
+        self.bound_in(&self.steps, &mut found);
+        self.bound.extend(found);
+    }
+
+    /// The sizes that steps bind.
+    fn bound_in(&self, steps: &[Step], out: &mut Vec<SymbolId>) {
+        for step in steps {
+            match step {
+                Step::Bind(b) => b.dims.iter().for_each(|d| d.symbols(&mut |s| out.push(s))),
+                Step::BindShape(b) => {
+                    let shape = &self.program.buffer(*b).shape;
+                    shape.iter().for_each(|d| d.symbols(&mut |s| out.push(s)));
+                }
+                Step::If { then, otherwise, .. } => {
+                    self.bound_in(then, out);
+                    self.bound_in(otherwise, out);
+                }
+                Step::Loop(inner) => self.bound_in(&inner.body, out),
+                _ => {}
+            }
+        }
     }
 }

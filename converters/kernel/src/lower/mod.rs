@@ -19,12 +19,12 @@ use std::cell::RefCell;
 
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
-use airconv_ir::entity::{NodeId, RegionId, ValueId};
+use airconv_ir::entity::{NodeId, RegionId, SymbolId, ValueId};
 use airconv_ir::module::{Function, Module, Node};
 use airconv_ir::op::Op;
 use airconv_ir::tensor::Storage;
 use airconv_ir::types::{TensorType, Type};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::flatten::{Groups, flatten};
 use crate::ir::{
@@ -119,7 +119,7 @@ struct Lowerer<'m> {
     /// Scalar operations per element of an inline value.
     weights: FxHashMap<ValueId, u32>,
     /// Inline values that hold a reduction, contraction or convolution.
-    cores: FxHashMap<ValueId, ()>,
+    cores: FxHashSet<ValueId>,
     users: FxHashMap<ValueId, Vec<NodeId>>,
     /// How often a value is used, results of regions included.
     uses: FxHashMap<ValueId, u32>,
@@ -131,6 +131,8 @@ struct Lowerer<'m> {
     /// What has no kernel form and may not run on the host.
     refused: Vec<String>,
     steps: Vec<Step>,
+    /// Sizes that steps of the enclosing lists bind.
+    bound: FxHashSet<SymbolId>,
 }
 
 impl<'m> Lowerer<'m> {
@@ -161,7 +163,7 @@ impl<'m> Lowerer<'m> {
             options,
             places: FxHashMap::default(),
             weights: FxHashMap::default(),
-            cores: FxHashMap::default(),
+            cores: FxHashSet::default(),
             users,
             uses,
             regions,
@@ -170,6 +172,7 @@ impl<'m> Lowerer<'m> {
             failures: RefCell::default(),
             refused: Vec::new(),
             steps: Vec::new(),
+            bound: FxHashSet::default(),
         }
     }
 
@@ -374,7 +377,7 @@ impl<'m> Lowerer<'m> {
         let mut core = false;
         let mut total = own;
         for operand in node.inputs() {
-            if self.cores.contains_key(&operand) && group.is_none() {
+            if self.cores.contains(&operand) && group.is_none() {
                 let same = self.tensor(operand)?.shape == self.tensor(v)?.shape;
                 if elementwise && same && !core {
                     core = true;
@@ -396,12 +399,12 @@ impl<'m> Lowerer<'m> {
         self.places.insert(v, Place::Inline(id));
         self.weights.insert(v, total);
         if core {
-            self.cores.insert(v, ());
+            self.cores.insert(v);
         }
         // The form is tried now, so that what has none goes to the host alone.
         self.probe(id, v)?;
         if self.groups.results.contains_key(&v) {
-            self.cores.insert(v, ());
+            self.cores.insert(v);
             return self.settle_unless_followed(v);
         }
         if group.is_some() {
@@ -449,8 +452,7 @@ impl<'m> Lowerer<'m> {
             let bare = self.weight_of(operand) == 0
                 && !self.is_guarded(operand)
                 && !matches!(node.op, Op::Conv(_) | Op::ReduceWindow(_) | Op::Fft(_));
-            if stored.contains(&slot) && !bare
-                || (group.is_none() && self.cores.contains_key(&operand))
+            if stored.contains(&slot) && !bare || (group.is_none() && self.cores.contains(&operand))
             {
                 self.settle(operand)?;
             }
@@ -461,7 +463,7 @@ impl<'m> Lowerer<'m> {
         if group.is_some() && !self.groups.results.contains_key(&v) {
             return Ok(());
         }
-        self.cores.insert(v, ());
+        self.cores.insert(v);
         self.settle_unless_followed(v)
     }
 

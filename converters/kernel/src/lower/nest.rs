@@ -65,7 +65,7 @@ impl Lowerer<'_> {
             if let Op::Conv(c) = &node.op {
                 return c.groups;
             }
-            match node.inputs().find(|o| self.cores.contains_key(o)) {
+            match node.inputs().find(|o| self.cores.contains(o)) {
                 Some(next) => v = next,
                 None => return 1,
             }

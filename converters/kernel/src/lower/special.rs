@@ -77,7 +77,7 @@ impl Lowerer<'_> {
         let operands: Vec<ValueId> = node.inputs().collect();
         for &x in &operands {
             self.tensor(x)?;
-            if self.cores.contains_key(&x) {
+            if self.cores.contains(&x) {
                 self.settle(x)?;
             }
         }
@@ -313,7 +313,7 @@ impl Lowerer<'_> {
         }
         for v in [x, indices, updates] {
             self.tensor(v)?;
-            if self.cores.contains_key(&v) {
+            if self.cores.contains(&v) {
                 self.settle(v)?;
             }
         }
