@@ -123,6 +123,8 @@ pub(super) struct Printer<'p> {
     in_forward: bool,
     /// The last expression, where it gives all results at once.
     whole_tail: Option<String>,
+    /// The single result of each block around, innermost last.
+    tails: Vec<Option<Var>>,
 }
 
 /// The text of a module.
@@ -150,6 +152,7 @@ pub(super) fn print(
         counter: 0,
         in_forward: true,
         whole_tail: None,
+        tails: vec![single(&module.body.results)],
     };
     printer.module()
 }
@@ -179,9 +182,7 @@ impl<'p> Printer<'p> {
                     names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
                 }
                 (Naming::Told, false) if i == 0 => "x".to_owned(),
-                (Naming::Told, false) => {
-                    names::of_value(self.program.info(var))
-                }
+                (Naming::Told, false) => names::of_value(self.program.info(var)),
             };
             let name = self.used.fresh(&name);
             self.out.params.push(name.clone());
@@ -293,9 +294,10 @@ impl<'p> Printer<'p> {
             match item {
                 Item::Stmt(Stmt::Let { call, .. }, _) => {
                     if let Some(place) = call.vars().position(|v| v == var) {
-                        let list = call.args.iter().any(
-                            |a| matches!(a, Arg::Tensors(l) if l.contains(&var)),
-                        );
+                        let list = call
+                            .args
+                            .iter()
+                            .any(|a| matches!(a, Arg::Tensors(l) if l.contains(&var)));
                         if mentions_twice(call, var) {
                             return false;
                         }
@@ -307,10 +309,8 @@ impl<'p> Printer<'p> {
                 _ => return false,
             }
         }
-        // The last expression of a function.
-        at + 1 == items.len()
-            && self.module.body.results[..] == [var]
-            && std::ptr::eq(items.as_ptr(), self.module.body.items.as_ptr())
+        // The last expression of a function or a block.
+        at + 1 == items.len() && self.tails.last() == Some(&Some(var))
     }
 
     /// Takes down that values were read.
@@ -364,9 +364,7 @@ impl<'p> Printer<'p> {
             Naming::Told => match (flowing, layer) {
                 (Some(name), _) => name,
                 (None, Some(layer)) => layer.to_owned(),
-                (None, None) => {
-                    names::of_value(self.program.info(var))
-                }
+                (None, None) => names::of_value(self.program.info(var)),
             },
         };
         self.local(var, &name)
@@ -590,6 +588,14 @@ fn balanced(text: &str) -> bool {
         }
     }
     depth == 0
+}
+
+/// The result of a body that has exactly one.
+fn single(results: &[Var]) -> Option<Var> {
+    match results {
+        [one] => Some(*one),
+        _ => None,
+    }
 }
 
 /// How much there is in an expression, whatever its names.
