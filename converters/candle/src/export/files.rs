@@ -201,8 +201,10 @@ fn outputs(program: &Program) -> String {
         return format!("[({one:?}, output)]");
     }
     let mut used = super::names::Used::default();
-    let pairs =
-        program.outputs.iter().map(|n| format!("({n:?}, output.{})", used.fresh(&snake(n))));
+    let pairs = program
+        .outputs
+        .iter()
+        .map(|n| format!("({n:?}, output.{})", used.fresh(&super::names::output(n))));
     format!("[{}]", pairs.collect::<Vec<_>>().join(", "))
 }
 
