@@ -142,7 +142,7 @@ fn has_ops(text: &str) -> bool {
     text.replace("candle_nn::ops::", "").replace("candle_nn :: ops :: ", "").contains("ops::")
 }
 
-fn mentions(text: &str, name: &str) -> bool {
+pub(super) fn mentions(text: &str, name: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name)
 }
 

@@ -120,7 +120,7 @@ impl Used {
         while !self.taken.insert(out.clone()) {
             let next = self.next.entry(name.to_owned()).or_insert(1);
             *next += 1;
-            out = format!("{name}_{next}");
+            out = format!("{}_{next}", name.trim_end_matches('_'));
         }
         out
     }

@@ -187,6 +187,11 @@ impl<'p> Printer<'p> {
                     names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
                 }
                 (Naming::Told, false) if i == 0 => "x".to_owned(),
+                (Naming::Told, false) if self.program.params.contains(&var) => {
+                    let at = self.program.params.iter().position(|v| *v == var);
+                    let name = at.and_then(|i| self.program.inputs.get(i));
+                    names::snake(name.map_or("x", String::as_str))
+                }
                 (Naming::Told, false) => names::of_value(self.program.info(var)),
             };
             let name = self.used.fresh(&name);
@@ -225,7 +230,7 @@ impl<'p> Printer<'p> {
         if self.needs_device {
             let device = match self.out.params.first() {
                 Some(param) => format!("{param}.device()"),
-                None => "&candle_core::Device::Cpu".to_owned(),
+                None => "&Device::Cpu".to_owned(),
             };
             lines.push(format!("let device = {device};"));
         }

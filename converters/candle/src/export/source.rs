@@ -115,7 +115,12 @@ fn structure(
         // `stride: stride` is `stride`.
         loads = loads.replace(&format!("{0}: {0},", p.name), &format!("{},", p.name));
     }
-    let mut inputs: Vec<String> = printed.params.iter().map(|p| format!("{p}: &Tensor")).collect();
+    let unread = |p: &&String| !super::files::mentions(&printed.body, p);
+    let mut inputs: Vec<String> = printed
+        .params
+        .iter()
+        .map(|p| format!("{}{p}: &Tensor", if unread(&p) { "_" } else { "" }))
+        .collect();
     inputs.extend(printed.sizes.iter().map(|(n, _)| format!("{n}: usize")));
     let results = &module.body.results;
     let result = match (root, results.len()) {
@@ -268,8 +273,9 @@ pub(super) fn imports(text: &str) -> String {
     ];
     let mut core: Vec<&str> =
         ["D", "DType", "Device"].into_iter().filter(|w| words.contains(w)).collect();
+    let close: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let calls_layer =
-        layer_fields(text, &layers).iter().any(|f| text.contains(&format!("self.{f}.forward(")));
+        layer_fields(text, &layers).iter().any(|f| close.contains(&format!("self.{f}.forward(")));
     if calls_layer {
         core.push("Module");
     }
