@@ -47,6 +47,20 @@ pub(super) fn snake(text: &str) -> String {
     }
 }
 
+/// The longest path that a field is named after as a whole.
+const LONGEST_PATH: usize = 32;
+
+/// What stands for a path in a field: all of it, or where that is long what comes last, with the
+/// numbers after it.
+pub(super) fn field(path: &[std::sync::Arc<str>]) -> String {
+    let whole = snake(&path.join("."));
+    if whole.len() <= LONGEST_PATH {
+        return whole;
+    }
+    let last = path.iter().rposition(|p| p.parse::<usize>().is_err()).unwrap_or(0);
+    snake(&path.get(last..).unwrap_or_default().join("."))
+}
+
 /// The name of an output as that of a field.
 pub(super) fn output(name: &str) -> String {
     if name.chars().all(|c| c.is_ascii_digit()) { format!("output_{name}") } else { snake(name) }

@@ -113,6 +113,8 @@ pub(super) struct Printer<'p> {
     lines: Vec<String>,
     /// How often each value is still read.
     left: FxHashMap<Var, usize>,
+    /// How often each value is read in all.
+    total: FxHashMap<Var, usize>,
     out: Printed,
     /// Fields by what they hold.
     by_weight: FxHashMap<String, String>,
@@ -148,6 +150,7 @@ pub(super) fn print(
         field_names: Used::default(),
         lines: Vec::new(),
         left: FxHashMap::default(),
+        total: FxHashMap::default(),
         out: Printed::default(),
         by_weight: FxHashMap::default(),
         lists: children::Lists::default(),
@@ -165,6 +168,7 @@ pub(super) fn print(
 impl<'p> Printer<'p> {
     fn module(mut self) -> Result<Printed, String> {
         count(&self.module.body, &mut self.left);
+        self.total = self.left.clone();
         self.lists = children::lists(self.classes, self.module);
         self.params();
         let module = self.module;
@@ -283,7 +287,7 @@ impl<'p> Printer<'p> {
                     return Ok(());
                 }
                 self.done_reading(&reads);
-                self.bind_all(vars, &text, call, path);
+                self.bind_all(vars, &text, (call, &reads), path);
                 Ok(())
             }
             Stmt::Sizes { x, dims, .. } => self.read_sizes(*x, dims),
@@ -348,20 +352,21 @@ impl<'p> Printer<'p> {
         &mut self,
         vars: &[Var],
         text: &str,
-        call: &Call,
+        (call, reads): (&Call, &[Var]),
         path: Option<&[std::sync::Arc<str>]>,
     ) {
-        let flow = call.vars().next();
+        let first = call.vars().next();
         let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
-        let layer = layer.or_else(|| flow.and_then(|f| self.layers.get(&f).cloned()));
+        let layer = layer.or_else(|| first.and_then(|f| self.layers.get(&f).cloned()));
+        let joins = call.vars().count() > 1 && layer_of(call).is_none();
         let mut names = Vec::new();
         for &var in vars {
             if self.left.get(&var).copied().unwrap_or(0) == 0 {
                 names.push("_".to_owned());
                 continue;
             }
-            let single = vars.len() == 1;
-            names.push(self.bind(var, flow.filter(|_| single), layer.as_deref()));
+            let reads = if vars.len() == 1 { reads } else { &[] };
+            names.push(self.bind(var, reads, layer.as_deref(), joins));
         }
         let left = match &names[..] {
             [one] => one.clone(),
@@ -370,12 +375,16 @@ impl<'p> Printer<'p> {
         self.lines.push(format!("let {left} = {text};"));
     }
 
-    /// A name for a new value: that of the value it is made from, if that is not read again, else
-    /// the name of the layer, else what the source calls it.
-    fn bind(&mut self, var: Var, flow: Option<Var>, layer: Option<&str>) -> String {
-        let from = flow.filter(|f| self.left.get(f).copied().unwrap_or(0) == 0);
-        let flowing = from.and_then(|f| match self.scope.forms.get(&f) {
-            Some(Form::Local(name) | Form::Ref(name)) => Some(name.clone()),
+    /// A name for a new value: that of a value which it is made from and which is not read again;
+    /// else the name of the layer, else what the source calls it. What a layer makes of a value
+    /// that others read too is called after the layer, and what `joins` values after a value.
+    fn bind(&mut self, var: Var, reads: &[Var], layer: Option<&str>, joins: bool) -> String {
+        let over = |v: &&Var| self.left.get(v).copied().unwrap_or(0) == 0;
+        let flowing = reads.iter().filter(over).find_map(|v| match self.scope.forms.get(v) {
+            Some(Form::Local(name) | Form::Ref(name)) => {
+                let alone = self.total.get(v).copied().unwrap_or(0) <= 1;
+                (joins || alone || layer.is_none()).then(|| name.clone())
+            }
             _ => None,
         });
         let name = match self.naming {

@@ -42,6 +42,8 @@ pub(super) struct Lowerer<'m> {
     stmts: Vec<Stmt>,
     /// How often each value is used; empty when probing.
     uses: FxHashMap<ValueId, usize>,
+    /// Values that are rounded, as in quantisation.
+    rounded: FxHashSet<ValueId>,
     /// Values whose elements are not in order.
     views: FxHashSet<Var>,
     /// Values that are never below zero.
@@ -61,6 +63,7 @@ impl<'m> Lowerer<'m> {
             vars: FxHashMap::default(),
             stmts: Vec::new(),
             uses: FxHashMap::default(),
+            rounded: FxHashSet::default(),
             views: FxHashSet::default(),
             positive: FxHashSet::default(),
             path: Path::from([]),
@@ -82,6 +85,9 @@ impl<'m> Lowerer<'m> {
         airconv_ir::visit::walk(f, &mut |_, node| {
             for v in f.nodes[node].inputs() {
                 *self.uses.entry(v).or_default() += 1;
+                if matches!(f.nodes[node].op, Op::Round(_)) {
+                    self.rounded.insert(v);
+                }
             }
         });
         for region in f.regions.values() {
@@ -374,6 +380,10 @@ impl<'m> Cx<'_, 'm> {
     /// Whether a value is a weight.
     pub fn is_weight(&self, var: Var) -> bool {
         matches!(self.info(var).source, Source::Weight(_) | Source::Turned(_))
+    }
+    /// Whether the result is rounded next, so that the last bit counts.
+    pub fn is_rounded(&self) -> bool {
+        self.node.result(0).is_some_and(|v| self.l.rounded.contains(&v))
     }
     /// Whether nothing else uses a value.
     pub fn used_once(&self, value: ValueId) -> bool {

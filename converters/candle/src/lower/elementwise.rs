@@ -144,7 +144,9 @@ fn div<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     }
     if let Some((0, x, value)) = with_scalar(cx)?
         && value.recip().is_normal()
+        && !cx.is_rounded()
     {
+        // candle multiplies by the reciprocal.
         return cx.done(&DIV_SCALAR, vec![x.into(), Arg::Float(value)]);
     }
     binary(cx, &DIV, &BROADCAST_DIV)

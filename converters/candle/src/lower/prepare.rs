@@ -15,11 +15,12 @@ use rustc_hash::FxHashMap;
 use super::cx::Lowerer;
 use super::paths::Paths;
 
-/// Passes before decomposing: larger units first, since candle has them.
-const FIRST: &str =
-    "basic,raise_softmax,raise_layer_norm,raise_rms_norm,raise_gelu,raise_swish,basic";
+/// Passes before decomposing: larger units first, since candle has them. Equal constants stay
+/// apart, since they are weights of their own.
+const FIRST: &str = "propagate,canonicalise,fold,dce,raise_softmax,raise_layer_norm,\
+     raise_rms_norm,raise_gelu,raise_swish,propagate,canonicalise,fold,dce";
 /// Passes after it.
-const LAST: &str = "propagate,fold,cse,dce";
+const LAST: &str = "propagate,fold,dce";
 /// The most nested calls.
 const DEEPEST: usize = 64;
 

@@ -66,7 +66,7 @@ impl<'p> Printer<'p> {
         let mut list = Vec::new();
         for &var in vars {
             let unread = self.left.get(&var).copied().unwrap_or(0) == 0;
-            list.push(if unread { "_".to_owned() } else { self.bind(var, None, None) });
+            list.push(if unread { "_".to_owned() } else { self.bind(var, &[], None, false) });
         }
         let left = match &list[..] {
             [] => String::new(),

@@ -81,7 +81,6 @@ impl<'p> Printer<'p> {
         self.size_args(first, &mut args);
         let text = format!("self.{field}.forward({})?", args.join(", "));
         self.done_reading(&reads);
-        let flow = first.inputs.first().copied();
         let hint = first.path.iter().rev().find(|p| p.parse::<usize>().is_err());
         let hint = hint.map(|h| names::snake(h));
         let results = &first.body.results;
@@ -101,7 +100,8 @@ impl<'p> Printer<'p> {
         let single = results.len() == 1;
         let mut names = Vec::new();
         for &var in results {
-            names.push(self.bind(var, flow.filter(|_| single), hint.as_deref().filter(|_| single)));
+            let reads = if single { first.inputs.as_slice() } else { &[] };
+            names.push(self.bind(var, reads, hint.as_deref().filter(|_| single), false));
         }
         let left = match &names[..] {
             [one] => one.clone(),
@@ -171,12 +171,16 @@ impl<'p> Printer<'p> {
                 others.insert(i, text);
             }
         }
+        let from = match self.scope.forms.get(&start) {
+            Some(Form::Expr(_, reads)) => reads.clone(),
+            _ => vec![start],
+        };
         let initial = self.owned(start)?;
         for m in run {
             let inputs: Vec<Var> = m.inputs.iter().copied().filter(|v| *v != start).collect();
             self.done_reading(&inputs);
         }
-        let flow = self.bind(end, Some(start), None);
+        let flow = self.bind(end, &from, None, false);
         let made = format!("let {initial} = ");
         match self.lines.last_mut().filter(|l| flow == initial && l.starts_with(&made)) {
             Some(line) => line.insert_str("let ".len(), "mut "),
@@ -219,7 +223,7 @@ impl<'p> Printer<'p> {
         let relative = self.relative(&child.path);
         let dotted = relative.join(".");
         let key = format!("child {}", child.id);
-        let name = self.field_names.fresh(&names::snake(&dotted));
+        let name = self.field_names.fresh(&names::field(&relative));
         let load = self.load_child(child, &format!("vb.pp({dotted:?})"))?;
         let ty = self.class_text(child)?;
         self.by_weight.insert(key, name.clone());
@@ -260,7 +264,7 @@ impl<'p> Printer<'p> {
         let members = self.lists.members.get(&stem).cloned().unwrap_or_default();
         let relative: Vec<Arc<str>> = self.relative(&stem);
         let dotted = relative.join(".");
-        let stem = names::snake(&dotted);
+        let stem = names::field(&relative);
         let plural =
             if stem.ends_with('s') || relative.len() < 2 { stem } else { format!("{stem}s") };
         let name = self.field_names.fresh(&plural);

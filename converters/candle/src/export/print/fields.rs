@@ -46,7 +46,14 @@ impl Printer<'_> {
         }
         let relative = self.relative(path);
         let dotted = relative.join(".");
-        let name = self.field_names.fresh(&names::snake(&dotted));
+        let name = match &relative[..] {
+            // An element of a list is called after what it is.
+            [only] if only.parse::<usize>().is_ok() => {
+                format!("{}_{only}", names::snake(layer.type_name()))
+            }
+            _ => names::field(&relative),
+        };
+        let name = self.field_names.fresh(&name);
         for (role, weight) in layer.roles().iter().zip(&weights) {
             if let Some(v) = weight {
                 let absolute = self.absolute(&relative, role.name);
