@@ -252,7 +252,16 @@ fn example(name: &str, program: &Program) -> Result<String, String> {
 
 fn test(name: &str, program: &Program) -> Result<String, String> {
     let arguments = arguments(program, |n| format!("&tensors[{:?}]", format!("in.{n}")));
-    let outputs = outputs(program);
+    let mut used = super::names::Used::default();
+    let mut checks = String::new();
+    for output in &program.outputs {
+        let field = match program.outputs.len() {
+            1 => "output".to_owned(),
+            _ => format!("output.{}", used.fresh(&super::names::output(output))),
+        };
+        let expected = format!("out.{output}");
+        checks.push_str(&format!("check({output:?}, &{field}, &tensors[{expected:?}])?;\n"));
+    }
     let text = format!(
         "//! The model gives what it gave where it came from.\n\n\
          use candle_core::{{DType, Device, Result, Tensor}};\n\
@@ -263,21 +272,17 @@ fn test(name: &str, program: &Program) -> Result<String, String> {
          let model = Model::from_safetensors(format!(\"{{folder}}/model.safetensors\"), &device)?;\n\
          let tensors = candle_core::safetensors::load(\
          format!(\"{{folder}}/tests/parity.safetensors\"), &device)?;\n\
-         let output = model.forward({arguments})?;\n\
-         for (name, actual) in {outputs} {{\n\
-         let expected = &tensors[&format!(\"out.{{name}}\")];\n\
-         let difference = difference(&actual, expected)?;\n\
-         assert!(difference < 1e-4, \"`{{name}}` differs by {{difference}}\");\n}}\n\
-         Ok(())\n}}\n\n\
-         /// The greatest difference of elements, in proportion to the greatest element.\n\
-         fn difference(actual: &Tensor, expected: &Tensor) -> Result<f64> {{\n\
-         assert_eq!(actual.dims(), expected.dims());\n\
-         if expected.elem_count() == 0 {{\nreturn Ok(0.);\n}}\n\
-         let [actual, expected] = [actual, expected].map(|x| x.to_dtype(DType::F64));\n\
-         let (actual, expected) = (actual?, expected?);\n\
-         let scale = expected.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>()?;\n\
-         let difference = (actual - expected)?.abs()?.flatten_all()?.max(0)?;\n\
-         Ok(difference.to_scalar::<f64>()? / scale.max(1e-6))\n}}\n"
+         let output = model.forward({arguments})?;\n{checks}Ok(())\n}}\n\n\
+         /// The greatest difference of elements is small in proportion to the greatest element.\n\
+         fn check(name: &str, actual: &Tensor, expected: &Tensor) -> Result<()> {{\n\
+         assert_eq!(actual.dims(), expected.dims(), \"`{{name}}`\");\n\
+         if expected.elem_count() == 0 {{\nreturn Ok(());\n}}\n\
+         let actual = actual.to_dtype(DType::F64)?;\n\
+         let expected = expected.to_dtype(DType::F64)?;\n\
+         let greatest = |x: Tensor| x.abs()?.flatten_all()?.max(0)?.to_scalar::<f64>();\n\
+         let scale = greatest(expected.clone())?.max(1e-6);\n\
+         let difference = greatest((actual - expected)?)? / scale;\n\
+         assert!(difference < 1e-4, \"`{{name}}` differs by {{difference}}\");\nOk(())\n}}\n"
     );
     formatted(&text)
 }

@@ -256,7 +256,8 @@ impl<'p> Printer<'p> {
                     continue;
                 }
                 Item::If { condition, then, other, vars } => {
-                    self.branch(*condition, then, other, vars)?;
+                    let last = i + 1 == items.len();
+                    self.branch(*condition, [then, other], vars, last)?;
                 }
                 Item::Loop { head, body } => self.repeat(head, body)?,
             }

@@ -55,6 +55,10 @@ fn atom(atom: &Atom, factor: bool, name: &mut dyn FnMut(&Dim) -> Option<String>)
     let around = |text: String| if factor { format!("({text})") } else { text };
     match atom {
         Atom::Symbol(s) => name(&Dim::symbol(*s)),
+        Atom::FloorDiv(a, Dim::Known(k)) if *k > 1 && constant(a) == k - 1 => {
+            let a = a - (k - 1);
+            Some(format!("{}.div_ceil({k})", grouped(&a, name)?))
+        }
         Atom::FloorDiv(a, b) => {
             Some(around(format!("{} / {}", grouped(a, name)?, grouped(b, name)?)))
         }
@@ -87,6 +91,12 @@ fn atom(atom: &Atom, factor: bool, name: &mut dyn FnMut(&Dim) -> Option<String>)
             )
         }
     }
+}
+
+/// What a size adds to its symbols.
+fn constant(dim: &Dim) -> i64 {
+    let Dim::Expr(expr) = dim else { return 0 };
+    expr.terms().iter().find(|t| t.atoms().is_empty()).map_or(0, |t| t.coeff())
 }
 
 /// A size that can be a receiver or an operand.
@@ -125,6 +135,7 @@ mod tests {
             (&n - 1, "n - 1"),
             (&(&n * 2) + 3, "2 * n + 3"),
             ((&n + 64).floor_div(&Dim::Known(128)), "(n + 64) / 128"),
+            ((&n + 3).floor_div(&Dim::Known(4)), "n.div_ceil(4)"),
             (Dim::max(&Dim::Known(0), &(&n - 4)), "n.saturating_sub(4)"),
             (Dim::min(&Dim::Known(512), &n), "n.min(512)"),
             (Dim::Known(7), "7"),

@@ -40,7 +40,10 @@ pub(super) struct Body {
 pub(super) struct Module {
     /// Its number among all modules.
     pub id: usize,
+    /// What it is called after.
     pub path: Names,
+    /// Where its weights are: the path again, except in a stage.
+    pub base: Names,
     pub body: Body,
     /// Values from outside, by first use.
     pub inputs: Vec<Var>,
@@ -51,7 +54,8 @@ pub(super) fn root(program: &Program) -> Module {
     let placed = place(program);
     let tree = Tree { program, placed };
     let body = tree.block(&program.body, &[]);
-    let mut root = Module { id: 0, path: Vec::new(), body, inputs: program.params.clone() };
+    let mut root =
+        Module { id: 0, path: Vec::new(), base: Vec::new(), body, inputs: program.params.clone() };
     number(&mut root, &mut 0);
     root
 }
@@ -189,6 +193,36 @@ fn place(program: &Program) -> Places {
     places
 }
 
+/// The most statements and modules of one module.
+const MOST_UNITS: usize = 120;
+
+fn stage_stmts<'s>(units: &[Unit<'s>]) -> Vec<&'s Stmt> {
+    units.iter().flat_map(|u| u.stmts.iter().copied()).collect()
+}
+
+/// How many values pass each place between units.
+fn crossing(units: &[Unit<'_>]) -> Vec<usize> {
+    let mut made: FxHashMap<Var, usize> = FxHashMap::default();
+    let mut last: FxHashMap<Var, usize> = FxHashMap::default();
+    for (i, unit) in units.iter().enumerate() {
+        for stmt in &unit.stmts {
+            made.extend(stmt.made().iter().map(|&v| (v, i)));
+            stmt.reads_all(&mut |v| {
+                last.insert(v, i);
+            });
+        }
+    }
+    let mut passing = vec![0; units.len() + 1];
+    for (v, &from) in &made {
+        for place in from + 1..=last.get(v).copied().unwrap_or(from) {
+            if let Some(n) = passing.get_mut(place) {
+                *n += 1;
+            }
+        }
+    }
+    passing
+}
+
 /// A unit of a level: a statement, or all statements below one path.
 struct Unit<'s> {
     key: Option<Names>,
@@ -234,6 +268,19 @@ impl Tree<'_> {
                 }
             }
         };
+        if units.len() > MOST_UNITS {
+            return self.stages(units, prefix, wanted);
+        }
+        self.items(units, prefix, wanted)
+    }
+
+    /// The items of units in order.
+    fn items(
+        &self,
+        units: Vec<Unit<'_>>,
+        prefix: &[Arc<str>],
+        wanted: &FxHashSet<Var>,
+    ) -> Vec<Item> {
         let mut after = wanted.clone();
         let mut items = Vec::new();
         for unit in units.into_iter().rev() {
@@ -246,6 +293,49 @@ impl Tree<'_> {
                     after.insert(v);
                 });
             }
+        }
+        items.reverse();
+        items
+    }
+
+    /// Units cut into stages, each a module, where few values pass from one to the next.
+    fn stages(
+        &self,
+        mut units: Vec<Unit<'_>>,
+        prefix: &[Arc<str>],
+        wanted: &FxHashSet<Var>,
+    ) -> Vec<Item> {
+        let crossing = crossing(&units);
+        let mut cuts = vec![units.len()];
+        let mut at = 0;
+        while units.len() - at > MOST_UNITS {
+            let window = at + MOST_UNITS / 2..=at + MOST_UNITS;
+            let best =
+                window.min_by_key(|&i| (crossing.get(i).copied().unwrap_or(0), units.len() - i));
+            at = best.unwrap_or(units.len());
+            cuts.push(at);
+        }
+        cuts.sort_unstable();
+        let mut after = wanted.clone();
+        let mut items = Vec::new();
+        cuts.pop();
+        let mut number = cuts.len();
+        cuts.insert(0, 0);
+        while let Some(cut) = cuts.pop() {
+            let stage = units.split_off(cut);
+            let mut path = prefix.to_vec();
+            path.push(format!("stage{number}").into());
+            number = number.saturating_sub(1);
+            let (inputs, results) = self.interface(&stage_stmts(&stage), &after);
+            let wanted = results.iter().copied().collect();
+            for stmt in stage_stmts(&stage) {
+                stmt.reads_all(&mut |v| {
+                    after.insert(v);
+                });
+            }
+            let body = Body { items: self.items(stage, prefix, &wanted), results };
+            let module = Module { id: 0, path, base: prefix.to_vec(), body, inputs };
+            items.push(Item::Child(Box::new(module)));
         }
         items.reverse();
         items
@@ -300,10 +390,12 @@ impl Tree<'_> {
         !weighted || list || only
     }
 
-    fn module(&self, key: &[Arc<str>], unit: &Unit<'_>, after: &FxHashSet<Var>) -> Module {
-        let made: FxHashSet<Var> = unit.stmts.iter().flat_map(|s| made_all(s)).collect();
+    /// What statements read from outside, by first use, and which of their values are read after
+    /// them.
+    fn interface(&self, stmts: &[&Stmt], after: &FxHashSet<Var>) -> (Vec<Var>, Vec<Var>) {
+        let made: FxHashSet<Var> = stmts.iter().flat_map(|s| made_all(s)).collect();
         let mut inputs = Vec::new();
-        for stmt in &unit.stmts {
+        for stmt in stmts {
             stmt.reads_all(&mut |v| {
                 let outside = matches!(self.program.info(v).source, Source::Param | Source::Made);
                 if outside && !made.contains(&v) && !inputs.contains(&v) {
@@ -312,12 +404,18 @@ impl Tree<'_> {
             });
         }
         let mut results = Vec::new();
-        for stmt in &unit.stmts {
+        for stmt in stmts {
             results.extend(stmt.made().iter().copied().filter(|v| after.contains(v)));
         }
+        (inputs, results)
+    }
+
+    fn module(&self, key: &[Arc<str>], unit: &Unit<'_>, after: &FxHashSet<Var>) -> Module {
+        let (inputs, results) = self.interface(&unit.stmts, after);
         let wanted = results.iter().copied().collect();
         let items = self.level(&unit.stmts, key, &wanted);
-        Module { id: 0, path: key.to_vec(), body: Body { items, results }, inputs }
+        let (path, base) = (key.to_vec(), key.to_vec());
+        Module { id: 0, path, base, body: Body { items, results }, inputs }
     }
 
     fn item(&self, stmt: &Stmt, prefix: &[Arc<str>]) -> Item {

@@ -45,12 +45,13 @@ impl<'p> Printer<'p> {
         new.filter(|(_, n)| stays(n)).map(|(d, n)| (d.clone(), n.clone())).collect()
     }
 
+    /// `if`, as the last expression where it is the last thing that happens.
     pub(super) fn branch(
         &mut self,
         condition: Var,
-        then: &'p Body,
-        other: &'p Body,
+        [then, other]: [&'p Body; 2],
         vars: &[Var],
+        last: bool,
     ) -> Result<(), String> {
         let (condition, reads) = self.value(condition, Position::Argument)?;
         self.done_reading(&reads);
@@ -62,6 +63,14 @@ impl<'p> Printer<'p> {
                     p.block_results(&body.results)
                 })?,
             );
+        }
+        if let ([var], [then, other], true) = (vars, &blocks[..], last)
+            && self.tails.last() == Some(&Some(*var))
+            && self.left.get(var) == Some(&1)
+        {
+            let text = format!("if ops::is_true({condition})? {{\n{then}\n}} else {{\n{other}\n}}");
+            self.scope.forms.insert(*var, Form::Expr(text, Vec::new()));
+            return Ok(());
         }
         let mut list = Vec::new();
         for &var in vars {

@@ -220,11 +220,19 @@ impl<'p> Printer<'p> {
         if self.lists.place.contains_key(&child.id) {
             return self.list_field(child);
         }
-        let relative = self.relative(&child.path);
+        let relative = self.relative(&child.base);
         let dotted = relative.join(".");
         let key = format!("child {}", child.id);
-        let name = self.field_names.fresh(&names::field(&relative));
-        let load = self.load_child(child, &format!("vb.pp({dotted:?})"))?;
+        // A stage is called after itself; its weights are those of the module.
+        let called = if relative.is_empty() {
+            child.path.get(child.path.len().saturating_sub(1)..).unwrap_or_default()
+        } else {
+            &relative
+        };
+        let name = self.field_names.fresh(&names::field(called));
+        let vb =
+            if dotted.is_empty() { "vb.clone()".to_owned() } else { format!("vb.pp({dotted:?})") };
+        let load = self.load_child(child, &vb)?;
         let ty = self.class_text(child)?;
         self.by_weight.insert(key, name.clone());
         self.out.fields.push(Field { name: name.clone(), ty, load });

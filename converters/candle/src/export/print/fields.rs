@@ -14,7 +14,7 @@ use crate::program::{Arg, Call, Layer, Source, Var, Window};
 impl Printer<'_> {
     /// What follows the module's path in another one.
     pub(super) fn relative(&self, path: &[Arc<str>]) -> Vec<Arc<str>> {
-        let own = &self.module.path;
+        let own = &self.module.base;
         if path.starts_with(own) {
             path.get(own.len()..).unwrap_or_default().to_vec()
         } else {
@@ -23,7 +23,7 @@ impl Printer<'_> {
     }
 
     fn absolute(&self, relative: &[Arc<str>], name: &str) -> String {
-        let mut parts: Vec<&str> = self.module.path.iter().map(|s| &**s).collect();
+        let mut parts: Vec<&str> = self.module.base.iter().map(|s| &**s).collect();
         parts.extend(relative.iter().map(|s| &**s));
         parts.push(name);
         parts.join(".")
@@ -238,9 +238,9 @@ impl Printer<'_> {
     fn tensor_name(&self, name: &str) -> (Vec<Arc<str>>, String) {
         if names::is_named(name) {
             let parts: Vec<Arc<str>> = name.split('.').map(Arc::from).collect();
-            let inside = parts.starts_with(&self.module.path);
+            let inside = parts.starts_with(&self.module.base);
             let rest = if inside {
-                parts.get(self.module.path.len()..)
+                parts.get(self.module.base.len()..)
             } else {
                 parts.get(parts.len() - 1..)
             };
