@@ -48,6 +48,7 @@ pub fn registry() -> Registry {
         .reader(airconv_api::hub::IrReader)
         .reader(airconv_api::hub::IrtReader)
         .reader(airconv_onnx::OnnxReader)
+        .reader(airconv_torch::Pt2Reader)
         .reader(airconv_llvm::artefact::NativeReader)
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
