@@ -271,7 +271,7 @@ pub fn prepare(
     options: &RunOptions,
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
-    let lower = LowerOptions { host: !options.native_only };
+    let lower = LowerOptions { host: !options.native_only, channel_last: true };
     let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {

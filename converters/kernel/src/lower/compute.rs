@@ -50,7 +50,9 @@ impl Pull<'_, '_> {
             Op::Reshape(_) => {
                 let x = needed(x)?;
                 let to = self.shape_of(v)?;
-                if let Place::Buffer(_) = self.l.place(x)? {
+                if let Place::Buffer(b) = self.l.place(x)?
+                    && !self.l.orders.contains_key(&b)
+                {
                     let flat = self.flat(at, &to)?;
                     return self.element_flat(x, &flat);
                 }

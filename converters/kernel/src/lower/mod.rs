@@ -11,6 +11,7 @@ mod arith;
 mod compute;
 mod control;
 mod flatten;
+mod layout;
 mod nest;
 mod pull;
 mod special;
@@ -60,11 +61,14 @@ impl Stop {
 pub struct LowerOptions {
     /// Whether ops without a kernel form may become [`Step::Host`].
     pub host: bool,
+    /// Whether images may lie in memory with their channels last, for a back end that has
+    /// convolutions of such images; plain loop nests are better off with rows.
+    pub channel_last: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { host: true }
+        Self { host: true, channel_last: false }
     }
 }
 
@@ -133,6 +137,12 @@ struct Lowerer<'m> {
     steps: Vec<Step>,
     /// Sizes that steps of the enclosing lists bind.
     bound: FxHashSet<SymbolId>,
+    /// Values that are stored with their channels last ([`layout`]).
+    channel_last: FxHashSet<ValueId>,
+    /// Buffers that are not row-major: the axes of the value, outermost first.
+    orders: FxHashMap<BufferId, Vec<usize>>,
+    /// Row-major copies of values in such buffers.
+    plain: FxHashMap<ValueId, BufferId>,
 }
 
 impl<'m> Lowerer<'m> {
@@ -173,6 +183,9 @@ impl<'m> Lowerer<'m> {
             refused: Vec::new(),
             steps: Vec::new(),
             bound: FxHashSet::default(),
+            channel_last: if options.channel_last { layout::find(f) } else { Default::default() },
+            orders: FxHashMap::default(),
+            plain: FxHashMap::default(),
         }
     }
 
@@ -382,7 +395,7 @@ impl<'m> Lowerer<'m> {
                 if elementwise && same && !core {
                     core = true;
                 } else {
-                    self.settle(operand)?;
+                    self.stored(operand)?;
                 }
             }
             total += self.weight_of(operand);
@@ -391,7 +404,7 @@ impl<'m> Lowerer<'m> {
         if matches!(node.op, Op::Broadcast(_) | Op::GatherNd(_)) && group.is_none() {
             for operand in node.inputs() {
                 if self.weight_of(operand) > CHEAP {
-                    self.settle(operand)?;
+                    self.stored(operand)?;
                 }
             }
             total = node.inputs().map(|o| self.weight_of(o)).sum();
@@ -415,7 +428,7 @@ impl<'m> Lowerer<'m> {
             return self.settle_unless_followed(v);
         }
         if total > HEAVY || (uses > 1 && total > CHEAP) {
-            self.settle(v)?;
+            self.stored(v)?;
         }
         Ok(())
     }
@@ -449,12 +462,20 @@ impl<'m> Lowerer<'m> {
         for (slot, operand) in node.operands.iter().enumerate() {
             let Some(operand) = *operand else { continue };
             self.tensor(operand)?;
+            if let (0, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v)) {
+                self.image_of(node, c)?;
+                continue;
+            }
             let bare = self.weight_of(operand) == 0
                 && !self.is_guarded(operand)
                 && !matches!(node.op, Op::Conv(_) | Op::ReduceWindow(_) | Op::Fft(_));
             if stored.contains(&slot) && !bare || (group.is_none() && self.cores.contains(&operand))
             {
-                self.settle(operand)?;
+                match node.op {
+                    // Reads rows, whatever order the data has.
+                    Op::Conv(_) => self.settle(operand).map(|_| ())?,
+                    _ => self.stored(operand).map(|_| ())?,
+                }
             }
         }
         self.places.insert(v, Place::Inline(id));
@@ -498,7 +519,7 @@ impl<'m> Lowerer<'m> {
             _ => false,
         };
         if !follows {
-            self.settle(v)?;
+            self.stored(v)?;
         }
         Ok(())
     }
@@ -515,8 +536,8 @@ impl<'m> Lowerer<'m> {
         }
     }
 
-    /// Brings a value into memory.
-    fn settle(&mut self, v: ValueId) -> Result<BufferId, Stop> {
+    /// Brings a value into memory, in whatever order.
+    fn stored(&mut self, v: ValueId) -> Result<BufferId, Stop> {
         match self.place(v)? {
             Place::Buffer(b) => Ok(b),
             Place::Inline(id) => {
@@ -532,7 +553,11 @@ impl<'m> Lowerer<'m> {
     fn alias(&mut self, id: NodeId, v: ValueId) -> Result<Option<BufferId>, Stop> {
         let node = &self.f.nodes[id];
         let (Op::Reshape(_), Some(x)) = (&node.op, node.operand(0)) else { return Ok(None) };
-        let Place::Buffer(from) = self.place(x)? else { return Ok(None) };
+        let from = match (self.place(x)?, self.plain.get(&x)) {
+            (_, Some(&plain)) => plain,
+            (Place::Buffer(from), None) if !self.orders.contains_key(&from) => from,
+            _ => return Ok(None),
+        };
         let to = self.new_buffer(v, BufferKind::Temporary)?;
         self.steps.push(Step::Alias { to, from });
         Ok(Some(to))

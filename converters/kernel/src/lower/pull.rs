@@ -131,6 +131,19 @@ impl<'l, 'm> Pull<'l, 'm> {
         self.simple(out)
     }
 
+    /// The position of coordinates of a value in the buffer that holds it.
+    pub fn place_in(&mut self, buffer: BufferId, at: &[Dim]) -> Result<Dim, Stop> {
+        let dims = self.l.program.buffer(buffer).shape.clone();
+        let shape = self.shape(&dims);
+        match self.l.orders.get(&buffer) {
+            Some(order) => {
+                let at: Vec<Dim> = order.iter().map(|&axis| at[axis].clone()).collect();
+                self.flat(&at, &shape)
+            }
+            None => self.flat(at, &shape),
+        }
+    }
+
     /// The coordinates of a position.
     pub fn unflat(&self, flat: &Dim, shape: &[Dim]) -> Result<Vec<Dim>, Stop> {
         let mut out = vec![Dim::Known(0); shape.len()];
@@ -252,9 +265,7 @@ impl<'l, 'm> Pull<'l, 'm> {
         }
         let val = match self.l.place(v)? {
             Place::Buffer(buffer) => {
-                let dims = self.l.program.buffer(buffer).shape.clone();
-                let shape = self.shape(&dims);
-                let flat = self.flat(at, &shape)?;
+                let flat = self.place_in(buffer, at)?;
                 self.load(buffer, flat)?
             }
             Place::Inline(_) => self.computed(v, at)?,
@@ -273,6 +284,11 @@ impl<'l, 'm> Pull<'l, 'm> {
         match self.l.place(v)? {
             Place::Buffer(buffer) => {
                 let flat = self.simple(flat.clone())?;
+                if self.l.orders.contains_key(&buffer) {
+                    let shape = self.shape_of(v)?;
+                    let at = self.unflat(&flat, &shape)?;
+                    return self.element(v, &at);
+                }
                 self.load(buffer, flat)
             }
             Place::Inline(node) => {

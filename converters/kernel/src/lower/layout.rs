@@ -1,0 +1,192 @@
+//! Which values lie in memory with their channels last.
+//!
+//! A convolution whose operands lie channel by channel last is a product whose rows are pixels:
+//! each tap is a run of floats that lie together, nothing is packed, and padding is a run of
+//! zeros. Where a program has such convolutions, their results, and what is made from those
+//! element by element, lie in that order; all indices follow. Whatever needs the elements in
+//! row-major order (the host, outputs, views of other ranks that are settled) gets a copy.
+
+use airconv_ir::dim::Dim;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::ValueId;
+use airconv_ir::module::{Function, Node};
+use airconv_ir::op::{self, AutoPad, Op, PadMode};
+use rustc_hash::FxHashSet;
+
+use super::compute::needed;
+use super::nest::around;
+use super::pull::Pull;
+use super::{Lowerer, Place, Stop, weight};
+use crate::ir::{Access, BufferId, BufferKind};
+
+/// The fewest channels of a result that make a vector.
+const FEW: i64 = 8;
+
+/// The fewest channels that a tap reads one after another, so that padding is tested for a run
+/// and not for each element.
+const RUN: i64 = 8;
+
+/// The axes of a value that lies channel by channel last, outermost first.
+fn channel_last(rank: usize) -> Vec<usize> {
+    std::iter::once(0).chain(2..rank).chain([1]).collect()
+}
+
+/// The shape of a value that has channels and places: batch, channels, and up to three axes.
+fn image(f: &Function, v: ValueId) -> Option<Vec<i64>> {
+    let t = f.ty(v).as_tensor()?;
+    if t.dtype != DType::F32 || !(3..=5).contains(&t.shape.len()) {
+        return None;
+    }
+    t.shape.iter().map(Dim::as_known).collect()
+}
+
+/// Whether it makes a difference where the channels lie.
+fn matters(shape: &[i64]) -> bool {
+    shape[1] > 1 && shape[2..].iter().any(|&n| n > 1)
+}
+
+/// The values of a function that are best stored channel by channel last.
+pub(super) fn find(f: &Function) -> FxHashSet<ValueId> {
+    let mut found = FxHashSet::default();
+    for (_, region) in f.regions.iter() {
+        for &id in &region.nodes {
+            let node = &f.nodes[id];
+            let Some(v) = node.result(0) else { continue };
+            let Some(shape) = image(f, v) else { continue };
+            let last = match &node.op {
+                Op::Conv(c) => convolves(f, node, c, &found),
+                Op::ReduceWindow(_) | Op::Pad(_) | Op::Slice(_) | Op::GatherNd(_) => {
+                    let same = |x: &ValueId| image(f, *x).is_some_and(|s| s.len() == shape.len());
+                    node.operand(0).filter(same).is_some_and(|x| found.contains(&x))
+                }
+                Op::Concat(_) => {
+                    let last = node.inputs().filter(|x| found.contains(x)).count();
+                    last > 0 && 2 * last >= node.inputs().count()
+                }
+                op => {
+                    let same = |x: &ValueId| image(f, *x).as_ref() == Some(&shape);
+                    weight(op).is_some() && node.inputs().filter(same).any(|x| found.contains(&x))
+                }
+            };
+            if last && matters(&shape) {
+                found.insert(v);
+            }
+        }
+    }
+    found
+}
+
+/// Whether a convolution is worth being done with channels last.
+fn convolves(f: &Function, node: &Node, c: &op::Conv, found: &FxHashSet<ValueId>) -> bool {
+    let (Some(x), Some(w)) = (node.operand(0), node.operand(1)) else { return false };
+    let (Some(xs), Some(ws)) = (image(f, x), image(f, w)) else { return false };
+    if c.input_dilations.iter().any(|&d| d != 1) || c.auto_pad != AutoPad::Explicit {
+        return false;
+    }
+    let (outputs, each) = (ws[0] / c.groups.max(1), ws[1]);
+    if c.groups > 1 && outputs == 1 && each == 1 {
+        return ws[0] >= FEW;
+    }
+    let before = unpadded(f, x).unwrap_or(x);
+    let wide = outputs >= 2 * FEW && (xs[1] >= FEW || each <= 4);
+    if c.groups > 1 { outputs >= 2 * FEW && each >= RUN } else { wide || found.contains(&before) }
+}
+
+/// What a value is with zeros around its places.
+fn unpadded(f: &Function, v: ValueId) -> Option<ValueId> {
+    let node = &f.nodes[airconv_ir::visit::producer(f, v)?];
+    let Op::Pad(p) = &node.op else { return None };
+    let inside = |d: &[Dim]| d.iter().take(2).all(|d| d.as_known() == Some(0));
+    let zero = node.operand(1).is_none();
+    if p.mode == PadMode::Constant && zero && inside(&p.low) && inside(&p.high) {
+        node.operand(0)
+    } else {
+        None
+    }
+}
+
+impl Lowerer<'_> {
+    /// The order in memory of the axes of a value that is stored now; `None` for row-major.
+    pub(super) fn order_of(&self, v: ValueId) -> Option<Vec<usize>> {
+        if !self.channel_last.contains(&v) {
+            return None;
+        }
+        Some(channel_last(self.f.ty(v).as_tensor()?.shape.len()))
+    }
+
+    /// Gives a new buffer an order of its axes.
+    pub(super) fn lay(&mut self, buffer: BufferId, order: &[usize]) {
+        let shape = &mut self.program.buffers[buffer.0 as usize].shape;
+        let physical = order.iter().map(|&axis| shape[axis].clone()).collect();
+        *shape = physical;
+        self.orders.insert(buffer, order.to_vec());
+    }
+
+    /// The memory of a value in row-major order.
+    pub(super) fn settle(&mut self, v: ValueId) -> Result<BufferId, Stop> {
+        if let Some(&plain) = self.plain.get(&v) {
+            return Ok(plain);
+        }
+        let stored = self.stored(v)?;
+        if !self.orders.contains_key(&stored) {
+            return Ok(stored);
+        }
+        let plain = self.copy(v, None)?;
+        self.plain.insert(v, plain);
+        Ok(plain)
+    }
+
+    /// A copy of a stored value in another order.
+    fn copy(&mut self, v: ValueId, order: Option<&[usize]>) -> Result<BufferId, Stop> {
+        let stored = self.place(v)?;
+        let to = self.new_buffer(v, BufferKind::Temporary)?;
+        self.places.insert(v, stored);
+        if let Some(order) = order {
+            self.lay(to, order);
+        }
+        let made = {
+            let mut p = Pull::new(self, "copy");
+            let shape = p.shape_of(v)?;
+            let (at, axes) = p.space_in(&shape, 1, order);
+            let val = p.element(v, &at)?;
+            let param = p.parameter(to, Access::Write)?;
+            let flat = p.place_in(to, &at)?;
+            let body = p.store(param, flat, val);
+            p.finish(around(axes, body))
+        };
+        self.launch(made.0, made.1, made.2);
+        Ok(to)
+    }
+
+    /// The memory of a value with its channels last.
+    fn stored_last(&mut self, v: ValueId) -> Result<(), Stop> {
+        let stored = self.stored(v)?;
+        let shape = image(self.f, v);
+        if self.orders.contains_key(&stored) || !shape.as_ref().is_some_and(|s| matters(s)) {
+            return Ok(());
+        }
+        let order = channel_last(shape.map_or(0, |s| s.len()));
+        let last = self.copy(v, Some(&order))?;
+        self.plain.insert(v, stored);
+        self.places.insert(v, Place::Buffer(last));
+        Ok(())
+    }
+
+    /// Brings the image that a convolution with channels last reads into memory. Zeros around it
+    /// are left to the convolution where its taps read enough channels.
+    pub(super) fn image_of(&mut self, node: &Node, c: &op::Conv) -> Result<(), Stop> {
+        let (x, w) = (needed(node.operand(0))?, needed(node.operand(1))?);
+        let each = image(self.f, w).map_or(1, |s| s[1]);
+        let runs = each >= RUN || (c.groups > 1 && each == 1);
+        if let (Ok(Place::Inline(_)), true, Some(inner)) =
+            (self.place(x), runs, unpadded(self.f, x))
+        {
+            return self.stored_last(inner);
+        }
+        if matches!(self.place(x)?, Place::Inline(_)) {
+            // It is made for this convolution, so in the order that this one reads.
+            self.channel_last.extend(image(self.f, x).filter(|s| matters(s)).map(|_| x));
+        }
+        self.stored_last(x)
+    }
+}
