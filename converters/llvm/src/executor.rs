@@ -95,6 +95,8 @@ impl Compiled {
             }
             let phases = select::split_phases(kernel);
             let kernel = phases.as_ref().unwrap_or(kernel);
+            let shared = select::share(kernel);
+            let kernel = shared.as_ref().unwrap_or(kernel);
             let short = select::unroll(kernel);
             let kernel = short.as_ref().unwrap_or(kernel);
             let parts = select::split_guards(kernel);

@@ -11,7 +11,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::module::{Function, Node};
 use airconv_ir::op::{self, AutoPad, Op, PadMode};
-use rustc_hash::FxHashSet;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::compute::needed;
 use super::nest::around;
@@ -48,32 +48,59 @@ fn matters(shape: &[i64]) -> bool {
 /// The values of a function that are best stored channel by channel last.
 pub(super) fn find(f: &Function) -> FxHashSet<ValueId> {
     let mut found = FxHashSet::default();
+    // Values that are made from such ones, with their batch and channels.
+    let mut kin: FxHashMap<ValueId, [i64; 2]> = FxHashMap::default();
     for (_, region) in f.regions.iter() {
         for &id in &region.nodes {
             let node = &f.nodes[id];
             let Some(v) = node.result(0) else { continue };
+            let of_operand = inherited(f, node, v, &kin);
+            if let Some(of) = of_operand {
+                kin.insert(v, of);
+            }
             let Some(shape) = image(f, v) else { continue };
             let last = match &node.op {
                 Op::Conv(c) => convolves(f, node, c, &found),
-                Op::ReduceWindow(_) | Op::Pad(_) | Op::Slice(_) | Op::GatherNd(_) => {
-                    let same = |x: &ValueId| image(f, *x).is_some_and(|s| s.len() == shape.len());
-                    node.operand(0).filter(same).is_some_and(|x| found.contains(&x))
-                }
                 Op::Concat(_) => {
-                    let last = node.inputs().filter(|x| found.contains(x)).count();
+                    let last = node.inputs().filter(|x| kin.contains_key(x)).count();
                     last > 0 && 2 * last >= node.inputs().count()
                 }
-                op => {
-                    let same = |x: &ValueId| image(f, *x).as_ref() == Some(&shape);
-                    weight(op).is_some() && node.inputs().filter(same).any(|x| found.contains(&x))
-                }
+                _ => of_operand == Some([shape[0], shape[1]]),
             };
             if last && matters(&shape) {
                 found.insert(v);
+                kin.insert(v, [shape[0], shape[1]]);
             }
         }
     }
     found
+}
+
+/// The batch and channels of the images that a value is made from: by views and ops that leave
+/// channels apart, or by a form in between of the same elements (the groups of a normalisation).
+fn inherited(
+    f: &Function,
+    node: &Node,
+    v: ValueId,
+    kin: &FxHashMap<ValueId, [i64; 2]>,
+) -> Option<[i64; 2]> {
+    let shape = |x: ValueId| -> Option<Vec<i64>> {
+        f.ty(x).as_tensor()?.shape.iter().map(Dim::as_known).collect()
+    };
+    let own = shape(v)?;
+    let begins = |of: &[i64; 2]| own.len() > 2 && own[..2] == of[..];
+    let first = || node.operand(0).and_then(|x| kin.get(&x)).copied();
+    match &node.op {
+        Op::Reshape(_) => first(),
+        Op::ReduceWindow(_) | Op::Pad(_) | Op::Slice(_) | Op::GatherNd(_) | Op::Reduce(_) => {
+            first().filter(begins)
+        }
+        op if weight(op).is_some() => {
+            let same = |x: &ValueId| shape(*x).as_ref() == Some(&own);
+            node.inputs().filter(same).find_map(|x| kin.get(&x)).copied()
+        }
+        _ => None,
+    }
 }
 
 /// Whether a convolution is worth being done with channels last.
@@ -158,8 +185,24 @@ impl Lowerer<'_> {
         Ok(to)
     }
 
-    /// The memory of a value with its channels last.
+    /// Brings a value into row-major memory, where it is read from now on.
+    pub(super) fn stored_in_rows(&mut self, v: ValueId) -> Result<(), Stop> {
+        let plain = self.settle(v)?;
+        if let Place::Buffer(last) = self.place(v)?
+            && last != plain
+        {
+            self.last.insert(v, last);
+            self.places.insert(v, Place::Buffer(plain));
+        }
+        Ok(())
+    }
+
+    /// The memory of a value with its channels last, where it is read from now on.
     fn stored_last(&mut self, v: ValueId) -> Result<(), Stop> {
+        if let Some(&last) = self.last.get(&v) {
+            self.places.insert(v, Place::Buffer(last));
+            return Ok(());
+        }
         let stored = self.stored(v)?;
         let shape = image(self.f, v);
         if self.orders.contains_key(&stored) || !shape.as_ref().is_some_and(|s| matters(s)) {
@@ -168,6 +211,7 @@ impl Lowerer<'_> {
         let order = channel_last(shape.map_or(0, |s| s.len()));
         let last = self.copy(v, Some(&order))?;
         self.plain.insert(v, stored);
+        self.last.insert(v, last);
         self.places.insert(v, Place::Buffer(last));
         Ok(())
     }

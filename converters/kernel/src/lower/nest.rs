@@ -69,7 +69,7 @@ impl Lowerer<'_> {
             if let Op::Conv(c) = &node.op {
                 return c.groups;
             }
-            match node.inputs().find(|o| self.cores.contains(o)) {
+            match node.inputs().find(|o| self.cores.contains_key(o)) {
                 Some(next) => v = next,
                 None => return 1,
             }

@@ -181,7 +181,54 @@ impl<'l, 'm> Pull<'l, 'm> {
                 return Ok((self.simple(whole)?, self.simple(rest)?));
             }
         }
+        if let Some(by) = by.as_known()
+            && let Some((whole, rest, scale)) = self.parts_of(x, by)
+        {
+            // `scale * whole + rest`, with less than `scale` left over.
+            let by = Dim::Known(by / scale);
+            let left = &self.simple(whole.rem(&by))? * scale;
+            return Ok((self.simple(whole.floor_div(&by))?, self.simple(&left + &rest)?));
+        }
         Ok((self.simple(x.floor_div(by))?, self.simple(x.rem(by))?))
+    }
+
+    /// An index that is linear in its variables as `scale * whole + rest` with
+    /// `0 <= rest < scale`, where `scale` is less than `by` and divides it.
+    fn parts_of(&self, x: &Dim, by: i64) -> Option<(Dim, Dim, i64)> {
+        let mut used = Vec::new();
+        x.symbols(&mut |s| used.push(s));
+        used.sort_unstable();
+        used.dedup();
+        let at = |one: Option<SymbolId>| {
+            x.substitute(&mut |s| Some(Dim::Known(i64::from(Some(s) == one)))).as_known()
+        };
+        let base = at(None)?;
+        let mut steps = Vec::with_capacity(used.len());
+        let mut rebuilt = Dim::Known(base);
+        for &s in &used {
+            let step = at(Some(s))?.checked_sub(base)?;
+            rebuilt = &rebuilt + &(&Dim::symbol(s) * step);
+            steps.push((s, step));
+        }
+        if rebuilt != *x {
+            return None;
+        }
+        let mut scales: Vec<i64> =
+            steps.iter().map(|x| x.1).filter(|&k| k > 1 && k < by && by % k == 0).collect();
+        scales.sort_unstable();
+        scales.into_iter().rev().find_map(|scale| {
+            let (mut whole, mut rest) = (Dim::Known(0), Dim::Known(base));
+            for &(s, step) in &steps {
+                if step % scale == 0 {
+                    whole = &whole + &(&Dim::symbol(s) * (step / scale));
+                } else {
+                    rest = &rest + &(&Dim::symbol(s) * step);
+                }
+            }
+            let range = rest.range(&|v| self.range(v));
+            let fits = range.min.is_some_and(|n| n >= 0) && range.max.is_some_and(|n| n < scale);
+            fits.then_some((whole, rest, scale))
+        })
     }
 
     /// Whether an index is a counter that runs up to exactly this symbolic extent.

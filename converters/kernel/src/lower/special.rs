@@ -77,7 +77,7 @@ impl Lowerer<'_> {
         let operands: Vec<ValueId> = node.inputs().collect();
         for &x in &operands {
             self.tensor(x)?;
-            if self.cores.contains(&x) {
+            if self.cores.contains_key(&x) {
                 self.stored(x)?;
             }
         }
@@ -316,7 +316,7 @@ impl Lowerer<'_> {
         }
         for v in [x, indices, updates] {
             self.tensor(v)?;
-            if self.cores.contains(&v) {
+            if self.cores.contains_key(&v) {
                 self.settle(v)?;
             }
         }

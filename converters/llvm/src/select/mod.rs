@@ -21,6 +21,7 @@ pub mod gathered;
 pub mod phases;
 pub mod plan;
 pub mod run;
+pub mod shared;
 pub mod split;
 pub mod unroll;
 
@@ -28,5 +29,6 @@ pub use axes::split_axes;
 pub use find::{Axis, Product, find};
 pub use phases::split_phases;
 pub use run::Compiled;
+pub use shared::share;
 pub use split::split_guards;
 pub use unroll::unroll;
