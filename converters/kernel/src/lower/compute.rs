@@ -242,7 +242,17 @@ impl Pull<'_, '_> {
             let mut place = at[..outer].to_vec();
             place.push(Dim::Known(j as i64));
             let index = self.real(indices, &place)?;
-            from.push(self.checked_index(index, &shape[batch + j])?);
+            from.push(match self.l.within_all(indices, &shape[batch + j]) {
+                Some(last) => {
+                    let index = self.b.cast(Scalar::I64, index);
+                    let dim = self.b.index_of(index);
+                    if let Some(var) = dim.as_symbol() {
+                        self.bound(var, 0, last);
+                    }
+                    dim
+                }
+                None => self.checked_index(index, &shape[batch + j])?,
+            });
         }
         from.extend_from_slice(&at[outer..]);
         self.element(x, &from)

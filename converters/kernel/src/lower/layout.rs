@@ -141,6 +141,11 @@ impl Lowerer<'_> {
         Some(channel_last(self.f.ty(v).as_tensor()?.shape.len()))
     }
 
+    /// Whether an image has so few channels that loops over them are no vectors.
+    pub(super) fn has_few_channels(&self, v: ValueId) -> bool {
+        image(self.f, v).is_some_and(|s| s[1] < FEW)
+    }
+
     /// Gives a new buffer an order of its axes.
     pub(super) fn lay(&mut self, buffer: BufferId, order: &[usize]) {
         let shape = &mut self.program.buffers[buffer.0 as usize].shape;

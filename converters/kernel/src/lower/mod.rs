@@ -309,6 +309,37 @@ impl<'m> Lowerer<'m> {
         })
     }
 
+    /// The last index into an axis of this size, where the indices are constants (or views of one)
+    /// that all lie within it.
+    fn within_all(&self, indices: ValueId, size: &Dim) -> Option<i64> {
+        /// The most indices that are looked at.
+        const MOST: u64 = 1 << 16;
+        let mut v = indices;
+        let tensor = loop {
+            match self.places.get(&v)? {
+                Place::Buffer(b) => match self.program.buffer(*b).kind {
+                    BufferKind::Constant(id) => break &self.module.tensors[id],
+                    _ => return None,
+                },
+                Place::Inline(id) => {
+                    let node = &self.f.nodes[*id];
+                    match node.op {
+                        Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) => {
+                            v = node.operand(0)?;
+                        }
+                        _ => return None,
+                    }
+                }
+            }
+        };
+        let last = size.as_known()?.checked_sub(1)?;
+        if tensor.numel().is_none_or(|n| n as u64 > MOST) {
+            return None;
+        }
+        let all = tensor.to_array().ok()?.to_i64s()?;
+        all.iter().all(|i| (0..=last).contains(i)).then_some(last)
+    }
+
     fn node(&mut self, id: NodeId) -> Result<(), Stop> {
         let node = self.f.nodes[id].clone();
         let mut done = self.try_node(id, &node);

@@ -27,11 +27,13 @@ impl Lowerer<'_> {
         if let Some(order) = &order {
             self.lay(buffer, order);
         }
+        // A few channels make no vector: rows are walked instead.
+        let walk = order.filter(|_| !self.has_few_channels(v));
         let groups = self.channel_groups(v);
         let made = {
             let mut pull = Pull::new(self, self.f.nodes[id].op.name());
             let shape = pull.shape(&ty.shape);
-            let (at, axes) = pull.space_in(&shape, groups, order.as_deref());
+            let (at, axes) = pull.space_in(&shape, groups, walk.as_deref());
             pull.computed_by(id, v, &at).and_then(|val| {
                 let out = pull.parameter(buffer, Access::Write)?;
                 let flat = pull.place_in(buffer, &at)?;

@@ -2,7 +2,7 @@
 //! arithmetic, elementwise ops expressions, reductions [`Expr::Reduce`]; values that are in
 //! memory become loads.
 
-use airconv_ir::dim::{Dim, Range};
+use airconv_ir::dim::{Atom, Dim, Range};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{SymbolId, ValueId};
 use airconv_ir::op::{CastRounding, Op};
@@ -118,7 +118,7 @@ impl<'l, 'm> Pull<'l, 'm> {
 
     /// An index in its simplest form.
     pub fn simple(&self, dim: Dim) -> Result<Dim, Stop> {
-        let out = dim.simplify(&|v| self.range(v));
+        let out = rejoined(dim.simplify(&|v| self.range(v)));
         if out.is_any() { Err(Stop::TooComplex) } else { Ok(out) }
     }
 
@@ -424,6 +424,25 @@ impl<'l, 'm> Pull<'l, 'm> {
     pub fn not(&mut self, x: ExprId) -> ExprId {
         self.b.unary(UnOp::Not, x)
     }
+}
+
+/// A sum with `k * floordiv(x, k) + mod(x, k)` as `x`.
+fn rejoined(dim: Dim) -> Dim {
+    let Dim::Expr(e) = &dim else { return dim };
+    for term in e.terms() {
+        let [Atom::Mod(x, by)] = term.atoms() else { continue };
+        let (Some(k), whole) = (by.as_known(), x.floor_div(by)) else { continue };
+        let Some(coeff) = term.coeff().checked_mul(k) else { continue };
+        let there = e.terms().iter().any(|t| {
+            t.coeff() == coeff
+                && matches!(t.atoms(), [Atom::FloorDiv(y, n)] if y == x && n == by)
+        });
+        if there {
+            let parts = &(&whole * coeff) + &(&x.rem(by) * term.coeff());
+            return rejoined(&(&dim - &parts) + &(x * term.coeff()));
+        }
+    }
+    dim
 }
 
 trait TermsLen {

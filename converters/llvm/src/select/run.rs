@@ -220,6 +220,27 @@ enum Code {
     Window(ChunkFn),
 }
 
+/// A plan, with the constants that were packed for it.
+struct Planned {
+    plan: Plan,
+    packed: Mutex<FxHashMap<(BufferId, bool), Arc<Buffer>>>,
+}
+
+impl std::ops::Deref for Planned {
+    type Target = Plan;
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl Planned {
+    /// A packed constant; which one, as which side.
+    fn get(&self, key: (BufferId, bool), make: impl FnOnce() -> Arc<Buffer>) -> Arc<Buffer> {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        packed.entry(key).or_insert_with(make).clone()
+    }
+}
+
 /// A product that can be run.
 pub struct Compiled {
     kernel: Kernel,
@@ -230,7 +251,7 @@ pub struct Compiled {
     pack: ChunkFn,
     gather: ChunkFn,
     /// By sizes.
-    plans: Mutex<FxHashMap<Vec<i64>, Arc<Plan>>>,
+    plans: Mutex<FxHashMap<Vec<i64>, Arc<Planned>>>,
 }
 
 thread_local! {
@@ -342,12 +363,13 @@ fn left_step(k: i64) -> i64 {
 }
 
 impl Compiled {
-    fn plan(&self, sizes: &[i64]) -> Option<Arc<Plan>> {
+    fn plan(&self, sizes: &[i64]) -> Option<Arc<Planned>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = plans.get(sizes) {
             return Some(found.clone());
         }
-        let plan = Arc::new(Plan::new(&self.kernel, &self.product, self.tile, sizes)?);
+        let plan = Plan::new(&self.kernel, &self.product, self.tile, sizes)?;
+        let plan = Arc::new(Planned { plan, packed: Mutex::default() });
         plans.insert(sizes.to_vec(), plan.clone());
         Some(plan)
     }
@@ -388,7 +410,7 @@ impl Compiled {
     /// The left operand, where its rows are evenly apart.
     fn left(
         &self,
-        plan: &Plan,
+        plan: &Planned,
         launch: &Launch,
         buffers: &[Mem],
         constants: &Constants,
@@ -412,7 +434,9 @@ impl Compiled {
             out
         };
         let held = if constant {
-            constants.get((launch.buffers[param], true, 0, plan.left.clone()), make)
+            plan.get((launch.buffers[param], true), || {
+                constants.get((launch.buffers[param], true, 0, plan.left.clone()), make)
+            })
         } else {
             Arc::new(make(&plan.left))
         };
@@ -423,7 +447,7 @@ impl Compiled {
     /// The right operand, when it is packed as a whole.
     fn right(
         &self,
-        plan: &Plan,
+        plan: &Planned,
         launch: &Launch,
         buffers: &[Mem],
         constants: &Constants,
@@ -457,8 +481,10 @@ impl Compiled {
             out
         };
         let held = if constant {
-            let key = (launch.buffers[param], false, width as usize, plan.right.clone());
-            constants.get(key, make)
+            plan.get((launch.buffers[param], false), || {
+                let key = (launch.buffers[param], false, width as usize, plan.right.clone());
+                constants.get(key, make)
+            })
         } else {
             Arc::new(make(&plan.right))
         };
@@ -592,7 +618,7 @@ impl Compiled {
     fn windows(
         &self,
         code: ChunkFn,
-        plan: &Plan,
+        plan: &Planned,
         launch: &Launch,
         buffers: &[Mem],
         sizes: &[i64],
@@ -606,7 +632,9 @@ impl Compiled {
         let from: *const f32 = buffers[param].ptr.cast();
         let make = |right: &Layout| pack_window(right, from, self.lanes);
         let weights = if constants.is_constant(launch.buffers[param]) {
-            constants.get((launch.buffers[param], false, 0, plan.right.clone()), make)
+            plan.get((launch.buffers[param], false), || {
+                constants.get((launch.buffers[param], false, 0, plan.right.clone()), make)
+            })
         } else {
             Arc::new(make(&plan.right))
         };
