@@ -50,7 +50,7 @@ impl Executor for CExecutor {
         _: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
-        let lowered = lower_for(module.module(), inputs, LowerOptions { host: false })
+        let lowered = lower_for(module.module(), inputs, LowerOptions { host: false, ..LowerOptions::default() })
             .map_err(|stop| report_stop(&stop, report))?;
         let options = COptions { name: "model".to_owned(), ..COptions::default() };
         let source = program_c(&lowered.program, &lowered.module, &options).map_err(|refused| {

@@ -5,7 +5,7 @@ use airconv_ir::module::Node;
 use airconv_ir::op;
 
 use super::compute::needed;
-use super::{Lowerer, Stop};
+use super::{Lowerer, Place, Stop};
 use crate::ir::{BufferId, BufferKind, Loop, Step};
 
 impl Lowerer<'_> {
@@ -19,6 +19,9 @@ impl Lowerer<'_> {
         let outer = std::mem::take(&mut self.steps);
         let params = self.f.regions[region].params.clone();
         for (&param, &arg) in params.iter().zip(args) {
+            if self.is_constant(param, arg) {
+                continue;
+            }
             let to = self.new_buffer(param, BufferKind::Temporary)?;
             self.steps.push(Step::Alias { to, from: arg });
             self.steps.push(Step::BindShape(to));
@@ -29,6 +32,22 @@ impl Lowerer<'_> {
         });
         let steps = std::mem::replace(&mut self.steps, outer);
         Ok((steps, made?))
+    }
+
+    /// Whether a parameter of a region stands for a constant of known shape: then it is that
+    /// constant, for all that is made of it.
+    fn is_constant(&mut self, param: ValueId, arg: BufferId) -> bool {
+        let buffer = self.program.buffer(arg);
+        let constant = matches!(buffer.kind, BufferKind::Constant(_));
+        let known = self.f.ty(param).as_tensor().is_some_and(|t| {
+            Some(t.dtype) == buffer.dtype
+                && t.shape[..] == buffer.shape[..]
+                && t.shape.iter().all(|d| d.as_known().is_some())
+        });
+        if constant && known {
+            self.places.insert(param, Place::Buffer(arg));
+        }
+        constant && known
     }
 
     /// `if`.
@@ -79,8 +98,12 @@ impl Lowerer<'_> {
         let (params, results) = (region.params.clone(), region.results.clone());
         // What the body sees.
         let mut seen = Vec::new();
-        for &p in &params {
-            seen.push(self.new_buffer(p, BufferKind::Temporary)?);
+        for (i, &p) in params.iter().enumerate() {
+            let capture = i.checked_sub(2 + count).and_then(|_| values.get(i - 2)).copied();
+            match capture {
+                Some(arg) if self.is_constant(p, arg) => seen.push(arg),
+                _ => seen.push(self.new_buffer(p, BufferKind::Temporary)?),
+            }
         }
         self.note_bound();
         let outer = std::mem::take(&mut self.steps);
@@ -88,6 +111,9 @@ impl Lowerer<'_> {
             if let Some(&capture) = i.checked_sub(2).and_then(|i| values.get(i))
                 && i >= 2 + count
             {
+                if capture == buffer {
+                    continue;
+                }
                 self.steps.push(Step::Alias { to: buffer, from: capture });
             }
             self.steps.push(Step::BindShape(buffer));
