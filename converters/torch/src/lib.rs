@@ -4,3 +4,5 @@ pub mod archive;
 pub mod common;
 pub mod error;
 pub mod pickle;
+pub mod script;
+pub mod weights;

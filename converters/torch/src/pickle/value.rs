@@ -120,6 +120,13 @@ impl Pickle {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
+    /// The storages that are referred to, in the order of their first mention.
+    pub fn storages(&self) -> impl Iterator<Item = &StorageRef> {
+        self.values.iter().filter_map(|value| match value {
+            Value::Storage(storage) => Some(storage),
+            _ => None,
+        })
+    }
     /// The text of a value.
     pub fn str(&self, id: Id) -> Option<&str> {
         match self.get(id) {
