@@ -510,7 +510,8 @@ impl<'m> Lowerer<'m> {
             let bare = self.weight_of(operand) == 0
                 && !self.is_guarded(operand)
                 && !matches!(node.op, Op::Conv(_) | Op::ReduceWindow(_) | Op::Fft(_));
-            if stored.contains(&slot) && !bare || (group.is_none() && self.cores.contains_key(&operand))
+            if stored.contains(&slot) && !bare
+                || (group.is_none() && self.cores.contains_key(&operand))
             {
                 match node.op {
                     // Reads rows, whatever order the data has.

@@ -149,7 +149,16 @@ impl Selected {
         };
         let Selected { kernel, product, tile, isa, .. } = self;
         let lanes = isa.f32_lanes() as i64;
-        Ok(Compiled { kernel, product, tile, lanes, code: gemm, pack, gather, plans: Mutex::default() })
+        Ok(Compiled {
+            kernel,
+            product,
+            tile,
+            lanes,
+            code: gemm,
+            pack,
+            gather,
+            plans: Mutex::default(),
+        })
     }
 }
 
