@@ -399,6 +399,36 @@ fn convolutions_with_channels_last() {
 }
 
 #[test]
+fn rows_that_are_not_even_at_run_time_sizes() {
+    let text = r#"kernel "rows" {
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = write f32
+  sizes 1
+  var v0 = size 0
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  e0 = load p0 [100*v1 + 8*v2 + v4] : f32
+  e1 = load p1 [5*v4 + v3] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v4 < 8] e2 : f32
+  independent v1 < [3] {
+    independent v2 < [v0] {
+      independent v3 < [5] {
+        p2 [5*v0*v1 + 5*v2 + v3] = e3
+      }
+    }
+  }
+}
+"#;
+    for width in [5, 7] {
+        check(text, &[300, 40, 3 * 5 * width], &[width as i64], &[1], true);
+    }
+}
+
+#[test]
 fn windows_with_channels_last() {
     let conv = Conv {
         n: 2,

@@ -9,7 +9,7 @@ use crate::micro::ZEROS;
 /// The shortest run that is worth a table.
 const SHORT: i64 = 4;
 /// The most entries of a table.
-const MOST: i64 = 1 << 26;
+const MOST: i64 = 1 << 27;
 
 /// The runs of a left operand.
 #[derive(Clone, Debug)]
