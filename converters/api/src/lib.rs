@@ -17,6 +17,7 @@ pub mod legalize;
 pub mod limits;
 pub mod npz;
 pub mod report;
+pub mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,7 +11,7 @@ pub mod import;
 pub mod pickle;
 pub mod pt2;
 pub mod script;
-mod strided;
 pub mod weights;
 
 pub use pt2::Pt2Reader;
+pub use weights::{SafetensorsWriter, WeightsReader};
