@@ -118,6 +118,11 @@ impl Pull<'_, '_> {
                     }
                 })
             }
+            Op::Rng(op) => self.drawn(op, at),
+            Op::LabelEncoder(op) => match self.l.tables.get(&id) {
+                Some(table) => self.looked_up(needed(x)?, table, at),
+                None => Err(Stop::Unsupported(format!("the table {}", op.keys))),
+            },
             op => self.elementwise(&node, op, dtype, at),
         }
     }

@@ -15,6 +15,8 @@ use airconv_ir::op::{self, AutoPad, Op, OpKind, PadMode, ReduceKind, Tier};
 use rustc_hash::FxHashMap;
 
 use super::Stop;
+use super::lookup::{Table, of_encoder};
+use super::trees::{Trees, of_node};
 
 /// The deepest nesting of calls and decompositions.
 const DEEPEST: u32 = 64;
@@ -27,6 +29,10 @@ pub(super) struct Groups {
     pub members: FxHashMap<NodeId, NodeId>,
     /// The values that are results of a composite.
     pub results: FxHashMap<ValueId, NodeId>,
+    /// The tables of tree ensembles, or why there are none.
+    pub trees: FxHashMap<NodeId, Result<Trees, Stop>>,
+    /// The tables of label encoders, or why there are none.
+    pub tables: FxHashMap<NodeId, Result<Table, Stop>>,
 }
 
 /// Composites whose decomposition is kept in one loop nest.
@@ -109,6 +115,7 @@ impl Flatten<'_> {
             let node = node.clone();
             let Some(pairs) = self.simpler(region, &node)? else {
                 order.push(id);
+                self.tables_of(id, &node);
                 if let Some(g) = group {
                     self.groups.members.insert(id, g);
                 }
@@ -142,6 +149,20 @@ impl Flatten<'_> {
         r.results = r.results.iter().map(|&v| last(v)).collect();
         r.nodes = order;
         Ok(())
+    }
+
+    /// Makes the tables of ops that are tables; they become tensors of the module.
+    fn tables_of(&mut self, id: NodeId, node: &Node) {
+        if let Op::LabelEncoder(op) = &node.op {
+            self.groups.tables.insert(id, of_encoder(self.module, op));
+            return;
+        }
+        let dtype = node.operand(0).and_then(|x| self.module.functions[self.func].ty(x).dtype());
+        if let Some(dtype) = dtype
+            && let Some(trees) = of_node(self.module, node, dtype)
+        {
+            self.groups.trees.insert(id, trees);
+        }
     }
 
     /// Lets the sizes that only the old value named stand for those of the new one.

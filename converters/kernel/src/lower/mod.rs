@@ -8,12 +8,19 @@
 //! convolution takes the elementwise ops that follow it into its loop nest.
 
 mod arith;
+mod code;
 mod compute;
 mod control;
 mod flatten;
+mod forest;
+mod lookup;
 mod nest;
 mod pull;
+mod random;
+mod scores;
+mod sets;
 mod special;
+mod trees;
 
 use std::cell::RefCell;
 
@@ -110,6 +117,9 @@ const HEAVY: u32 = 64;
 /// What a transcendental function or a division counts for.
 const SLOW: u32 = 8;
 
+/// A kernel, the buffers of its parameters and its sizes.
+type Made = (Kernel, Vec<BufferId>, Vec<SymbolId>);
+
 struct Lowerer<'m> {
     module: &'m Module,
     f: &'m Function,
@@ -128,6 +138,8 @@ struct Lowerer<'m> {
     program: Program,
     kernels: FxHashMap<Kernel, KernelId>,
     failures: RefCell<Vec<String>>,
+    /// The tables of label encoders, with their buffers.
+    tables: FxHashMap<NodeId, lookup::Table>,
     /// What has no kernel form and may not run on the host.
     refused: Vec<String>,
     steps: Vec<Step>,
@@ -170,6 +182,7 @@ impl<'m> Lowerer<'m> {
             program,
             kernels: FxHashMap::default(),
             failures: RefCell::default(),
+            tables: FxHashMap::default(),
             refused: Vec::new(),
             steps: Vec::new(),
             bound: FxHashSet::default(),
@@ -350,6 +363,18 @@ impl<'m> Lowerer<'m> {
             Op::ScanReduce(s) => self.scan_reduce(node, s),
             Op::TopK(t) => self.top_k(node, t),
             Op::ScatterNd(s) => self.scatter(node, s),
+            Op::Nonzero(_) => self.nonzero(node),
+            Op::Unique(op) => self.unique(node, op),
+            Op::NonMaxSuppression(op) => self.suppression(node, op),
+            Op::TreeEnsemble(_) | Op::TreeEnsembleRegressor(_) | Op::TreeEnsembleClassifier(_) => {
+                match self.groups.trees.get(&id) {
+                    Some(Ok(trees)) => self.trees(node, trees),
+                    Some(Err(stop)) => Err(stop.clone()),
+                    None => Err(Stop::no_form(&node.op)),
+                }
+            }
+            Op::LabelEncoder(_) => self.encoder(id, node),
+            Op::Rng(_) => self.inline(id, node, HEAVY + 1),
             Op::If(op) => self.branch(node, op),
             Op::Loop(op) => self.loop_(node, op),
             Op::Assert(a) => {
@@ -362,6 +387,18 @@ impl<'m> Lowerer<'m> {
                 None => Err(Stop::Unsupported("it has no kernel form".to_owned())),
             },
         }
+    }
+
+    /// A label encoder whose table is numbers.
+    fn encoder(&mut self, id: NodeId, node: &Node) -> Result<(), Stop> {
+        let mut table = match self.groups.tables.get(&id) {
+            Some(Ok(table)) => table.clone(),
+            Some(Err(stop)) => return Err(stop.clone()),
+            None => return Err(Stop::no_form(&node.op)),
+        };
+        table.buffers = Some(table.tensors().map(|t| self.table(t)));
+        self.tables.insert(id, table);
+        self.inline(id, node, HEAVY / 2)
     }
 
     /// Registers a view or elementwise result, and gives it memory at once if that is better.
