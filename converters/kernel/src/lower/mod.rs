@@ -140,6 +140,8 @@ struct Lowerer<'m> {
     failures: RefCell<Vec<String>>,
     /// The tables of label encoders, with their buffers.
     tables: FxHashMap<NodeId, lookup::Table>,
+    /// The number of an iteration, and how many iterations there are at most.
+    iterations: FxHashMap<BufferId, Dim>,
     /// What has no kernel form and may not run on the host.
     refused: Vec<String>,
     steps: Vec<Step>,
@@ -183,6 +185,7 @@ impl<'m> Lowerer<'m> {
             kernels: FxHashMap::default(),
             failures: RefCell::default(),
             tables: FxHashMap::default(),
+            iterations: FxHashMap::default(),
             refused: Vec::new(),
             steps: Vec::new(),
             bound: FxHashSet::default(),

@@ -33,12 +33,22 @@ impl Lowerer<'_> {
         Ok(())
     }
 
+    /// Notes that a size that the data decides is at most another one.
+    fn at_most(&mut self, size: &Dim, most: &Dim) {
+        let (Some(symbol), Some(most)) = (size.as_symbol(), most.as_known()) else { return };
+        if let Some(size) = self.program.sizes.get_mut(symbol.0 as usize) {
+            size.range.max = Some(size.range.max.map_or(most, |m| m.min(most)));
+        }
+    }
+
     /// The places of the elements that are not zero.
     pub(super) fn nonzero(&mut self, node: &Node) -> Result<(), Stop> {
         self.stored(node)?;
         let x = needed(node.operand(0))?;
         let v = needed(node.result(0))?;
         let found = self.tensor(v)?.shape[1].clone();
+        let most = numel(&self.tensor(x)?.shape);
+        self.at_most(&found, &most);
         let count = self.scratch(DType::I64, vec![Dim::Known(1)]);
         let made = {
             let mut p = Pull::new(self, "nonzero_count");
@@ -112,6 +122,7 @@ impl Lowerer<'_> {
         let dims = [along(self, 0, axis.unwrap_or(0))?, along(self, 1, 0)?, along(self, 3, 0)?];
         for (slot, dim) in [0, 1, 3].into_iter().zip(dims) {
             if node.result(slot).is_some() {
+                self.at_most(&dim, &size);
                 self.steps.push(Step::Bind(Binding { buffer: count, dims: vec![dim] }));
             }
         }
@@ -142,6 +153,7 @@ impl Lowerer<'_> {
         let found = self.tensor(v)?.shape[0].clone();
         let shape = self.tensor(scores)?.shape.to_vec();
         let boxes_count = shape[2].clone();
+        self.at_most(&found, &numel(&shape));
         let items = self.scratch(DType::I64, vec![&boxes_count * 2]);
         let picked = self.scratch(DType::I64, vec![numel(&shape), Dim::Known(3)]);
         let count = self.scratch(DType::I64, vec![Dim::Known(1)]);

@@ -86,8 +86,8 @@ pub(super) struct Trees {
 
 /// The most levels that are walked in one expression.
 const LEVELS: u32 = 8;
-/// The deepest trees that are walked to their full depth; in others each walk ends at its leaf.
-const SHALLOW: u32 = 24;
+/// The levels of a stretch of deeper trees, after which a walk may be over.
+const STRETCH: u32 = 4;
 
 /// The parameters and locals of a kernel in the making.
 struct Walk<'f> {
@@ -211,25 +211,18 @@ impl Walk<'_> {
             let leaf = self.steps(p, root, depth)?;
             return Ok((vec![set(at, leaf)], node));
         }
-        let turns = depth.div_ceil(LEVELS);
-        let further = self.steps(p, node, depth.div_ceil(turns))?;
-        let walk = set(at, further);
-        let walk = if depth <= SHALLOW {
-            let turns = Dim::Known(i64::from(turns));
-            let turn = p.counter(&turns);
-            each(&turn, turns, vec![walk])?
-        } else {
-            // A leaf leads to itself; so does no other node.
-            let two = p.int(2);
-            let pair = p.times(node, two);
-            let one = p.int(1);
-            let other = p.plus(pair, one);
-            let (fails, holds) = (p.index_at(self.next, pair), p.index_at(self.next, other));
-            let (stays, too) = (p.equals(fails, node), p.equals(holds, node));
-            let stays = p.and(stays, too);
-            let goes = p.not(stays);
-            repeat(goes, vec![walk])
-        };
+        let further = self.steps(p, node, STRETCH)?;
+        // A leaf leads to itself; so does no other node.
+        let two = p.int(2);
+        let pair = p.times(node, two);
+        let next = p.index_at(self.next, pair);
+        let one = p.int(1);
+        let other = p.plus(pair, one);
+        let too = p.index_at(self.next, other);
+        let (stays, both) = (p.equals(next, node), p.equals(too, node));
+        let stays = p.and(stays, both);
+        let goes = p.not(stays);
+        let walk = repeat(goes, vec![set(at, further)]);
         Ok((vec![set(at, root), walk], node))
     }
 }
