@@ -345,7 +345,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             .try_fold(elem.bytes() * parts, |n, &d| n.checked_mul(d))
             .filter(|&n| n as u64 <= self.limits.array_bytes)
             .ok_or_else(|| RunError::Limit(format!("an array of shape {dims:?}")))?;
-        if let Some(i) = self.spare.iter().position(|b| b.len() == bytes) {
+        if let Some(i) = self.spare.iter().rposition(|b| b.len() == bytes) {
             return Ok(self.spare.swap_remove(i));
         }
         Block::new(bytes).ok_or_else(|| RunError::Limit(format!("{bytes} bytes of memory")))
@@ -354,6 +354,7 @@ impl<'p, B: Backend> Machine<'p, B> {
     fn recycle(&mut self, held: Held) {
         if let Held::Memory { memory: Memory::Block(b), .. } = held
             && let Ok(block) = Arc::try_unwrap(b)
+            && self.spare.len() < self.lowered.program.buffers.len()
         {
             self.spare.push(block);
         }

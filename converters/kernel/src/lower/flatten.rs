@@ -7,20 +7,17 @@ use airconv_ir::builder::Builder;
 use airconv_ir::copy::{import_regions, substitute_symbols};
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
-use airconv_ir::entity::{FuncId, NodeId, RegionId, TensorId, ValueId};
+use airconv_ir::entity::{FuncId, NodeId, RegionId, ValueId};
 use airconv_ir::infer::control::Bindings;
 use airconv_ir::infer::conv::window::{Windows, spread};
-use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
 use airconv_ir::module::{Module, Node};
 use airconv_ir::op::{self, AutoPad, Op, OpKind, PadMode, ReduceKind, Tier};
 use rustc_hash::FxHashMap;
 
 use super::Stop;
+use super::facts::Facts;
 use super::lookup::{Table, of_encoder};
 use super::trees::{Trees, of_node};
-
-/// The most bytes, counting eight for an element, of a constant that a decomposition makes.
-const MOST_FOLDED: u64 = 512 << 20;
 
 /// The deepest nesting of calls and decompositions.
 const DEEPEST: u32 = 64;
@@ -60,6 +57,7 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
     let func = flat.entry;
     let mut groups = Groups::default();
     let mut sizes = Bindings::default();
+    let mut facts = Facts::default();
     let mut region = 0;
     while region < flat.functions[func].regions.len() {
         let mut pass = Flatten {
@@ -67,8 +65,7 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
             func,
             groups: &mut groups,
             sizes: &mut sizes,
-            constants: FxHashMap::default(),
-            evaluator: None,
+            facts: &mut facts,
         };
         pass.region(RegionId(region as u32))?;
         region += 1;
@@ -92,16 +89,14 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
     Ok((flat, groups))
 }
 
-struct Flatten<'m> {
-    module: &'m mut Module,
-    func: FuncId,
+pub(super) struct Flatten<'m> {
+    pub(super) module: &'m mut Module,
+    pub(super) func: FuncId,
     groups: &'m mut Groups,
     /// What decompositions found for sizes that the composite had named.
     sizes: &'m mut Bindings,
-    /// The values that are constants.
-    constants: FxHashMap<ValueId, TensorId>,
-    /// What computes with constants.
-    evaluator: Option<Interpreter>,
+    /// What is known of the values so far.
+    pub(super) facts: &'m mut Facts,
 }
 
 /// A node to look at: how deep it was made, and the row-wise composite that it came from.
@@ -130,13 +125,9 @@ impl Flatten<'_> {
             let node = node.clone();
             let Some(pairs) = self.simpler(region, &node)? else {
                 order.push(id);
-                if let (Op::Constant(c), Some(v)) = (&node.op, node.result(0)) {
-                    self.constants.insert(v, c.tensor);
-                }
                 self.tables_of(id, &node);
-                if depth > 0 {
-                    self.fold(id, &node);
-                }
+                self.fold(id, &node);
+                self.facts.note(&self.module.functions[func], id);
                 if let Some(g) = group {
                     self.groups.members.insert(id, g);
                 }
@@ -170,59 +161,6 @@ impl Flatten<'_> {
         r.results = r.results.iter().map(|&v| last(v)).collect();
         r.nodes = order;
         Ok(())
-    }
-
-    /// Lets a node of a decomposition that only rearranges or shifts constants become one, so
-    /// that weights are there before the program runs.
-    fn fold(&mut self, id: NodeId, node: &Node) {
-        let moves = matches!(
-            node.op,
-            Op::Slice(_)
-                | Op::Reshape(_)
-                | Op::Transpose(_)
-                | Op::Broadcast(_)
-                | Op::Cast(_)
-                | Op::Add(_)
-                | Op::Sub(_)
-                | Op::Concat(_)
-        );
-        let f = &self.module.functions[self.func];
-        let size = |ty: Option<&airconv_ir::types::TensorType>| -> Option<u64> {
-            let ty = ty.filter(|t| t.dtype != DType::String)?;
-            let known = ty.shape.iter().map(|d| u64::try_from(d.as_known()?).ok());
-            let count = known.collect::<Option<Vec<u64>>>()?;
-            count.iter().try_fold(8u64, |n, &d| n.checked_mul(d))
-        };
-        let &[Some(result)] = &node.results[..] else { return };
-        let Some(bytes) = size(f.ty(result).as_tensor()) else { return };
-        if !moves || bytes > MOST_FOLDED {
-            return;
-        }
-        let mut operands = Vec::with_capacity(node.operands.len());
-        let mut given = 0u64;
-        for v in node.inputs() {
-            let Some(&tensor) = self.constants.get(&v) else { return };
-            let tensor = &self.module.tensors[tensor];
-            given = given.saturating_add(tensor.numel().unwrap_or(u64::MAX).saturating_mul(8));
-            let Ok(array) = tensor.to_array() else { return };
-            operands.push(Some(Datum::from(array)));
-        }
-        // What would grow is made where it is needed.
-        if bytes > given.saturating_add(64) {
-            return;
-        }
-        let interpreter = self.evaluator.get_or_insert_with(|| {
-            let mut module = Module::default();
-            module.functions.push(airconv_ir::module::Function::new("fold"));
-            Interpreter::new(module, EvalLimits::default())
-        });
-        let Ok(made) = interpreter.eval_op(&node.op, &operands) else { return };
-        let Some(Some(Datum::Tensor(array))) = made.into_iter().next() else { return };
-        let Ok(tensor) = super::code::tensor_of(self.module, &array) else { return };
-        let slot = &mut self.module.functions[self.func].nodes[id];
-        slot.op = Op::Constant(op::Constant { tensor });
-        slot.operands.clear();
-        self.constants.insert(result, tensor);
     }
 
     /// Makes the tables of ops that are tables; they become tensors of the module.
@@ -273,7 +211,11 @@ impl Flatten<'_> {
                 let results = b.inline_region(body.then_branch, &args).map_err(Stop::build)?;
                 Ok(Some(pairs(node, results)))
             }
-            Op::Conv(conv) => self.without_padding(region, node, conv),
+            Op::Contract(contract) => self.whole_numbers(region, node, contract),
+            Op::Conv(conv) => match self.whole_convolution(region, node, conv)? {
+                Some(pairs) => Ok(Some(pairs)),
+                None => self.without_padding(region, node, conv),
+            },
             Op::ReduceWindow(window) => self.windows_without_padding(region, node, window),
             op if op.info().tier == Tier::Composite => {
                 match expand(self.module, self.func, region, node) {
@@ -364,7 +306,7 @@ impl Flatten<'_> {
     }
 }
 
-fn pairs(node: &Node, new: Vec<ValueId>) -> Vec<(ValueId, ValueId)> {
+pub(super) fn pairs(node: &Node, new: Vec<ValueId>) -> Vec<(ValueId, ValueId)> {
     node.results.iter().flatten().copied().zip(new).collect()
 }
 

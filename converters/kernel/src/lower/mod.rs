@@ -11,6 +11,7 @@ mod arith;
 mod code;
 mod compute;
 mod control;
+mod facts;
 mod flatten;
 mod forest;
 mod lookup;
@@ -21,6 +22,7 @@ mod scores;
 mod sets;
 mod special;
 mod trees;
+mod whole;
 
 use std::cell::RefCell;
 
@@ -533,7 +535,11 @@ impl<'m> Lowerer<'m> {
                         == self.f.ty(v).as_tensor().map(|t| &t.shape)
                 });
                 let own_region = self.groups.members.contains_key(&user);
-                weight(&n.op).is_some() && same && !own_region && self.same_region(v, user)
+                weight(&n.op).is_some()
+                    && same
+                    && !own_region
+                    && self.same_region(v, user)
+                    && (!self.is_whole(v) || self.ends_in_f32(v))
             }
             _ => false,
         };
@@ -541,6 +547,43 @@ impl<'m> Lowerer<'m> {
             self.settle(v)?;
         }
         Ok(())
+    }
+
+    /// Whether a value is a sum of floats that stands for one of integers.
+    fn is_whole(&self, v: ValueId) -> bool {
+        let Some(Place::Inline(id)) = self.places.get(&v) else { return false };
+        let node = &self.f.nodes[*id];
+        matches!(node.op, Op::Contract(_) | Op::Conv(_))
+            && node.result(0) == Some(v)
+            && self.users.get(&v).is_some_and(|users| {
+                users.iter().any(|u| match &self.f.nodes[*u].op {
+                    Op::Cast(c) => c.to.is_integer(),
+                    _ => false,
+                })
+            })
+    }
+
+    /// Whether the elementwise ops that follow a value alone end in single precision, so that
+    /// what they make can be the result of a product.
+    fn ends_in_f32(&self, v: ValueId) -> bool {
+        let mut v = v;
+        loop {
+            let ty = self.f.ty(v).as_tensor();
+            let next = match self.users.get(&v).map(Vec::as_slice) {
+                Some(&[user]) if self.uses.get(&v) == Some(&1) => {
+                    let n = &self.f.nodes[user];
+                    let same = n.result(0).filter(|r| {
+                        self.f.ty(*r).as_tensor().map(|t| &t.shape) == ty.map(|t| &t.shape)
+                    });
+                    same.filter(|_| weight(&n.op).is_some() && self.same_region(v, user))
+                }
+                _ => None,
+            };
+            match next {
+                Some(next) => v = next,
+                None => return ty.is_some_and(|t| t.dtype == DType::F32),
+            }
+        }
     }
 
     fn same_region(&self, v: ValueId, user: NodeId) -> bool {

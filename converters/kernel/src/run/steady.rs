@@ -212,8 +212,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             if block < 2 || shared {
                 return Ok(None);
             }
-            let other = Block::new(layout.blocks[block].len())
-                .ok_or_else(|| RunError::Limit("memory".to_owned()))?;
+            let other = self.block(DType::U8, &[layout.blocks[block].len()])?;
             layout.blocks.push(other);
             layout.carried.push((seen, made, layout.blocks.len() - 1));
         }
