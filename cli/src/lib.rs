@@ -44,10 +44,11 @@ impl From<airconv_api::Failed> for Exit {
 
 /// The registry of everything that the project brings.
 pub fn registry() -> Registry {
-    Registry::default()
+    let registry = Registry::default()
         .reader(airconv_api::hub::IrReader)
         .reader(airconv_api::hub::IrtReader)
         .reader(airconv_onnx::OnnxReader)
+        .reader(airconv_torch::Pt2Reader)
         .reader(airconv_llvm::artefact::NativeReader)
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
@@ -60,7 +61,10 @@ pub fn registry() -> Registry {
         .executor(airconv_onnx::OrtExecutor)
         .executor(airconv_kernel::executor::KernelExecutor)
         .executor(airconv_kernel::c::CExecutor::default())
-        .executor(airconv_llvm::executor::LlvmExecutor)
+        .executor(airconv_llvm::executor::LlvmExecutor);
+    #[cfg(feature = "candle")]
+    let registry = registry.executor(airconv_candle::CandleExecutor);
+    registry
 }
 
 /// Runs a command line. The first argument is the program's name.

@@ -314,13 +314,16 @@ impl<'p, B: Backend> Machine<'p, B> {
             let memory = Memory::Block(Arc::new(block));
             frame.held[buffer.0 as usize] = Some(Held::Memory { memory, dims });
         }
-        if let Some(Held::Memory { memory, .. }) = &frame.held[buffer.0 as usize] {
-            return Ok(memory.mem());
-        }
-        match self.get(frame, buffer)? {
-            Held::Memory { memory, .. } => Ok(memory.mem()),
-            Held::Host(_) => Err(RunError::Internal("a kernel on a host value".to_owned())),
-        }
+        let held = frame.held[buffer.0 as usize].as_ref().or_else(|| self.constants.get(&buffer));
+        let mem = match held {
+            Some(Held::Memory { memory, .. }) => Some(memory.mem()),
+            Some(Held::Host(_)) => None,
+            None => match self.get(frame, buffer)? {
+                Held::Memory { memory, .. } => Some(memory.mem()),
+                Held::Host(_) => None,
+            },
+        };
+        mem.ok_or_else(|| RunError::Internal("a kernel on a host value".to_owned()))
     }
 
     /// A scalar in memory of the run.

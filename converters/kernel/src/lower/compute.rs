@@ -50,7 +50,9 @@ impl Pull<'_, '_> {
             Op::Reshape(_) => {
                 let x = needed(x)?;
                 let to = self.shape_of(v)?;
-                if let Place::Buffer(_) = self.l.place(x)? {
+                if let Place::Buffer(b) = self.l.place(x)?
+                    && !self.l.orders.contains_key(&b)
+                {
                     let flat = self.flat(at, &to)?;
                     return self.element_flat(x, &flat);
                 }
@@ -245,7 +247,17 @@ impl Pull<'_, '_> {
             let mut place = at[..outer].to_vec();
             place.push(Dim::Known(j as i64));
             let index = self.real(indices, &place)?;
-            from.push(self.checked_index(index, &shape[batch + j])?);
+            from.push(match self.l.within_all(indices, &shape[batch + j]) {
+                Some(last) => {
+                    let index = self.b.cast(Scalar::I64, index);
+                    let dim = self.b.index_of(index);
+                    if let Some(var) = dim.as_symbol() {
+                        self.bound(var, 0, last);
+                    }
+                    dim
+                }
+                None => self.checked_index(index, &shape[batch + j])?,
+            });
         }
         from.extend_from_slice(&at[outer..]);
         self.element(x, &from)

@@ -20,6 +20,9 @@ impl Lowerer<'_> {
         let outer = std::mem::take(&mut self.steps);
         let params = self.f.regions[region].params.clone();
         for (&param, &arg) in params.iter().zip(args) {
+            if self.is_constant(param, arg) {
+                continue;
+            }
             let to = self.new_buffer(param, BufferKind::Temporary)?;
             self.steps.push(Step::Alias { to, from: arg });
             self.steps.push(Step::BindShape(to));
@@ -30,6 +33,22 @@ impl Lowerer<'_> {
         });
         let steps = std::mem::replace(&mut self.steps, outer);
         Ok((steps, made?))
+    }
+
+    /// Whether a parameter of a region stands for a constant of known shape: then it is that
+    /// constant, for all that is made of it.
+    fn is_constant(&mut self, param: ValueId, arg: BufferId) -> bool {
+        let buffer = self.program.buffer(arg);
+        let constant = matches!(buffer.kind, BufferKind::Constant(_));
+        let known = self.f.ty(param).as_tensor().is_some_and(|t| {
+            Some(t.dtype) == buffer.dtype
+                && t.shape[..] == buffer.shape[..]
+                && t.shape.iter().all(|d| d.as_known().is_some())
+        });
+        if constant && known {
+            self.places.insert(param, Place::Buffer(arg));
+        }
+        constant && known
     }
 
     /// `if`.

@@ -21,7 +21,7 @@ type Before<'c> =
 
 impl Lowerer<'_> {
     /// Operands that kernels read again and again, in memory.
-    fn stored(&mut self, node: &Node) -> Result<(), Stop> {
+    fn in_memory(&mut self, node: &Node) -> Result<(), Stop> {
         for v in node.inputs() {
             if self.tensor(v)?.dtype.is_complex() {
                 return Err(Stop::Unsupported("complex numbers".to_owned()));
@@ -43,7 +43,7 @@ impl Lowerer<'_> {
 
     /// The places of the elements that are not zero.
     pub(super) fn nonzero(&mut self, node: &Node) -> Result<(), Stop> {
-        self.stored(node)?;
+        self.in_memory(node)?;
         let x = needed(node.operand(0))?;
         let v = needed(node.result(0))?;
         let found = self.tensor(v)?.shape[1].clone();
@@ -91,7 +91,7 @@ impl Lowerer<'_> {
 
     /// The distinct elements, or slices along an axis.
     pub(super) fn unique(&mut self, node: &Node, op: &op::Unique) -> Result<(), Stop> {
-        self.stored(node)?;
+        self.in_memory(node)?;
         let x = needed(node.operand(0))?;
         let shape = self.tensor(x)?.shape.to_vec();
         let axis = op.axis.map(|a| a as usize);
@@ -147,7 +147,7 @@ impl Lowerer<'_> {
         node: &Node,
         op: &op::NonMaxSuppression,
     ) -> Result<(), Stop> {
-        self.stored(node)?;
+        self.in_memory(node)?;
         let (boxes, scores) = (needed(node.operand(0))?, needed(node.operand(1))?);
         let v = needed(node.result(0))?;
         let found = self.tensor(v)?.shape[0].clone();

@@ -7,19 +7,23 @@
 mod conv;
 mod depthwise;
 mod epilogue;
+mod gathered;
 mod gemm;
 mod inner;
 mod pack;
 mod packing;
 mod store;
 mod tile;
+mod window;
 
 pub use conv::{ConvCall, ConvFn, ConvTables, Image, Window, conv_module};
 pub use depthwise::{
     DepthwiseCall, DepthwiseFn, DepthwiseSpec, channel_block, depthwise_module, pack_depthwise,
 };
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
+pub use gathered::{GatheredCall, GatheredFn, ZEROS, gathered_module};
 pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
 pub use pack::{pack_b, pack_b_into, pack_conv, packed_len};
 pub use packing::{PackCall, PackFn, PackSpec, pack_module};
 pub use tile::Tile;
+pub use window::{MOST_TAPS, WindowCall, WindowFn, window_module};

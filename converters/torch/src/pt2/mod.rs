@@ -1,0 +1,14 @@
+//! Archives of `torch.export`.
+//!
+//! Source of the layout: the files that PyTorch 2.9 and later write, and the dataclasses of
+//! `torch/_export/serde/schema.py`. An archive holds the program as JSON in `models/`, and the
+//! elements of weights and constants as raw bytes in `data/`, which are mapped, not copied.
+
+mod control;
+mod expr;
+mod import;
+mod payload;
+mod reader;
+mod records;
+
+pub use reader::Pt2Reader;
