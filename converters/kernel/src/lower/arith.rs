@@ -84,7 +84,8 @@ impl Pull<'_, '_> {
             let (x, y) = (self.b.cast(wide, a), self.b.cast(wide, b));
             // A square is one product, rounded alike.
             let two = matches!(self.b.kernel.expr(y), Expr::Const(c) if c.as_f64() == 2.0);
-            let y = if two { self.b.binary(BinOp::Mul, x, x) } else { self.b.binary(BinOp::Pow, x, y) };
+            let y =
+                if two { self.b.binary(BinOp::Mul, x, x) } else { self.b.binary(BinOp::Pow, x, y) };
             let y = self.b.cast(ta, y);
             return Ok(Val::Real(self.rounded(dtype, y)));
         }

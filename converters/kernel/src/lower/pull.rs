@@ -434,8 +434,7 @@ fn rejoined(dim: Dim) -> Dim {
         let (Some(k), whole) = (by.as_known(), x.floor_div(by)) else { continue };
         let Some(coeff) = term.coeff().checked_mul(k) else { continue };
         let there = e.terms().iter().any(|t| {
-            t.coeff() == coeff
-                && matches!(t.atoms(), [Atom::FloorDiv(y, n)] if y == x && n == by)
+            t.coeff() == coeff && matches!(t.atoms(), [Atom::FloorDiv(y, n)] if y == x && n == by)
         });
         if there {
             let parts = &(&whole * coeff) + &(&x.rem(by) * term.coeff());
