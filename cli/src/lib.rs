@@ -55,6 +55,7 @@ pub fn registry() -> Registry {
         .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)
         .writer(airconv_torch::SafetensorsWriter)
+        .writer(airconv_candle::CandleWriter)
         .writer(airconv_kernel::c::CWriter)
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Object))
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Archive))
