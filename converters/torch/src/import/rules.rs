@@ -48,8 +48,24 @@ pub fn all_rules() -> impl Iterator<Item = &'static ImportRule> {
     FAMILIES.iter().copied().flatten()
 }
 
-const FAMILIES: &[&[ImportRule]] =
-    &[super::elementwise::RULES, super::linear::RULES, super::shape::RULES];
+const FAMILIES: &[&[ImportRule]] = &[
+    super::activation::RULES,
+    super::attention::RULES,
+    super::conv::RULES,
+    super::distance::RULES,
+    super::dropout::RULES,
+    super::elementwise::RULES,
+    super::embedding::RULES,
+    super::image::RULES,
+    super::linear::RULES,
+    super::loss::RULES,
+    super::norm::RULES,
+    super::pad::RULES,
+    super::patch::RULES,
+    super::pool::RULES,
+    super::rnn::RULES,
+    super::shape::RULES,
+];
 
 type Table = FxHashMap<(&'static str, Option<&'static str>), &'static ImportRule>;
 
