@@ -35,6 +35,11 @@ pub(super) fn dropped(
     }
 }
 
+/// The operand, which the forms that write name otherwise.
+fn operand(cx: &mut CallCx<'_>) -> Result<ValueId, Stop> {
+    cx.tensor(if cx.has("input") { "input" } else { "self" })
+}
+
 /// Whether a call is the identity: outside of training, or with probability zero.
 fn is_identity(cx: &mut CallCx<'_>, ratio: f64) -> Result<bool, Stop> {
     Ok(!cx.bool("train")? || ratio == 0.0)
@@ -42,7 +47,7 @@ fn is_identity(cx: &mut CallCx<'_>, ratio: f64) -> Result<bool, Stop> {
 
 /// `dropout`.
 fn dropout(cx: &mut CallCx<'_>) -> Outcome {
-    let (x, ratio) = (cx.tensor("input")?, cx.float("p")?);
+    let (x, ratio) = (operand(cx)?, cx.float("p")?);
     if is_identity(cx, ratio)? {
         return Ok(x.into());
     }
@@ -54,7 +59,7 @@ fn dropout(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `native_dropout`: also gives which elements are kept; an absent `train` means true.
 fn native_dropout(cx: &mut CallCx<'_>) -> Outcome {
-    let (x, ratio) = (cx.tensor("input")?, cx.float("p")?);
+    let (x, ratio) = (operand(cx)?, cx.float("p")?);
     let training = !cx.given("train")? || cx.bool("train")?;
     if training && ratio > 0.0 && ratio < 1.0 {
         let (y, mask) = dropped(cx, x, ratio)?;
@@ -96,7 +101,7 @@ fn channel_shape(cx: &CallCx<'_>, x: ValueId) -> Result<Vec<Dim>, Stop> {
 
 /// `feature_dropout`: loses whole channels.
 fn feature_dropout(cx: &mut CallCx<'_>) -> Outcome {
-    let (x, ratio) = (cx.tensor("input")?, cx.float("p")?);
+    let (x, ratio) = (operand(cx)?, cx.float("p")?);
     if is_identity(cx, ratio)? {
         return Ok(x.into());
     }
@@ -110,14 +115,14 @@ fn feature_dropout(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `alpha_dropout`: what is lost becomes the least value of `selu`; mean and variance stay.
 fn alpha_dropout(cx: &mut CallCx<'_>) -> Outcome {
-    let x = cx.tensor("input")?;
+    let x = operand(cx)?;
     let dims = cx.shape(x)?.to_vec();
     alpha(cx, x, dims)
 }
 
 /// `feature_alpha_dropout`: the same with whole channels.
 fn feature_alpha_dropout(cx: &mut CallCx<'_>) -> Outcome {
-    let x = cx.tensor("input")?;
+    let x = operand(cx)?;
     let dims = channel_shape(cx, x)?;
     alpha(cx, x, dims)
 }
