@@ -97,6 +97,11 @@ impl Importer {
     }
     /// A constant of the module as a tensor of the source.
     pub(crate) fn constant(&mut self, tensor: Tensor, name: &str) -> Handle {
+        let value = self.constant_value(tensor, name);
+        self.fresh(value)
+    }
+    /// A named constant of the module.
+    pub(crate) fn constant_value(&mut self, tensor: Tensor, name: &str) -> ValueId {
         let ty = Type::Tensor(tensor.ty());
         let tensor = self.module.tensors.push(tensor);
         let (region, origin) = (self.region, self.origin);
@@ -105,7 +110,7 @@ impl Importer {
         let node = f.add_node(region, op, Default::default(), [Some(ty)], origin);
         let value = f.nodes[node].result(0).unwrap_or(ValueId(0));
         f.values[value].name = Some(name.into());
-        self.fresh(value)
+        value
     }
 
     // What is known before run time.
