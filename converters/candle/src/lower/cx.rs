@@ -369,11 +369,6 @@ impl<'m> Cx<'_, 'm> {
         let one = airconv_ir::tensor::Tensor { dims: Vec::new(), ..t.clone() };
         one.to_array().ok()
     }
-    /// The elements of an operand that is a constant of at most `most` elements.
-    pub fn elements(&self, slot: usize, most: u64) -> Option<Array> {
-        let t = &self.l.module.tensors[self.l.constant(self.value(slot)?)?];
-        if t.numel()? > most { None } else { t.to_array().ok() }
-    }
     /// Whether a value is a weight.
     pub fn is_weight(&self, var: Var) -> bool {
         matches!(self.info(var).source, Source::Weight(_) | Source::Turned(_))

@@ -8,13 +8,22 @@
 //! convolution takes the elementwise ops that follow it into its loop nest.
 
 mod arith;
+mod code;
 mod compute;
 mod control;
+mod facts;
 mod flatten;
+mod forest;
 mod layout;
+mod lookup;
 mod nest;
 mod pull;
+mod random;
+mod scores;
+mod sets;
 mod special;
+mod trees;
+mod whole;
 
 use std::cell::RefCell;
 
@@ -114,6 +123,9 @@ const HEAVY: u32 = 64;
 /// What a transcendental function or a division counts for.
 const SLOW: u32 = 8;
 
+/// A kernel, the buffers of its parameters and its sizes.
+type Made = (Kernel, Vec<BufferId>, Vec<SymbolId>);
+
 struct Lowerer<'m> {
     module: &'m Module,
     f: &'m Function,
@@ -134,6 +146,10 @@ struct Lowerer<'m> {
     program: Program,
     kernels: FxHashMap<Kernel, KernelId>,
     failures: RefCell<Vec<String>>,
+    /// The tables of label encoders, with their buffers.
+    tables: FxHashMap<NodeId, lookup::Table>,
+    /// The number of an iteration, and how many iterations there are at most.
+    iterations: FxHashMap<BufferId, Dim>,
     /// What has no kernel form and may not run on the host.
     refused: Vec<String>,
     steps: Vec<Step>,
@@ -187,6 +203,8 @@ impl<'m> Lowerer<'m> {
             program,
             kernels: FxHashMap::default(),
             failures: RefCell::default(),
+            tables: FxHashMap::default(),
+            iterations: FxHashMap::default(),
             refused: Vec::new(),
             steps: Vec::new(),
             bound: FxHashSet::default(),
@@ -402,6 +420,18 @@ impl<'m> Lowerer<'m> {
             Op::ScanReduce(s) => self.scan_reduce(node, s),
             Op::TopK(t) => self.top_k(node, t),
             Op::ScatterNd(s) => self.scatter(node, s),
+            Op::Nonzero(_) => self.nonzero(node),
+            Op::Unique(op) => self.unique(node, op),
+            Op::NonMaxSuppression(op) => self.suppression(node, op),
+            Op::TreeEnsemble(_) | Op::TreeEnsembleRegressor(_) | Op::TreeEnsembleClassifier(_) => {
+                match self.groups.trees.get(&id) {
+                    Some(Ok(trees)) => self.trees(node, trees),
+                    Some(Err(stop)) => Err(stop.clone()),
+                    None => Err(Stop::no_form(&node.op)),
+                }
+            }
+            Op::LabelEncoder(_) => self.encoder(id, node),
+            Op::Rng(_) => self.inline(id, node, HEAVY + 1),
             Op::If(op) => self.branch(node, op),
             Op::Loop(op) => self.loop_(node, op),
             Op::Assert(a) => {
@@ -414,6 +444,18 @@ impl<'m> Lowerer<'m> {
                 None => Err(Stop::Unsupported("it has no kernel form".to_owned())),
             },
         }
+    }
+
+    /// A label encoder whose table is numbers.
+    fn encoder(&mut self, id: NodeId, node: &Node) -> Result<(), Stop> {
+        let mut table = match self.groups.tables.get(&id) {
+            Some(Ok(table)) => table.clone(),
+            Some(Err(stop)) => return Err(stop.clone()),
+            None => return Err(Stop::no_form(&node.op)),
+        };
+        table.buffers = Some(table.tensors().map(|t| self.table(t)));
+        self.tables.insert(id, table);
+        self.inline(id, node, HEAVY / 2)
     }
 
     /// Registers a view or elementwise result, and gives it memory at once if that is better.
@@ -548,10 +590,48 @@ impl<'m> Lowerer<'m> {
     /// Gives a value with a reduction memory, unless what uses it is elementwise on the same shape
     /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
-        if !self.comes_together(v) {
+        let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
+        if !follows {
             self.stored(v)?;
         }
         Ok(())
+    }
+
+    /// Whether a value is a sum of floats that stands for one of integers.
+    fn is_whole(&self, v: ValueId) -> bool {
+        let Some(Place::Inline(id)) = self.places.get(&v) else { return false };
+        let node = &self.f.nodes[*id];
+        matches!(node.op, Op::Contract(_) | Op::Conv(_))
+            && node.result(0) == Some(v)
+            && self.users.get(&v).is_some_and(|users| {
+                users.iter().any(|u| match &self.f.nodes[*u].op {
+                    Op::Cast(c) => c.to.is_integer(),
+                    _ => false,
+                })
+            })
+    }
+
+    /// Whether the elementwise ops that follow a value alone end in single precision, so that
+    /// what they make can be the result of a product.
+    fn ends_in_f32(&self, v: ValueId) -> bool {
+        let mut v = v;
+        loop {
+            let ty = self.f.ty(v).as_tensor();
+            let next = match self.users.get(&v).map(Vec::as_slice) {
+                Some(&[user]) if self.uses.get(&v) == Some(&1) => {
+                    let n = &self.f.nodes[user];
+                    let same = n.result(0).filter(|r| {
+                        self.f.ty(*r).as_tensor().map(|t| &t.shape) == ty.map(|t| &t.shape)
+                    });
+                    same.filter(|_| weight(&n.op).is_some() && self.same_region(v, user))
+                }
+                _ => None,
+            };
+            match next {
+                Some(next) => v = next,
+                None => return ty.is_some_and(|t| t.dtype == DType::F32),
+            }
+        }
     }
 
     /// Whether all that uses a value is elementwise on its shape, and all but the last of it is

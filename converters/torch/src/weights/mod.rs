@@ -3,11 +3,13 @@
 
 mod index;
 mod legacy;
+mod reader;
 mod safetensors;
 mod state_dict;
 #[cfg(test)]
 mod tests;
 mod view;
+mod writer;
 
 use std::path::Path;
 
@@ -16,8 +18,10 @@ use airconv_api::Limits;
 use crate::archive::{Archive, map_file};
 use crate::error::FileError;
 
+pub use reader::WeightsReader;
 pub use state_dict::Storages;
 pub use view::{Budget, View};
+pub use writer::SafetensorsWriter;
 
 /// The tensors of a file by name, in the order of the file.
 #[derive(Clone, Debug, Default)]
