@@ -24,7 +24,7 @@ use crate::script::syntax::ast::{
 
 /// How deep calls may be inside of each other.
 const DEPTH: usize = 100;
-/// How often a loop is unrolled at most, all loops together, as a part of the steps.
+/// Names that programs use without having set them.
 const NAMESPACES: &[&str] = &["torch", "ops", "__torch__", "CONSTANTS"];
 
 /// Why running ended.
@@ -113,6 +113,7 @@ impl<'s, 'k, S: AtenSink> Lower<'s, 'k, S> {
         if args.len() + 1 > function.params.len() {
             return self.invalid(format!("{} inputs are given, too many", args.len()));
         }
+        (self.path, self.line) = (source.path.clone(), function.line);
         let result = self.call_function(source, function, values, Vec::new())?;
         let result = self.output(&result, 0)?;
         Ok(Outcome { result, changed: self.changed()? })
@@ -463,10 +464,7 @@ impl<'s, 'k, S: AtenSink> Lower<'s, 'k, S> {
 
     fn name(&mut self, name: &str, env: &Env<S::Tensor>) -> Run<Value<S::Tensor>> {
         match env.get(name) {
-            Some(Value::Missing(why)) => {
-                let why = why.clone();
-                self.unsupported(format!("`{name}` is used, which has no value: {why}"))
-            }
+            // One that is missing may still be passed on; who looks at it is refused.
             Some(value) => Ok(value.clone()),
             None if NAMESPACES.contains(&name) => Ok(Value::Name(name.into())),
             None => self.invalid(format!("`{name}` has no value")),
