@@ -44,15 +44,18 @@ impl From<airconv_api::Failed> for Exit {
 
 /// The registry of everything that the project brings.
 pub fn registry() -> Registry {
-    Registry::default()
+    let registry = Registry::default()
         .reader(airconv_api::hub::IrReader)
         .reader(airconv_api::hub::IrtReader)
         .reader(airconv_onnx::OnnxReader)
         .reader(airconv_torch::Pt2Reader)
+        .reader(airconv_torch::WeightsReader)
         .reader(airconv_llvm::artefact::NativeReader)
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)
+        .writer(airconv_torch::SafetensorsWriter)
+        .writer(airconv_candle::CandleWriter)
         .writer(airconv_kernel::c::CWriter)
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Object))
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Archive))
@@ -61,7 +64,10 @@ pub fn registry() -> Registry {
         .executor(airconv_onnx::OrtExecutor)
         .executor(airconv_kernel::executor::KernelExecutor)
         .executor(airconv_kernel::c::CExecutor::default())
-        .executor(airconv_llvm::executor::LlvmExecutor)
+        .executor(airconv_llvm::executor::LlvmExecutor);
+    #[cfg(feature = "candle")]
+    let registry = registry.executor(airconv_candle::CandleExecutor);
+    registry
 }
 
 /// Runs a command line. The first argument is the program's name.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use airconv_ir::array::{Array, Scalar};
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Dim, solve_for};
 use airconv_ir::dtype::DType;
+use airconv_ir::entity::SymbolId;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{InputRole, Module};
 use airconv_ir::types::Type;
+use rustc_hash::FxHashMap;
 
 use crate::npz::Member;
 
@@ -35,6 +37,31 @@ pub fn from_members(
         out.insert(name.to_owned(), array.into());
     }
     Ok(out)
+}
+
+/// The values of the symbols of the entry's inputs that inputs of these shapes give.
+pub fn sizes_of(module: &Module, inputs: &BTreeMap<String, Datum>) -> BTreeMap<String, i64> {
+    let f = module.main();
+    let mut found: FxHashMap<SymbolId, i64> = FxHashMap::default();
+    for (&param, input) in f.body().params.iter().zip(&f.inputs) {
+        let (Type::Tensor(ty), Some(array)) =
+            (f.ty(param), inputs.get(&input.name).and_then(Datum::as_array))
+        else {
+            continue;
+        };
+        for (dim, &size) in ty.shape.iter().zip(&array.shape) {
+            let get = |s: SymbolId| found.get(&s).copied();
+            if dim.eval(&get).is_none()
+                && let Some((symbol, v)) = solve_for(dim, size as i64, &get)
+            {
+                found.insert(symbol, v);
+            }
+        }
+    }
+    found
+        .into_iter()
+        .filter_map(|(s, v)| f.symbols.get(s).map(|symbol| (symbol.name.clone(), v)))
+        .collect()
 }
 
 /// The most elements of an input that is drawn.

@@ -3,16 +3,13 @@
 
 use std::collections::BTreeMap;
 
+pub use airconv_api::inputs::sizes_of;
 use airconv_api::{Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
-use airconv_ir::dim::solve_for;
-use airconv_ir::entity::SymbolId;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
 use airconv_ir::specialize::{Given, specialize};
-use airconv_ir::types::Type;
 use airconv_ir::verify::Verified;
-use rustc_hash::FxHashMap;
 
 use crate::lower::{LowerOptions, Lowered, Stop, lower};
 use crate::run::{Machine, Oracle, RunError, RunLimits};
@@ -41,31 +38,6 @@ pub fn lower_for(
         }
         other => other,
     }
-}
-
-/// The values of the symbols of the entry's inputs that inputs of these shapes give.
-pub fn sizes_of(module: &Module, inputs: &BTreeMap<String, Datum>) -> BTreeMap<String, i64> {
-    let f = module.main();
-    let mut found: FxHashMap<SymbolId, i64> = FxHashMap::default();
-    for (&param, input) in f.body().params.iter().zip(&f.inputs) {
-        let (Type::Tensor(ty), Some(array)) =
-            (f.ty(param), inputs.get(&input.name).and_then(Datum::as_array))
-        else {
-            continue;
-        };
-        for (dim, &size) in ty.shape.iter().zip(&array.shape) {
-            let get = |s: SymbolId| found.get(&s).copied();
-            if dim.eval(&get).is_none()
-                && let Some((symbol, v)) = solve_for(dim, size as i64, &get)
-            {
-                found.insert(symbol, v);
-            }
-        }
-    }
-    found
-        .into_iter()
-        .filter_map(|(s, v)| f.symbols.get(s).map(|symbol| (symbol.name.clone(), v)))
-        .collect()
 }
 
 /// Reports why a module could not be lowered.
@@ -105,7 +77,7 @@ impl Executor for KernelExecutor {
         options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
-        let lower = LowerOptions { host: !options.native_only };
+        let lower = LowerOptions { host: !options.native_only, ..LowerOptions::default() };
         let lowered =
             lower_for(module.module(), inputs, lower).map_err(|stop| report_stop(&stop, report))?;
         let oracle = Oracle(&lowered.program);

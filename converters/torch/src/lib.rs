@@ -7,8 +7,12 @@
 pub mod archive;
 pub mod common;
 pub mod error;
+pub mod export;
 pub mod import;
+pub mod pickle;
 pub mod pt2;
-mod strided;
+pub mod script;
+pub mod weights;
 
 pub use pt2::Pt2Reader;
+pub use weights::{SafetensorsWriter, WeightsReader};

@@ -7,6 +7,8 @@
 mod control;
 mod expr;
 mod import;
+mod number;
+mod outputs;
 mod payload;
 mod reader;
 mod records;

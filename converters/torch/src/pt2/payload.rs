@@ -1,18 +1,21 @@
 //! The tensors of an archive: strided views of raw records.
 
+use std::cell::RefCell;
+
+use airconv_api::Limits;
 use airconv_ir::tensor::Tensor;
 
 use super::records::{PayloadConfig, PayloadMeta, SymInt, TensorMeta};
 use crate::archive::Archive;
 use crate::common::dtype;
 use crate::error::FileError;
-use crate::strided::contiguous;
+use crate::weights::{Budget, View};
 
 /// The weights and constants of a program by name.
 pub(crate) struct Payloads<'a> {
     archive: &'a Archive,
     sets: Vec<(&'static str, PayloadConfig)>,
-    expanded_limit: u64,
+    budget: RefCell<Budget>,
 }
 
 const SETS: &[(&str, &str)] = &[
@@ -22,7 +25,7 @@ const SETS: &[(&str, &str)] = &[
 
 impl<'a> Payloads<'a> {
     /// The tables of what there is.
-    pub(crate) fn open(archive: &'a Archive, expanded_limit: u64) -> Result<Self, FileError> {
+    pub(crate) fn open(archive: &'a Archive, limits: &Limits) -> Result<Self, FileError> {
         let mut sets = Vec::new();
         for (folder, config) in SETS {
             if let Some(bytes) = archive.find(config)? {
@@ -31,7 +34,7 @@ impl<'a> Payloads<'a> {
                 sets.push((*folder, parsed));
             }
         }
-        Ok(Self { archive, sets, expanded_limit })
+        Ok(Self { archive, sets, budget: RefCell::new(Budget::new(limits)) })
     }
 
     /// A tensor by its qualified name.
@@ -57,7 +60,7 @@ impl<'a> Payloads<'a> {
         let strides = known(&meta.strides)?;
         let offset = known(std::slice::from_ref(&meta.storage_offset))?[0];
         let bytes = self.archive.get(&format!("{folder}{}", payload.path_name))?;
-        contiguous(dtype, &sizes, &strides, offset, bytes, self.expanded_limit)
+        View::strided(dtype, sizes, strides, offset, bytes)?.tensor(&mut self.budget.borrow_mut())
     }
 }
 

@@ -69,7 +69,7 @@ fn read(path: &Path, options: &ReadOptions, report: &mut Report) -> Result<Modul
     let bytes = archive.get(model_entry(&archive)?)?;
     let program = parse(&bytes, options)?;
     check_version(program.schema_version)?;
-    let payloads = Payloads::open(&archive, options.limits.expanded_bytes)?;
+    let payloads = Payloads::open(&archive, &options.limits)?;
     import(&program, &payloads, options, report)
 }
 

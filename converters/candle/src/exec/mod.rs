@@ -1,0 +1,112 @@
+//! Running hub programs on candle, in process, on the CPU.
+
+pub mod bind;
+mod layer;
+mod run;
+mod tensor;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use airconv_api::inputs::sizes_of;
+use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_ir::diag::Diagnostic;
+use airconv_ir::interp::Datum;
+use airconv_ir::module::{InputRole, Module};
+use airconv_ir::specialize::{Given, specialize};
+use airconv_ir::verify::Verified;
+use candle_core::{Device, Tensor};
+
+use crate::lower::{Lowered, lower};
+use run::Run;
+
+/// Runs hub programs by calling candle for each op.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CandleExecutor;
+
+impl Executor for CandleExecutor {
+    fn name(&self) -> &'static str {
+        "candle"
+    }
+    fn available(&self) -> Result<(), String> {
+        Ok(())
+    }
+    fn run(
+        &self,
+        module: &Verified<'_>,
+        inputs: &BTreeMap<String, Datum>,
+        _options: &RunOptions,
+        report: &mut Report,
+    ) -> Result<Vec<(String, Datum)>, Failed> {
+        let lowered = lower_for(module.module(), inputs, report)?;
+        let fail = |report: &mut Report, e: String| {
+            report.push(Diagnostic::error("run-failed", e));
+            Failed::System
+        };
+        let params = params(&lowered, inputs).map_err(|e| fail(report, e))?;
+        let run = Run::new(&lowered.program, &lowered.module, Device::Cpu);
+        // Candle checks most of what it is asked to do, but not all of it.
+        let results = catch_unwind(AssertUnwindSafe(|| run.run(params)))
+            .map_err(|_| fail(report, "candle panicked".to_owned()))?
+            .map_err(|e| fail(report, e.to_string()))?;
+        let mut out = Vec::new();
+        for ((name, &var), tensor) in
+            lowered.program.outputs.iter().zip(&lowered.program.body.results).zip(results)
+        {
+            let dtype = lowered.program.info(var).dtype;
+            let array =
+                tensor::to_array(&tensor, dtype).map_err(|e| fail(report, e.to_string()))?;
+            out.push((name.clone(), Datum::from(array)));
+        }
+        Ok(out)
+    }
+}
+
+/// The program of a module; where decompositions ask for sizes, those of the inputs are taken.
+fn lower_for(
+    module: &Module,
+    inputs: &BTreeMap<String, Datum>,
+    report: &mut Report,
+) -> Result<Lowered, Failed> {
+    let mut first = Report::default();
+    if let Ok(lowered) = lower(module, &mut first) {
+        return Ok(lowered);
+    }
+    let dims = sizes_of(module, inputs);
+    if dims.is_empty() {
+        *report = first;
+        return Err(Failed::Unsupported);
+    }
+    let given = Given { dims, max_nodes: 10_000_000, ..Given::default() };
+    match specialize(module.clone(), &given, &[]) {
+        Ok(fixed) => lower(&fixed, report),
+        Err(_) => {
+            *report = first;
+            Err(Failed::Unsupported)
+        }
+    }
+}
+
+/// The tensors of the parameters, from inputs by name or from what the module holds for them.
+fn params(lowered: &Lowered, inputs: &BTreeMap<String, Datum>) -> Result<Vec<Tensor>, String> {
+    let mut out = Vec::new();
+    for input in &lowered.module.main().inputs {
+        let stored = match &input.role {
+            InputRole::User { default, .. } => *default,
+            InputRole::Param(Some(_)) => continue,
+            InputRole::Param(None) => None,
+            InputRole::State(tensor) => *tensor,
+        };
+        let array = match (inputs.get(&input.name), stored) {
+            (Some(given), _) => given.as_array().cloned(),
+            (None, Some(id)) => {
+                Some(lowered.module.tensors[id].to_array().map_err(|e| e.to_string())?)
+            }
+            (None, None) => return Err(format!("input `{}` is not given", input.name)),
+        };
+        let array = array.ok_or_else(|| format!("input `{}` is no tensor", input.name))?;
+        let tensor = tensor::to_tensor(&array, &Device::Cpu).map_err(|e| e.to_string())?;
+        out.push(tensor);
+    }
+    Ok(out)
+}

@@ -1,0 +1,62 @@
+//! The helper functions that a generated crate can need, as text.
+
+/// A helper function: its name, which is that of its file, and the text of the file.
+pub(crate) struct Helper {
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! helpers {
+    ($($name:literal)*) => {
+        &[$(Helper { name: $name, text: include_str!(concat!("../helpers/", $name, ".rs")) }),*]
+    };
+}
+
+/// All helpers by name.
+pub(crate) const HELPERS: &[Helper] = helpers! {
+    "conv_nd"
+    "cumsum"
+    "gather_nd"
+    "gru"
+    "hard_swish"
+    "int_div"
+    "ints"
+    "is_true"
+    "layer_norm"
+    "lstm"
+    "map"
+    "non_max_suppression"
+    "nonzero"
+    "pad_reflect"
+    "pad_with"
+    "pad_with_tensor"
+    "pad_wrap"
+    "pow"
+    "prod_keepdim"
+    "range"
+    "rem"
+    "rms_norm"
+    "rnn"
+    "round_ties_even"
+    "scatter_nd"
+    "select"
+    "sizes"
+    "take"
+    "top_k"
+    "windows"
+    "wrap_indices"
+};
+
+/// Adds the helpers that these helpers use themselves.
+pub(crate) fn with_dependencies(used: &mut std::collections::BTreeSet<&'static str>) {
+    let mut todo: Vec<&'static str> = used.iter().copied().collect();
+    while let Some(name) = todo.pop() {
+        let Some(helper) = HELPERS.iter().find(|h| h.name == name) else { continue };
+        for other in HELPERS {
+            let uses = format!("use super::{};", other.name);
+            if helper.text.contains(&uses) && used.insert(other.name) {
+                todo.push(other.name);
+            }
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! Hub programs as Rust crates that use candle, and run by candle in process.
+//!
+//! A hub program is first [lowered](lower) to a [`Program`](program::Program): the calls of
+//! candle that compute it, in order. One rule per hub op says which calls these are. A call is a
+//! row of [one table](program::calls), whose body is Rust: the [writer](export) prints it with
+//! the names of the program in the place of its parameters, the [executor](exec) is compiled from
+//! it. So what is written and what is run cannot differ.
+//!
+//! The executor needs the feature `exec`, which compiles candle.
+
+#[cfg(feature = "exec")]
+pub mod exec;
+pub mod export;
+#[cfg(feature = "exec")]
+mod helpers;
+pub mod lower;
+pub mod program;
+
+#[cfg(feature = "exec")]
+pub use exec::CandleExecutor;
+pub use export::CandleWriter;

@@ -1,0 +1,331 @@
+//! Rules of the elementwise family.
+
+use airconv_ir::dtype::DType;
+use airconv_ir::op::{IntRounding, Op, OpKind};
+
+use super::cx::{Cx, Refuse, float, number, other};
+use super::rules::Rule;
+use crate::program::calls::*;
+use crate::program::dtype::{held, is_float};
+use crate::program::{Arg, Func, Var};
+
+pub(super) const RULES: &[(OpKind, Rule)] = &[
+    (OpKind::Add, super::linear::add),
+    (OpKind::Sub, sub),
+    (OpKind::Mul, mul),
+    (OpKind::Div, div),
+    (OpKind::Rem, rem),
+    (OpKind::Pow, pow),
+    (OpKind::Max, max),
+    (OpKind::Min, min),
+    (OpKind::Neg, neg),
+    (OpKind::Abs, |cx, _| real(cx, &ABS)),
+    (OpKind::Sign, |cx, _| real(cx, &SIGN)),
+    (OpKind::Floor, |cx, _| floats(cx, &FLOOR)),
+    (OpKind::Ceil, |cx, _| floats(cx, &CEIL)),
+    (OpKind::Round, |cx, _| floats(cx, &ROUND_TIES_EVEN)),
+    (OpKind::Sqrt, sqrt),
+    (OpKind::Reciprocal, |cx, _| floats(cx, &RECIP)),
+    (OpKind::Exp, exp),
+    (OpKind::Log, |cx, _| floats(cx, &LOG)),
+    (OpKind::Sin, |cx, _| floats(cx, &SIN)),
+    (OpKind::Cos, |cx, _| floats(cx, &COS)),
+    (OpKind::Tan, |cx, _| floats(cx, &TAN)),
+    (OpKind::Asin, |cx, _| floats(cx, &ASIN)),
+    (OpKind::Acos, |cx, _| floats(cx, &ACOS)),
+    (OpKind::Atan, |cx, _| floats(cx, &ATAN)),
+    (OpKind::Sinh, |cx, _| floats(cx, &SINH)),
+    (OpKind::Cosh, |cx, _| floats(cx, &COSH)),
+    (OpKind::Tanh, |cx, _| floats(cx, &TANH)),
+    (OpKind::Asinh, |cx, _| floats(cx, &ASINH)),
+    (OpKind::Acosh, |cx, _| floats(cx, &ACOSH)),
+    (OpKind::Atanh, |cx, _| floats(cx, &ATANH)),
+    (OpKind::Erf, |cx, _| floats(cx, &ERF)),
+    (OpKind::Not, not),
+    (OpKind::And, |cx, _| truths(cx, &MINIMUM)),
+    (OpKind::Or, |cx, _| truths(cx, &MAXIMUM)),
+    (OpKind::Xor, |cx, _| truths(cx, &NE)),
+    (OpKind::Equal, equal),
+    (OpKind::Less, |cx, _| compare(cx, &LT, Some(&LT_SCALAR))),
+    (OpKind::LessOrEqual, |cx, _| compare(cx, &LE, Some(&LE_SCALAR))),
+    (OpKind::Greater, |cx, _| compare(cx, &GT, Some(&GT_SCALAR))),
+    (OpKind::GreaterOrEqual, |cx, _| compare(cx, &GE, Some(&GE_SCALAR))),
+    (OpKind::IsNan, |cx, _| floats(cx, &IS_NAN)),
+    (OpKind::Select, select),
+    (OpKind::Cast, cast),
+    (OpKind::Identity, |cx, _| {
+        let x = cx.x(0)?;
+        cx.same(x)
+    }),
+    (OpKind::Clip, clip),
+];
+
+/// A function of floats.
+pub(super) fn floats(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    float(cx.ty(0)?.dtype, cx.node.op.name())?;
+    let x = cx.x(0)?;
+    cx.done(func, vec![x.into()])
+}
+
+/// A function of floats and integers.
+fn real(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    number(cx.ty(0)?.dtype, cx.node.op.name())?;
+    let x = cx.x(0)?;
+    cx.done(func, vec![x.into()])
+}
+
+/// The operands as numbers where one is a number and the other has the result's shape: which
+/// slot is the tensor, and the number.
+pub(super) fn with_scalar(cx: &mut Cx<'_, '_>) -> Result<Option<(usize, Var, f64)>, Refuse> {
+    let shape = cx.result_ty(0)?.shape;
+    for (slot, constant) in [(0, 1), (1, 0)] {
+        if let Some(value) = cx.scalar(constant) {
+            let x = cx.bare(slot)?;
+            if cx.info(x).shape == shape[..] && !cx.is_weight(x) {
+                return Ok(Some((slot, x, value)));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// A binary function: plain for equal shapes, else broadcasting.
+pub(super) fn binary(
+    cx: &mut Cx<'_, '_>,
+    plain: &'static Func,
+    broadcast: &'static Func,
+) -> Result<(), Refuse> {
+    number(cx.ty(0)?.dtype, cx.node.op.name())?;
+    let (vars, same) = cx.broadcast_operands()?;
+    let func = if same { plain } else { broadcast };
+    cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+fn sub<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    if is_float(cx.ty(0)?.dtype)
+        && let Some((slot, x, value)) = with_scalar(cx)?
+    {
+        if slot == 0 {
+            return cx.done(&SUB_SCALAR, vec![x.into(), Arg::Float(value)]);
+        }
+        return cx.done(&AFFINE, vec![x.into(), Arg::Float(-1.0), Arg::Float(value)]);
+    }
+    binary(cx, &SUB, &BROADCAST_SUB)
+}
+
+fn mul<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    if is_float(cx.ty(0)?.dtype)
+        && let Some((_, x, value)) = with_scalar(cx)?
+    {
+        return cx.done(&MUL_SCALAR, vec![x.into(), Arg::Float(value)]);
+    }
+    if cx.value(0) == cx.value(1) && is_float(cx.ty(0)?.dtype) {
+        let x = cx.x(0)?;
+        return cx.done(&SQR, vec![x.into()]);
+    }
+    binary(cx, &MUL, &BROADCAST_MUL)
+}
+
+fn div<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Div(d) = op else { return other() };
+    let dtype = cx.ty(0)?.dtype;
+    number(dtype, "division")?;
+    if !is_float(dtype) {
+        let (vars, _) = cx.broadcast_operands()?;
+        let mut args: Vec<Arg> = vars.into_iter().map(Arg::from).collect();
+        args.push(Arg::Bool(d.rounding == IntRounding::Floor));
+        return cx.done(&INT_DIV, args);
+    }
+    if let Some((0, x, value)) = with_scalar(cx)?
+        && value.recip().is_normal()
+    {
+        return cx.done(&DIV_SCALAR, vec![x.into(), Arg::Float(value)]);
+    }
+    binary(cx, &DIV, &BROADCAST_DIV)
+}
+
+fn rem<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Rem(r) = op else { return other() };
+    number(cx.ty(0)?.dtype, "remainder")?;
+    let (vars, _) = cx.broadcast_operands()?;
+    let mut args: Vec<Arg> = vars.into_iter().map(Arg::from).collect();
+    args.push(Arg::Bool(r.rounding == IntRounding::Floor));
+    cx.done(&REM, args)
+}
+
+fn pow<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    float(dtype, "power")?;
+    let x = cx.bare(0)?;
+    let whole = cx.info(x).shape == cx.result_ty(0)?.shape[..];
+    match cx.scalar(1) {
+        Some(2.0) if whole => cx.done(&SQR, vec![x.into()]),
+        Some(0.5) if whole => cx.done(&SQRT, vec![x.into()]),
+        Some(e) if whole => cx.done(&POWF, vec![x.into(), Arg::Float(e)]),
+        _ => {
+            let (vars, _) = cx.broadcast_operands()?;
+            cx.done(&POW, vars.into_iter().map(Arg::from).collect())
+        }
+    }
+}
+
+fn max<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    limit(cx, &MAXIMUM, &MAXIMUM_SCALAR)
+}
+
+fn min<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    limit(cx, &MINIMUM, &MINIMUM_SCALAR)
+}
+
+fn limit(cx: &mut Cx<'_, '_>, func: &'static Func, scalar: &'static Func) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    if held(dtype).is_none() {
+        return Refuse::because(format!("candle has no {dtype}"));
+    }
+    if is_float(dtype)
+        && let Some((_, x, value)) = with_scalar(cx)?
+    {
+        return cx.done(scalar, vec![x.into(), Arg::Float(value)]);
+    }
+    let (vars, _) = cx.broadcast_operands()?;
+    cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+fn clip<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    float(dtype, "clamp")?;
+    let x = cx.x(0)?;
+    let side = |cx: &Cx<'_, '_>, slot: usize| match (cx.value(slot), cx.scalar(slot)) {
+        (None, _) => Ok(None),
+        (Some(_), Some(v)) => Ok(Some(v)),
+        (Some(_), None) => Refuse::because("its bounds are computed"),
+    };
+    match (side(cx, 1)?, side(cx, 2)?) {
+        (Some(low), Some(high)) => {
+            cx.done(&CLAMP, vec![x.into(), Arg::Float(low), Arg::Float(high)])?;
+            if low >= 0.0 && high >= 0.0 {
+                cx.mark_positive();
+            }
+            Ok(())
+        }
+        (Some(low), None) => cx.done(&MAXIMUM_SCALAR, vec![x.into(), Arg::Float(low)]),
+        (None, Some(high)) => cx.done(&MINIMUM_SCALAR, vec![x.into(), Arg::Float(high)]),
+        (None, None) => cx.same(x),
+    }
+}
+
+fn neg<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    number(dtype, "negation")?;
+    let x = cx.x(0)?;
+    let func = if is_float(dtype) { &NEG } else { &INT_NEG };
+    cx.done(func, vec![x.into()])
+}
+
+fn sqrt<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    floats(cx, &SQRT)?;
+    cx.mark_positive();
+    Ok(())
+}
+
+fn exp<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    floats(cx, &EXP)?;
+    cx.mark_positive();
+    Ok(())
+}
+
+fn not<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let x = cx.x(0)?;
+    cx.done(&NOT, vec![x.into()])
+}
+
+fn truths(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    let (vars, _) = cx.broadcast_operands()?;
+    cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+fn equal<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    if is_float(dtype)
+        && let Some((_, x, value)) = with_scalar(cx)?
+    {
+        return cx.done(&EQ_SCALAR, vec![x.into(), Arg::Float(value)]);
+    }
+    compare(cx, &EQ, None)
+}
+
+fn compare(
+    cx: &mut Cx<'_, '_>,
+    func: &'static Func,
+    scalar: Option<&'static Func>,
+) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    if held(dtype).is_none() {
+        return Refuse::because(format!("candle has no {dtype}"));
+    }
+    if let Some(scalar) = scalar
+        && is_float(dtype)
+        && let Some((0, x, value)) = with_scalar(cx)?
+    {
+        return cx.done(scalar, vec![x.into(), Arg::Float(value)]);
+    }
+    // Integers against a number that both candle and the hub have.
+    if scalar.is_none()
+        && let (Some(value), Ok(x)) = (cx.int_scalar(1), cx.bare(0))
+        && cx.info(x).shape == cx.result_ty(0)?.shape[..]
+        && !cx.is_weight(x)
+        && dtype != DType::Bool
+    {
+        return cx.done(&EQ_INT, vec![x.into(), Arg::Int(value)]);
+    }
+    let (vars, _) = cx.broadcast_operands()?;
+    cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+fn select<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let (vars, same) = cx.broadcast_operands()?;
+    let func = if same { &WHERE } else { &WHERE_BROADCAST };
+    cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+/// Whether the operand is the result of a limit, as in quantisation.
+fn is_limited(cx: &Cx<'_, '_>) -> bool {
+    let def = cx.value(0).and_then(|v| cx.l.def(v));
+    def.is_some_and(|n| matches!(n.op, Op::Clip(_)))
+}
+
+fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Cast(c) = op else { return other() };
+    let from = cx.ty(0)?.dtype;
+    let x = cx.x(0)?;
+    let (Some(a), Some(b)) = (held(from), held(c.to)) else {
+        return Refuse::because(format!("candle has no {from} or no {}", c.to));
+    };
+    if c.to == DType::Bool {
+        if from == DType::Bool {
+            return cx.same(x);
+        }
+        return cx.done(&NONZERO_MASK, vec![x.into()]);
+    }
+    if c.to == DType::I8 && from != DType::I8 {
+        // i8 is held as i16: numbers out of its range would stay what they are.
+        if from == DType::Bool {
+            return cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)]);
+        }
+        if !is_limited(cx) {
+            return Refuse::because("candle has no i8 that wraps");
+        }
+        return cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)]);
+    }
+    if a == b {
+        return cx.same(x);
+    }
+    let narrow = matches!(c.to, DType::U8 | DType::I16);
+    if is_float(from) && narrow && !is_limited(cx) {
+        // A float goes to narrow integers by its low bits, which candle limits instead.
+        let shape = cx.shape(x);
+        let wide = cx.temp(&TO_DTYPE, vec![x.into(), Arg::DType(DType::I64)], DType::I64, &shape);
+        return cx.done(&TO_DTYPE, vec![wide.into(), Arg::DType(c.to)]);
+    }
+    cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)])
+}

@@ -1,0 +1,194 @@
+//! Rules of the index family.
+
+use airconv_ir::dim::Dim;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::ValueId;
+use airconv_ir::module::Node;
+use airconv_ir::op::{Op, OpKind, ScatterReduction};
+
+use super::cx::{Cx, Refuse, number, other};
+use super::rules::Rule;
+use crate::program::calls::*;
+use crate::program::dtype::{held, is_float};
+use crate::program::{Arg, Callee, Layer, Var};
+
+pub(super) const RULES: &[(OpKind, Rule)] = &[
+    (OpKind::Gather, gather),
+    (OpKind::GatherElements, gather_elements),
+    (OpKind::GatherNd, gather_nd),
+    (OpKind::ScatterNd, scatter_nd),
+    (OpKind::ScatterElements, scatter_elements),
+    (OpKind::TopK, top_k),
+    (OpKind::Nonzero, nonzero),
+    (OpKind::NonMaxSuppression, non_max_suppression),
+];
+
+/// The most indices that are looked at while lowering.
+const FEW: u64 = 4096;
+
+/// Whether a value is known not to be below zero.
+fn not_negative(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> bool {
+    let Some(node) = cx.l.def(value) else { return false };
+    let all = |node: &Node| depth < 8 && node.inputs().all(|v| not_negative(cx, v, depth + 1));
+    match &node.op {
+        Op::Constant(c) => {
+            let t = &cx.l.module.tensors[c.tensor];
+            let few = t.numel().is_some_and(|n| n <= FEW);
+            few && t
+                .to_array()
+                .ok()
+                .and_then(|a| a.to_i64s())
+                .is_some_and(|v| v.iter().all(|&i| i >= 0))
+        }
+        Op::Iota(_) | Op::ArgReduce(_) | Op::TopK(_) | Op::Nonzero(_) | Op::ShapeOf(_) => true,
+        Op::NonMaxSuppression(_) => true,
+        Op::Range(_) => {
+            [0, 2].iter().all(|&i| node.operand(i).is_some_and(|v| not_negative(cx, v, depth + 1)))
+        }
+        Op::Add(_) | Op::Mul(_) | Op::Max(_) | Op::Concat(_) => all(node),
+        Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Slice(_)
+        | Op::Squeeze(_)
+        | Op::Unsqueeze(_)
+        | Op::Split(_)
+        | Op::Cast(_)
+        | Op::Gather(_)
+        | Op::Identity(_) => {
+            node.operand(0).is_some_and(|v| depth < 8 && not_negative(cx, v, depth + 1))
+        }
+        _ => false,
+    }
+}
+
+/// The indices of a slot as candle takes them: i64, from zero up.
+fn indices(cx: &mut Cx<'_, '_>, slot: usize, len: &Dim) -> Result<Var, Refuse> {
+    let mut ids = cx.x(slot)?;
+    if !matches!(cx.info(ids).dtype, DType::I64 | DType::U32 | DType::U8) {
+        ids = cx.as_dtype(ids, DType::I64);
+    }
+    let signed = cx.info(ids).dtype == DType::I64;
+    let safe = cx.value(slot).is_some_and(|v| not_negative(cx, v, 0));
+    if signed && !safe {
+        let shape = cx.shape(ids);
+        let args = vec![ids.into(), Arg::Size(len.clone())];
+        ids = cx.temp(&WRAP_INDICES, args, DType::I64, &shape);
+    }
+    Ok(ids)
+}
+
+fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Gather(g) = op else { return other() };
+    let x = cx.x(0)?;
+    let Ok(axis) = usize::try_from(g.axis) else { return other() };
+    let shape = cx.shape(x);
+    let Some(len) = shape.get(axis).cloned() else { return other() };
+    let rank = cx.ty(1)?.rank();
+    if rank == 0
+        && let Some(at) = cx.int_scalar(1)
+    {
+        let at = if at < 0 { len.as_known().map(|n| n + at) } else { Some(at) };
+        if let Some(at) = at.and_then(|a| usize::try_from(a).ok()) {
+            if axis == 0 {
+                return cx.done(&GET, vec![x.into(), Arg::Number(at)]);
+            }
+            let args = vec![x.into(), Arg::Number(axis), Arg::Number(at)];
+            cx.done(&GET_ON_DIM, args)?;
+            if let Some(v) = cx.node.result(0) {
+                let var = cx.l.var(v)?;
+                cx.mark_view(var);
+            }
+            return Ok(());
+        }
+    }
+    let is_table = cx.is_weight(x) && axis == 0 && shape.len() == 2 && is_float(cx.ty(0)?.dtype);
+    let ids = indices(cx, 1, &len)?;
+    if is_table && rank >= 1 {
+        let ids = cx.contiguous(ids);
+        return cx.done_layer(Layer::Embedding, vec![x.into(), ids.into()]);
+    }
+    if rank == 1 {
+        let (x, ids) = (cx.contiguous(x), cx.contiguous(ids));
+        return cx.done(&INDEX_SELECT, vec![x.into(), ids.into(), Arg::Number(axis)]);
+    }
+    cx.done(&TAKE, vec![x.into(), ids.into(), Arg::Number(axis)])
+}
+
+fn gather_elements<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::GatherElements(g) = op else { return other() };
+    let x = cx.x(0)?;
+    let Ok(axis) = usize::try_from(g.axis) else { return other() };
+    let Some(len) = cx.shape(x).get(axis).cloned() else { return other() };
+    let ids = indices(cx, 1, &len)?;
+    let (x, ids) = (cx.contiguous(x), cx.contiguous(ids));
+    cx.done(&GATHER, vec![x.into(), ids.into(), Arg::Number(axis)])
+}
+
+fn gather_nd<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::GatherNd(g) = op else { return other() };
+    let Ok(batch) = usize::try_from(g.batch_dims) else { return other() };
+    let args = vec![cx.x(0)?.into(), cx.x(1)?.into(), Arg::Number(batch)];
+    cx.done(&GATHER_ND, args)
+}
+
+/// Whether a scatter adds; other combinations are refused.
+fn adds(reduction: ScatterReduction) -> Result<bool, Refuse> {
+    match reduction {
+        ScatterReduction::None => Ok(false),
+        ScatterReduction::Add => Ok(true),
+        other => Refuse::because(format!("candle has no scatter with {}", other.as_str())),
+    }
+}
+
+fn scatter_nd<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::ScatterNd(s) = op else { return other() };
+    let add = adds(s.reduction)?;
+    if add {
+        number(cx.ty(0)?.dtype, "scatter")?;
+    }
+    let args = vec![cx.x(0)?.into(), cx.x(1)?.into(), cx.x(2)?.into(), Arg::Bool(add)];
+    cx.done(&SCATTER_ND, args)
+}
+
+fn scatter_elements<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::ScatterElements(s) = op else { return other() };
+    let add = adds(s.reduction)?;
+    let x = cx.x(0)?;
+    if add {
+        number(cx.ty(0)?.dtype, "scatter")?;
+    }
+    let Ok(axis) = usize::try_from(s.axis) else { return other() };
+    let Some(len) = cx.shape(x).get(axis).cloned() else { return other() };
+    let ids = indices(cx, 1, &len)?;
+    let updates = cx.x(2)?;
+    let (x, ids, updates) = (cx.contiguous(x), cx.contiguous(ids), cx.contiguous(updates));
+    let func = if add { &SCATTER_ADD } else { &SCATTER };
+    cx.done(func, vec![x.into(), ids.into(), updates.into(), Arg::Number(axis)])
+}
+
+fn top_k<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::TopK(t) = op else { return other() };
+    if held(cx.ty(0)?.dtype).is_none() {
+        return Refuse::because("candle has no such dtype");
+    }
+    let Ok(axis) = usize::try_from(t.axis) else { return other() };
+    let args =
+        vec![cx.x(0)?.into(), Arg::Size(t.k.clone()), Arg::Number(axis), Arg::Bool(t.largest)];
+    cx.done_all(Callee::Func(&TOP_K), args, 2)
+}
+
+fn nonzero<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
+    let x = cx.x(0)?;
+    cx.done(&NONZERO, vec![x.into()])
+}
+
+fn non_max_suppression<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::NonMaxSuppression(n) = op else { return other() };
+    let mut args = vec![cx.x(0)?.into(), cx.x(1)?.into()];
+    for slot in 2..5 {
+        args.push(Arg::Maybe(cx.opt(slot)?));
+    }
+    args.push(Arg::Bool(n.center_point_box));
+    cx.done(&NON_MAX_SUPPRESSION, args)
+}
