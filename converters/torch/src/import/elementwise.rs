@@ -10,7 +10,7 @@ use airconv_ir::op::{
 };
 
 use super::call::{CallCx, Stop};
-use super::promote::{Category, Operand, result_type};
+use super::promote::{Category, Number, Operand, result_type};
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
@@ -249,7 +249,7 @@ fn rsub(cx: &mut CallCx<'_>) -> Outcome {
 fn scaled_operands(cx: &mut CallCx<'_>, a: &str, b: &str) -> Result<[ValueId; 2], Stop> {
     let operands = cx.promoted(&[a, b])?;
     let (a, mut b) = (operands[0], operands[1]);
-    let alpha = cx.number("alpha")?;
+    let alpha = if cx.has("alpha") { cx.number("alpha")? } else { Number::Int(1.into()) };
     if !alpha.is(1) {
         let dtype = cx.dtype(b)?;
         let factor = cx.number_value(&alpha, dtype)?;
@@ -327,12 +327,12 @@ fn pow(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// `maximum`: NaN wins.
-fn maximum(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn maximum(cx: &mut CallCx<'_>) -> Outcome {
     extreme(cx, true)
 }
 
 /// `minimum`: NaN wins.
-fn minimum(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn minimum(cx: &mut CallCx<'_>) -> Outcome {
     extreme(cx, false)
 }
 

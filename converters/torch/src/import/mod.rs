@@ -9,23 +9,42 @@ pub(crate) mod alias;
 pub(crate) mod arg;
 mod attention;
 pub(crate) mod call;
+mod compare;
+mod complex;
 mod conv;
+mod create;
+mod decomposition;
+mod diagonal;
 mod distance;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod formula;
 mod image;
+mod index;
 mod inverse;
+mod join;
+mod layout;
+mod linalg;
 mod linear;
 mod loss;
+mod math;
 mod norm;
+mod order;
 mod pad;
 mod patch;
 mod pool;
 pub(crate) mod promote;
+mod random;
+mod reduce;
 mod rnn;
 pub(crate) mod rules;
+mod scan;
+mod scatter;
+mod series;
 mod shape;
+mod special;
+mod synonym;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -129,7 +148,7 @@ impl Importer {
     // What is known before run time.
 
     /// Learns from the nodes that were added.
-    fn learn(&mut self) {
+    pub(crate) fn learn(&mut self) {
         let Self { module, func, known, visited, .. } = self;
         let nodes = module.functions[*func].nodes.len();
         for id in *visited..nodes {
@@ -409,6 +428,15 @@ fn handle_of(item: &Item) -> Option<Handle> {
     match item {
         Arg::Tensor(handle) => Some(*handle),
         _ => None,
+    }
+}
+
+/// The dtype of the parts of a complex dtype; a real one itself.
+pub(crate) fn complex_part(dtype: DType) -> DType {
+    match dtype {
+        DType::C64 => DType::F32,
+        DType::C128 => DType::F64,
+        real => real,
     }
 }
 
