@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod common;
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod pickle;
 pub mod pt2;

@@ -164,18 +164,23 @@ impl Importer {
             None => self.known.array(&self.module, f, value),
         }
     }
-    /// The element of an integer tensor of rank 0 as a size.
-    pub(crate) fn dim_of_value(&mut self, value: ValueId) -> Result<Dim, Stop> {
+    /// The element of an integer tensor of rank 0 as a size, if it is known.
+    pub(crate) fn known_dim(&mut self, value: ValueId) -> Option<Dim> {
         self.learn();
         if let Some([dim]) = self.known.facts.get(value)
             && !dim.is_any()
         {
-            return Ok(dim.clone());
+            return Some(dim.clone());
         }
-        if let Some(ints) = self.const_array(value).and_then(|a| a.to_i64s())
-            && let [one] = ints.as_slice()
-        {
-            return Ok(Dim::Known(*one));
+        match self.const_array(value)?.to_i64s()?.as_slice() {
+            [one] => Some(Dim::Known(*one)),
+            _ => None,
+        }
+    }
+    /// The element of an integer tensor of rank 0 as a size; one that is not known gets a symbol.
+    pub(crate) fn dim_of_value(&mut self, value: ValueId) -> Result<Dim, Stop> {
+        if let Some(dim) = self.known_dim(value) {
+            return Ok(dim);
         }
         let range = Range { min: None, max: None };
         let why = Some("an element of a tensor".to_owned());

@@ -1,8 +1,10 @@
 //! TorchScript archives: the program's source, its objects and their tensors.
 
 mod archive;
+pub(crate) mod hub;
+pub(crate) mod lower;
 pub mod syntax;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use archive::{Object, ObjectId, Role, Script, ScriptTensor, TensorId, Value};
