@@ -2,11 +2,16 @@
 
 use airconv_ir::dim::Dim;
 
+use super::infix;
+
 /// The deepest nesting that is read.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Reads an expression; `symbol` gives the size of a name.
 pub(crate) fn parse(text: &str, symbol: &mut dyn FnMut(&str) -> Dim) -> Result<Dim, String> {
+    if infix::is_infix(text) {
+        return infix::parse(text, symbol);
+    }
     let mut parser = Parser { rest: text, symbol };
     let value = parser.expr(0)?;
     match parser.rest.trim() {
@@ -17,7 +22,7 @@ pub(crate) fn parse(text: &str, symbol: &mut dyn FnMut(&str) -> Dim) -> Result<D
 
 /// The value of a part of an expression: a size over a positive number.
 #[derive(Clone, Debug, PartialEq)]
-struct Ratio {
+pub(super) struct Ratio {
     size: Dim,
     by: i64,
 }
@@ -34,11 +39,11 @@ impl Ratio {
             _ => Err(format!("the divisor {by}")),
         }
     }
-    fn int(size: impl Into<Dim>) -> Self {
+    pub(super) fn int(size: impl Into<Dim>) -> Self {
         Self { size: size.into(), by: 1 }
     }
     /// A float as a fraction, which most factors of sizes are.
-    fn float(value: f64) -> Result<Self, String> {
+    pub(super) fn float(value: f64) -> Result<Self, String> {
         let mut by = 1i64;
         while by <= MAX_RATIO {
             let size = value * by as f64;
@@ -53,24 +58,24 @@ impl Ratio {
         Self { size: self.size, by }
     }
     /// The size, if it is not divided by anything.
-    fn whole(self) -> Option<Dim> {
+    pub(super) fn whole(self) -> Option<Dim> {
         match (self.by, &self.size) {
             (1, _) => Some(self.size),
             (by, Dim::Known(n)) if n % by == 0 => Some(Dim::Known(n / by)),
             _ => None,
         }
     }
-    fn floor(&self) -> Dim {
+    pub(super) fn floor(&self) -> Dim {
         self.size.floor_div(&Dim::Known(self.by))
     }
     fn ceil(&self) -> Dim {
         self.size.ceil_div(&Dim::Known(self.by))
     }
-    fn times(&self, other: &Self) -> Result<Self, String> {
+    pub(super) fn times(&self, other: &Self) -> Result<Self, String> {
         let by = self.by.checked_mul(other.by).ok_or("the divisors are too great")?;
         Self::new(self.size.mul(&other.size), by)
     }
-    fn plus(&self, other: &Self) -> Result<Self, String> {
+    pub(super) fn plus(&self, other: &Self) -> Result<Self, String> {
         let by = self.by.checked_mul(other.by).ok_or("the divisors are too great")?;
         let (a, b) = (self.size.mul(&other.by.into()), other.size.mul(&self.by.into()));
         match self.by == other.by {
@@ -78,7 +83,7 @@ impl Ratio {
             false => Self::new(a.add(&b), by),
         }
     }
-    fn divided(&self, other: &Self) -> Result<Self, String> {
+    pub(super) fn divided(&self, other: &Self) -> Result<Self, String> {
         match other.size.as_known() {
             Some(n) => Self::new(self.size.mul(&other.by.into()), 1)?
                 .times(&Self::new(1.into(), n)?)?
@@ -188,7 +193,7 @@ impl<'t> Parser<'t, '_> {
 }
 
 /// The value of a function of sizes and fractions of sizes.
-fn apply(function: &str, args: &[Ratio]) -> Result<Ratio, String> {
+pub(super) fn apply(function: &str, args: &[Ratio]) -> Result<Ratio, String> {
     let fold = |f: fn(&Ratio, &Ratio) -> Result<Ratio, String>| {
         let (first, rest) = args.split_first().ok_or("it has no arguments")?;
         rest.iter().try_fold(first.clone(), |a, b| f(&a, b))
@@ -212,7 +217,7 @@ fn apply(function: &str, args: &[Ratio]) -> Result<Ratio, String> {
 }
 
 /// A whole power; the power -1 is a divisor.
-fn power(base: &Ratio, exponent: &Ratio) -> Result<Ratio, String> {
+pub(super) fn power(base: &Ratio, exponent: &Ratio) -> Result<Ratio, String> {
     match exponent.clone().whole() {
         Some(Dim::Known(-1)) => Ratio::int(1).divided(base),
         Some(Dim::Known(n @ 0..=16)) => (0..n).try_fold(Ratio::int(1), |p, _| p.times(base)),

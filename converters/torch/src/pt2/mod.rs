@@ -4,13 +4,17 @@
 //! `torch/_export/serde/schema.py`. An archive holds the program as JSON in `models/`, and the
 //! elements of weights and constants as raw bytes in `data/`, which are mapped, not copied.
 
+mod container;
 mod control;
 mod expr;
 mod import;
+mod infix;
 mod number;
 mod outputs;
 mod payload;
 mod reader;
 mod records;
+#[cfg(test)]
+mod tests;
 
 pub use reader::Pt2Reader;
