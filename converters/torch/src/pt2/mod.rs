@@ -5,10 +5,14 @@
 //! elements of weights and constants as raw bytes in `data/`, which are mapped, not copied.
 
 mod control;
+mod emit;
 mod expr;
 mod import;
 mod payload;
 mod reader;
 mod records;
+mod symbols;
+mod writer;
 
 pub use reader::Pt2Reader;
+pub use writer::Pt2Writer;
