@@ -32,7 +32,7 @@ fn module(input: &Array, body: impl FnOnce(&mut Builder<'_>, ValueId) -> Vec<Val
     let region = module.functions[func].body;
     let mut b = Builder::new(&mut module, func, region, OriginId(0));
     for (i, y) in body(&mut b, x).into_iter().enumerate() {
-        b.f_mut().add_output(format!("y{i}"), y, OutputRole::User(Default::default()));
+        b.f_mut().add_output(&format!("y{i}"), y, OutputRole::User(Default::default()));
     }
     module
 }
