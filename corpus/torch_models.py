@@ -4,14 +4,17 @@
 usage: torch_models.py FOLDER [NAME ...]
 
 For each model below: FOLDER/NAME.pt2, the same after run_decompositions() as NAME.core.pt2 where
-that says something new, and NAME.npz with in_0 ... and out_0 ... by position; a model with
-dynamic sizes also has NAME.other.npz with inputs of other sizes. Everything is seeded. Entries of
-the archives that a reader has no use for (stack traces) are left out to keep the files small.
+that says something new, and NAME.npz with in_0 ... and out_0 ... by position and what buffers
+hold afterwards as state_...; a model with dynamic sizes also has NAME.other.npz with inputs of
+other sizes. Everything is seeded. Entries of the archives that a reader has no use for (stack
+traces) are left out to keep the files small. `shared` is also written in the containers of
+PyTorch 2.5 and 2.8, as old_plain.pt2 and old_named.pt2.
 
 Needs torch (see torch_setup.sh); the files that the tests use are kept in
 converters/torch/tests/data, so that running them needs no Python.
 """
 
+import io
 import json
 import sys
 import warnings
@@ -287,13 +290,16 @@ def leaves(value):
 
 
 def write_reference(path, module, example, args):
-    state = {k: v.clone() for k, v in module.state_dict().items()}
+    before = {name: b.clone() for name, b in module.named_buffers()}
     inputs = leaves((args, example.kwargs))
     with torch.no_grad():
         outputs = leaves(module(*args, **example.kwargs))
-    module.load_state_dict(state)
     arrays = {f"in_{i}": a for i, a in enumerate(inputs)}
     arrays |= {f"out_{i}": a for i, a in enumerate(outputs)}
+    for name, buffer in module.named_buffers():
+        if not torch.equal(buffer, before[name]):
+            arrays[f"state_{name}"] = buffer.numpy().copy()
+        buffer.copy_(before[name])
     np.savez_compressed(path, **arrays)
 
 
@@ -312,6 +318,45 @@ def thin(path):
             archive.writestr(info, data)
 
 
+def write_old_containers(folder, path, module):
+    """The program of an archive with its tensors pickled, as in older versions."""
+    with zipfile.ZipFile(path) as archive:
+        program = json.loads(archive.read(f"{path.stem}/models/model.json"))
+    buffer = io.BytesIO()
+    torch.save(module.state_dict(), buffer)
+    weights = buffer.getvalue()
+    buffer = io.BytesIO()
+    torch.save({}, buffer)
+    constants = buffer.getvalue()
+    named = {
+        "m/archive_format": b"pt2",
+        "m/models/model.json": json.dumps(program | {"schema_version": {"major": 8, "minor": 8}}),
+        "m/data/weights/model.pt": weights,
+        "m/data/constants/model.pt": constants,
+    }
+    program["schema_version"] = {"major": 7, "minor": 3}
+    plain = {
+        "version": "7.3",
+        "serialized_exported_program.json": json.dumps(with_empty_tuples(program)),
+        "serialized_state_dict.pt": weights,
+        "serialized_constants.pt": constants,
+        "serialized_example_inputs.pt": constants,
+    }
+    for name, entries in (("old_plain", plain), ("old_named", named)):
+        with zipfile.ZipFile(folder / f"{name}.pt2", "w", zipfile.ZIP_DEFLATED) as archive:
+            for entry, data in entries.items():
+                archive.writestr(zipfile.ZipInfo(entry, (1980, 1, 1, 0, 0, 0)), data)
+
+
+def with_empty_tuples(value):
+    """Before schema 8, nothing was an empty tuple."""
+    if isinstance(value, dict):
+        return {k: [] if k == "as_none" else with_empty_tuples(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [with_empty_tuples(v) for v in value]
+    return value
+
+
 def without_traces(value):
     if isinstance(value, dict):
         return {k: without_traces(v) for k, v in value.items() if k not in ("stack_trace", "torch_fn")}
@@ -323,7 +368,7 @@ def without_traces(value):
 def write(folder, name):
     torch.manual_seed(0)
     example = MODELS[name]()
-    module, copy = example.module, None
+    module = example.module
     with torch.no_grad():
         program = torch.export.export(
             module, example.args, example.kwargs or None, dynamic_shapes=example.dynamic
@@ -335,6 +380,8 @@ def write(folder, name):
         path = folder / f"{name}.core.pt2"
         torch.export.save(program.run_decompositions(), path)
         thin(path)
+    if name == "shared":
+        write_old_containers(folder, path, module)
     write_reference(folder / f"{name}.npz", module, example, example.args)
     if example.other is not None:
         write_reference(folder / f"{name}.other.npz", module, example, example.other)

@@ -10,7 +10,7 @@ use airconv_ir::op::{
 
 use super::arg::{Arg, Returns};
 use super::call::{CallCx, Stop};
-use super::elementwise::{float_operand, float_unary, same_dtype};
+use super::elementwise::{float_unary, same_dtype};
 use super::promote::Number;
 use super::rules::{ImportRule, Outcome};
 
@@ -31,7 +31,6 @@ pub(super) const RULES: &[ImportRule] = &[
         &[OpKind::Softplus, OpKind::Neg],
         log_sigmoid_forward,
     ),
-    ImportRule::new("aten::logit", &[OpKind::Log], logit),
     ImportRule::new("aten::mish", &[OpKind::Mish], mish),
     ImportRule::new("aten::prelu", &[OpKind::Prelu], prelu),
     ImportRule::new("aten::relu", &[OpKind::Relu], relu),
@@ -42,8 +41,6 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::silu", &[OpKind::Swish], silu),
     ImportRule::new("aten::softplus", &[OpKind::Softplus], softplus),
     ImportRule::new("aten::softshrink", &[OpKind::Select], softshrink),
-    ImportRule::new("aten::special_expit", &[OpKind::Sigmoid], sigmoid),
-    ImportRule::new("aten::special_logit", &[OpKind::Log], logit),
     ImportRule::new("aten::threshold", &[OpKind::Select], threshold),
 ];
 
@@ -221,21 +218,6 @@ fn log_sigmoid_forward(cx: &mut CallCx<'_>) -> Outcome {
     let magnitude = b.abs(x)?;
     let minus = b.neg(magnitude)?;
     Ok([y, b.exp(minus)?].into())
-}
-
-/// `logit`: ln(x / (1 - x)), of x held to [eps, 1 - eps] if eps is given.
-fn logit(cx: &mut CallCx<'_>) -> Outcome {
-    let mut x = float_operand(cx, "self")?;
-    if let Some(eps) = cx.opt_float("eps")? {
-        let mut b = cx.b();
-        let (low, high) = (b.scalar_like(x, eps)?, b.scalar_like(x, 1.0 - eps)?);
-        x = b.emit(Clip {}, &[x, low, high])?;
-    }
-    let mut b = cx.b();
-    let one = b.scalar_like(x, 1.0)?;
-    let rest = b.sub(one, x)?;
-    let odds = b.div(x, rest)?;
-    Ok(b.log(odds)?.into())
 }
 
 /// `glu`: the first half of an axis gated by the second.

@@ -14,7 +14,6 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::col2im", &[OpKind::Col2Im], col2im),
     ImportRule::new("aten::im2col", &[OpKind::Pad, OpKind::Gather], im2col),
     ImportRule::new("aten::unfold", &[OpKind::Gather], unfold),
-    ImportRule::new("aten::unfold_copy", &[OpKind::Gather], unfold),
 ];
 
 /// How many windows of a size lie in an axis.

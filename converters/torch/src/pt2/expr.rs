@@ -1,12 +1,18 @@
 //! Symbolic sizes: expressions as `sympy.srepr` writes them.
 
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Atom, Dim, Term};
+use airconv_ir::entity::SymbolId;
+
+use super::infix;
 
 /// The deepest nesting that is read.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Reads an expression; `symbol` gives the size of a name.
 pub(crate) fn parse(text: &str, symbol: &mut dyn FnMut(&str) -> Dim) -> Result<Dim, String> {
+    if infix::is_infix(text) {
+        return infix::parse(text, symbol);
+    }
     let mut parser = Parser { rest: text, symbol };
     let value = parser.expr(0)?;
     match parser.rest.trim() {
@@ -17,7 +23,7 @@ pub(crate) fn parse(text: &str, symbol: &mut dyn FnMut(&str) -> Dim) -> Result<D
 
 /// The value of a part of an expression: a size over a positive number.
 #[derive(Clone, Debug, PartialEq)]
-struct Ratio {
+pub(super) struct Ratio {
     size: Dim,
     by: i64,
 }
@@ -34,11 +40,11 @@ impl Ratio {
             _ => Err(format!("the divisor {by}")),
         }
     }
-    fn int(size: impl Into<Dim>) -> Self {
+    pub(super) fn int(size: impl Into<Dim>) -> Self {
         Self { size: size.into(), by: 1 }
     }
     /// A float as a fraction, which most factors of sizes are.
-    fn float(value: f64) -> Result<Self, String> {
+    pub(super) fn float(value: f64) -> Result<Self, String> {
         let mut by = 1i64;
         while by <= MAX_RATIO {
             let size = value * by as f64;
@@ -53,24 +59,24 @@ impl Ratio {
         Self { size: self.size, by }
     }
     /// The size, if it is not divided by anything.
-    fn whole(self) -> Option<Dim> {
+    pub(super) fn whole(self) -> Option<Dim> {
         match (self.by, &self.size) {
             (1, _) => Some(self.size),
             (by, Dim::Known(n)) if n % by == 0 => Some(Dim::Known(n / by)),
             _ => None,
         }
     }
-    fn floor(&self) -> Dim {
+    pub(super) fn floor(&self) -> Dim {
         self.size.floor_div(&Dim::Known(self.by))
     }
     fn ceil(&self) -> Dim {
         self.size.ceil_div(&Dim::Known(self.by))
     }
-    fn times(&self, other: &Self) -> Result<Self, String> {
+    pub(super) fn times(&self, other: &Self) -> Result<Self, String> {
         let by = self.by.checked_mul(other.by).ok_or("the divisors are too great")?;
         Self::new(self.size.mul(&other.size), by)
     }
-    fn plus(&self, other: &Self) -> Result<Self, String> {
+    pub(super) fn plus(&self, other: &Self) -> Result<Self, String> {
         let by = self.by.checked_mul(other.by).ok_or("the divisors are too great")?;
         let (a, b) = (self.size.mul(&other.by.into()), other.size.mul(&self.by.into()));
         match self.by == other.by {
@@ -78,7 +84,7 @@ impl Ratio {
             false => Self::new(a.add(&b), by),
         }
     }
-    fn divided(&self, other: &Self) -> Result<Self, String> {
+    pub(super) fn divided(&self, other: &Self) -> Result<Self, String> {
         match other.size.as_known() {
             Some(n) => Self::new(self.size.mul(&other.by.into()), 1)?
                 .times(&Self::new(1.into(), n)?)?
@@ -188,7 +194,7 @@ impl<'t> Parser<'t, '_> {
 }
 
 /// The value of a function of sizes and fractions of sizes.
-fn apply(function: &str, args: &[Ratio]) -> Result<Ratio, String> {
+pub(super) fn apply(function: &str, args: &[Ratio]) -> Result<Ratio, String> {
     let fold = |f: fn(&Ratio, &Ratio) -> Result<Ratio, String>| {
         let (first, rest) = args.split_first().ok_or("it has no arguments")?;
         rest.iter().try_fold(first.clone(), |a, b| f(&a, b))
@@ -212,7 +218,7 @@ fn apply(function: &str, args: &[Ratio]) -> Result<Ratio, String> {
 }
 
 /// A whole power; the power -1 is a divisor.
-fn power(base: &Ratio, exponent: &Ratio) -> Result<Ratio, String> {
+pub(super) fn power(base: &Ratio, exponent: &Ratio) -> Result<Ratio, String> {
     match exponent.clone().whole() {
         Some(Dim::Known(-1)) => Ratio::int(1).divided(base),
         Some(Dim::Known(n @ 0..=16)) => (0..n).try_fold(Ratio::int(1), |p, _| p.times(base)),
@@ -238,10 +244,63 @@ fn apply_whole(function: &str, args: &[Dim]) -> Result<Dim, String> {
     }
 }
 
+/// Writes an expression; `symbol` gives the text of a symbol. `None` for a size that is not known
+/// at all.
+pub(crate) fn write(dim: &Dim, symbol: &dyn Fn(SymbolId) -> String) -> Option<String> {
+    match dim {
+        Dim::Known(n) => Some(format!("Integer({n})")),
+        Dim::Any => None,
+        Dim::Expr(e) => {
+            let terms = e.terms().iter().map(|t| write_term(t, symbol));
+            joined("Add", terms.collect::<Option<Vec<_>>>()?)
+        }
+    }
+}
+
+/// A function of several arguments; of one it is the argument.
+fn joined(function: &str, mut args: Vec<String>) -> Option<String> {
+    match args.len() {
+        0 => None,
+        1 => args.pop(),
+        _ => Some(format!("{function}({})", args.join(", "))),
+    }
+}
+
+fn write_term(term: &Term, symbol: &dyn Fn(SymbolId) -> String) -> Option<String> {
+    let mut factors = Vec::new();
+    if term.coeff() != 1 || term.atoms().is_empty() {
+        factors.push(format!("Integer({})", term.coeff()));
+    }
+    let mut atoms = term.atoms();
+    while let Some(first) = atoms.first() {
+        let power = atoms.iter().take_while(|a| *a == first).count();
+        let text = write_atom(first, symbol)?;
+        factors.push(match power {
+            1 => text,
+            n => format!("Pow({text}, Integer({n}))"),
+        });
+        atoms = atoms.get(power..).unwrap_or_default();
+    }
+    joined("Mul", factors)
+}
+
+fn write_atom(atom: &Atom, symbol: &dyn Fn(SymbolId) -> String) -> Option<String> {
+    let args: Option<Vec<String>> = atom.args().map(|d| write(d, symbol)).collect();
+    let args = args?.join(", ");
+    Some(match atom {
+        Atom::Symbol(s) => symbol(*s),
+        Atom::FloorDiv(..) => format!("FloorDiv({args})"),
+        Atom::CeilDiv(..) => format!("CeilDiv({args})"),
+        Atom::Mod(..) => format!("PythonMod({args})"),
+        Atom::Min(_) => format!("Min({args})"),
+        // Sizes that broadcast are 1 or equal.
+        Atom::Max(_) | Atom::Broadcast(_) => format!("Max({args})"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use airconv_ir::entity::SymbolId;
 
     fn read(text: &str) -> Result<i64, String> {
         let dim = parse(text, &mut |name| match name {
@@ -273,6 +332,27 @@ mod tests {
         assert_eq!(read(&format!("Add(FloorToInt(FloatTrueDiv({s}, Integer(-4))), {s})")), Ok(7));
         assert!(read("IntTrueDiv(Integer(1), Integer(0))").unwrap_err().contains("zero"));
         assert!(read(&format!("ToFloat({half})")).unwrap_err().contains("whole"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (n, m) = (Dim::symbol(SymbolId(0)), Dim::symbol(SymbolId(1)));
+        let dims = [
+            &(&n * &n) - 3,
+            (&n + 2).floor_div(&Dim::Known(2)),
+            n.ceil_div(&m),
+            (&n * 4).rem(&m),
+            Dim::max(&n, &(&m * 5)),
+            Dim::min(&n, &m),
+            -&n,
+        ];
+        for dim in dims {
+            let text = write(&dim, &|s| format!("Symbol('s{}', positive=True)", s.0)).unwrap();
+            let back =
+                parse(&text, &mut |name| Dim::symbol(SymbolId(if name == "s0" { 0 } else { 1 })));
+            assert_eq!(back, Ok(dim), "{text}");
+        }
+        assert_eq!(write(&Dim::Any, &|_| String::new()), None);
     }
 
     #[test]
