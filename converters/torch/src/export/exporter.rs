@@ -18,8 +18,8 @@ use rustc_hash::FxHashMap;
 use super::cx::{ExportCx, Refuse};
 use super::names::{Names, Qualified};
 use super::program::{
-    Arg, Call, Graph, Input, Kind, Metadata, Output, Program, Returned, Stored, StoredKind,
-    Target, Var, VarInfo,
+    Arg, Call, Graph, Input, Kind, Metadata, Output, Program, Returned, Stored, StoredKind, Target,
+    Var, VarInfo,
 };
 use super::rules;
 use crate::common::dtype;
@@ -162,9 +162,9 @@ impl<'m> Exporter<'m> {
     pub(super) fn bare(&self, value: ValueId) -> ValueId {
         let value = self.root(value);
         match self.maker(value) {
-            Some(Node { op: Op::Broadcast(Broadcast { implicit: true, .. }), operands, .. }) => {
-                operands.first().copied().flatten().map_or(value, |x| self.root(x))
-            }
+            Some(Node {
+                op: Op::Broadcast(Broadcast { implicit: true, .. }), operands, ..
+            }) => operands.first().copied().flatten().map_or(value, |x| self.root(x)),
             _ => value,
         }
     }
@@ -510,7 +510,10 @@ impl<'m> Exporter<'m> {
             match &input.role {
                 InputRole::User { default: Some(_), .. } => report.lossy(
                     "torch-default",
-                    &format!("input `{}` has to be given: PyTorch has no default tensors", input.name),
+                    &format!(
+                        "input `{}` has to be given: PyTorch has no default tensors",
+                        input.name
+                    ),
                     "",
                 ),
                 InputRole::User { .. } => {}
@@ -706,7 +709,9 @@ impl<'m> Exporter<'m> {
 fn name_calls(graph: &mut Graph, given: &[String], names: &mut Names) {
     for call in &mut graph.calls {
         call.name = match call.results.as_slice() {
-            [Returned::One(var)] if !matches!(call.target, Target::Cond(..) | Target::While(..)) => {
+            [Returned::One(var)]
+                if !matches!(call.target, Target::Cond(..) | Target::While(..)) =>
+            {
                 given[var.0 as usize].clone()
             }
             _ => names.fresh(stem(&call.target)),

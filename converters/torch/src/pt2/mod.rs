@@ -16,5 +16,6 @@ mod reader;
 mod records;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 pub use reader::Pt2Reader;
