@@ -188,16 +188,28 @@ pub(super) fn binary(cx: &mut CallCx<'_>, op: impl Into<Op>) -> Outcome {
     Ok(cx.emit(op, &operands)?.into())
 }
 
-/// A comparison: operands are promoted, the result is bool.
-macro_rules! binary {
+/// A comparison of order: operands are promoted, bools compare as 0 and 1.
+fn compared(cx: &mut CallCx<'_>, op: impl Into<Op>) -> Outcome {
+    let mut operands = cx.promoted(&["self", "other"])?;
+    for x in &mut operands {
+        *x = super::reduce::ordered(cx, *x)?;
+    }
+    Ok(cx.emit(op, &operands)?.into())
+}
+
+/// `eq`.
+fn eq(cx: &mut CallCx<'_>) -> Outcome {
+    binary(cx, Equal {})
+}
+
+/// Rules of comparisons of order.
+macro_rules! comparisons {
     ($($(#[$doc:meta])* $name:ident => $op:expr;)*) => {
-        $($(#[$doc])* fn $name(cx: &mut CallCx<'_>) -> Outcome { binary(cx, $op) })*
+        $($(#[$doc])* fn $name(cx: &mut CallCx<'_>) -> Outcome { compared(cx, $op) })*
     };
 }
 
-binary! {
-    /// `eq`.
-    eq => Equal {};
+comparisons! {
     /// `ge`.
     ge => GreaterOrEqual {};
     /// `gt`.
@@ -342,7 +354,7 @@ fn extreme(cx: &mut CallCx<'_>, greatest: bool) -> Outcome {
     Ok(extreme_of(cx, &operands, greatest, bools)?.into())
 }
 
-fn extreme_of(
+pub(super) fn extreme_of(
     cx: &mut CallCx<'_>,
     operands: &[ValueId],
     greatest: bool,

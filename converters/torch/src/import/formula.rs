@@ -11,7 +11,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::op::{
     self, Abs, Ceil, Cos, Equal, Erf, Exp, Floor, IntRounding, IsNan, Less, LessOrEqual, Log,
-    NanRule, Not, Op, Pow, Round, Select, Sign, Sin, Sqrt, Tan, Tanh,
+    NanRule, Op, Pow, Round, Select, Sign, Sin, Sqrt, Tan, Tanh,
 };
 use rustc_hash::FxHashMap;
 
@@ -98,8 +98,6 @@ unary! {
     is_nan = IsNan {};
     /// Natural logarithm.
     log = Log {};
-    /// Complement of a truth value.
-    not = Not {};
     /// Nearest integer, ties to even.
     round = Round {};
     /// -1, 0 or 1.
@@ -142,18 +140,12 @@ binary! {
     min = op::Min { nan: NanRule::Propagate };
     /// Power.
     pow = Pow {};
-    /// Remainder with the sign of the dividend.
-    rem = op::Rem { rounding: IntRounding::Trunc };
 }
 
 impl Formula {
     /// Greater.
     pub(super) fn gt(&self, other: impl Into<Formula>) -> Formula {
         other.into().lt(self.clone())
-    }
-    /// Greater or equal.
-    pub(super) fn ge(&self, other: impl Into<Formula>) -> Formula {
-        other.into().le(self.clone())
     }
     /// Whether it is infinite.
     pub(super) fn is_infinite(&self) -> Formula {

@@ -7,7 +7,6 @@ use airconv_ir::entity::ValueId;
 use airconv_ir::op::{Gather, OpKind};
 
 use super::call::{CallCx, Stop};
-use super::index::permuted;
 use super::layout::{wide_1d, wide_2d, wide_3d};
 use super::promote::Number;
 use super::rules::{ImportRule, Outcome};
@@ -124,11 +123,6 @@ fn meshgrid(cx: &mut CallCx<'_>) -> Outcome {
     let mut out = grid(cx, &list)?;
     if swapped {
         out.swap(0, 1);
-        let mut perm: Vec<i64> = (0..list.len() as i64).collect();
-        perm.swap(0, 1);
-        for x in &mut out {
-            *x = permuted(cx, *x, &perm)?;
-        }
     }
     Ok(out.into())
 }

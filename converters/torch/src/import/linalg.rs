@@ -195,10 +195,22 @@ fn vecdot(cx: &mut CallCx<'_>) -> Outcome {
 /// `tensordot`.
 fn tensordot(cx: &mut CallCx<'_>) -> Outcome {
     let (a, b) = (cx.tensor("self")?, cx.tensor("other")?);
-    let (ra, rb) = (cx.rank(a)?, cx.rank(b)?);
-    let of_a = cx.axes("dims_self", ra)?.into_iter().map(|d| d as i64).collect();
-    let of_b = cx.axes("dims_other", rb)?.into_iter().map(|d| d as i64).collect();
-    Ok(contracted(cx, a, b, of_a, of_b)?.into())
+    let (sa, sb) = (cx.shape(a)?, cx.shape(b)?);
+    let (of_a, of_b) = (cx.axes("dims_self", sa.len())?, cx.axes("dims_other", sb.len())?);
+    if of_a.len() != of_b.len() {
+        return cx.invalid("there are as many axes on both sides");
+    }
+    // An axis of size 1 stands for any size: the other one is summed first.
+    let sums = |own: &[Dim], axes: &[usize], other: &[Dim], others: &[usize]| -> Vec<usize> {
+        let one = |d: &Dim| d.as_known() == Some(1);
+        let pairs = axes.iter().zip(others);
+        pairs.filter(|(i, j)| one(&other[**j]) && !one(&own[**i])).map(|(i, _)| *i).collect()
+    };
+    let (more_a, more_b) = (sums(&sa, &of_a, &sb, &of_b), sums(&sb, &of_b, &sa, &of_a));
+    let a = reduced(cx, ReduceKind::Sum, a, &more_a, true)?;
+    let b = reduced(cx, ReduceKind::Sum, b, &more_b, true)?;
+    let ints = |axes: Vec<usize>| axes.into_iter().map(|d| d as i64).collect();
+    Ok(contracted(cx, a, b, ints(of_a), ints(of_b))?.into())
 }
 
 /// `kron`: every element of the first times the second.
@@ -309,11 +321,13 @@ fn vander(cx: &mut CallCx<'_>) -> Outcome {
         Category::Float => x,
         Category::Complex => return cx.unsupported("complex numbers"),
     };
-    let Some(own) = shape.last().cloned() else { return cx.invalid("a vector is needed") };
+    let own = shape.last().cloned().unwrap_or(Dim::Known(1));
     let count = cx.opt_dim("N")?.unwrap_or(own);
     let dtype = cx.dtype(x)?;
     let powers = cx.b().iota(dtype, count)?;
-    let x = cx.b().unsqueeze(x, &[shape.len()])?;
+    let x = super::index::with_axis(cx, x)?;
+    let rank = cx.rank(x)?;
+    let x = cx.b().unsqueeze(x, &[rank])?;
     Ok(cx.b().pow(x, powers)?.into())
 }
 

@@ -10,7 +10,7 @@ use airconv_ir::op::{
 };
 
 use super::call::{CallCx, Stop};
-use super::elementwise::{float_operand, truncated};
+use super::elementwise::{extreme_of, float_operand, truncated};
 use super::formula::{Formula, number, value, when};
 use super::promote::{Category, Number, Operand, result_type};
 use super::rules::{ImportRule, Outcome};
@@ -66,7 +66,7 @@ pub(super) fn precise_function(
     cx: &mut CallCx<'_>,
     f: impl FnOnce(&Formula) -> Formula,
 ) -> Outcome {
-    let x = float_operand(cx, "self")?;
+    let x = float_operand(cx, if cx.has("self") { "self" } else { "x" })?;
     real_only(cx, x)?;
     Ok(cx.computed_in(DType::F64, &[x], |v| f(&v[0]))?.into())
 }
@@ -473,13 +473,15 @@ fn right_shift(cx: &mut CallCx<'_>) -> Outcome {
 /// `clamp_min`: at least this.
 fn clamp_min(cx: &mut CallCx<'_>) -> Outcome {
     let operands = cx.promoted(&["self", "min"])?;
-    Ok(cx.emit(Max { nan: NanRule::Propagate }, &operands)?.into())
+    let bools = cx.category(operands[0])? == Category::Bool;
+    Ok(extreme_of(cx, &operands, true, bools)?.into())
 }
 
 /// `clamp_max`: at most this.
 fn clamp_max(cx: &mut CallCx<'_>) -> Outcome {
     let operands = cx.promoted(&["self", "max"])?;
-    Ok(cx.emit(Min { nan: NanRule::Propagate }, &operands)?.into())
+    let bools = cx.category(operands[0])? == Category::Bool;
+    Ok(extreme_of(cx, &operands, false, bools)?.into())
 }
 
 // More operands.

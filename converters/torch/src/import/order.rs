@@ -507,9 +507,18 @@ fn histc(cx: &mut CallCx<'_>) -> Outcome {
 
 // Distinct elements.
 
+/// What is not asked for has no elements.
+fn if_asked(cx: &mut CallCx<'_>, flag: &str, values: ValueId) -> Result<ValueId, Stop> {
+    if cx.has(flag) && !cx.bool(flag)? {
+        let none = super::promote::Number::Int(0.into());
+        return super::shape::filled(cx, &[0.into()], &none, DType::I64);
+    }
+    Ok(values)
+}
+
 /// `_unique2`: the distinct elements, where each element is among them, and how often.
 fn unique(cx: &mut CallCx<'_>) -> Outcome {
-    cx.ignore(&["sorted", "return_inverse", "return_counts"]);
+    cx.ignore(&["sorted"]);
     let x = cx.tensor("self")?;
     let shape = cx.shape(x)?;
     let x = flat(cx, x)?;
@@ -518,7 +527,7 @@ fn unique(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `unique_dim`: the distinct slices along an axis.
 fn unique_dim(cx: &mut CallCx<'_>) -> Outcome {
-    cx.ignore(&["sorted", "return_inverse", "return_counts"]);
+    cx.ignore(&["sorted"]);
     let x = cx.tensor("self")?;
     let rank = cx.rank(x)?;
     let axis = cx.axis("dim", rank)? as i64;
@@ -542,14 +551,15 @@ fn distinct(
         Some(shape) => cx.b().reshape(*places, shape)?,
         None => *places,
     };
-    let mut out: Vec<Arg> = vec![values.into(), places.into(), (*counts).into()];
+    let places = if_asked(cx, "return_inverse", places)?;
+    let counts = if_asked(cx, "return_counts", *counts)?;
+    let mut out: Vec<Arg> = vec![values.into(), places.into(), counts.into()];
     out.truncate(cx.schema.returns.len());
     Ok(Returns(out))
 }
 
 /// `unique_consecutive`: of equal neighbours one stays.
 fn unique_consecutive(cx: &mut CallCx<'_>) -> Outcome {
-    cx.ignore(&["return_inverse", "return_counts"]);
     let x = cx.tensor("self")?;
     let shape = cx.shape(x)?;
     let (x, axis) = match cx.given("dim")? {
@@ -590,5 +600,6 @@ fn unique_consecutive(cx: &mut CallCx<'_>) -> Outcome {
         true => place,
         false => cx.b().reshape(place, &shape)?,
     };
-    Ok([values, inverse, counts].into())
+    let inverse = if_asked(cx, "return_inverse", inverse)?;
+    Ok([values, inverse, if_asked(cx, "return_counts", counts)?].into())
 }

@@ -115,6 +115,11 @@ fn sum_to_size(cx: &mut CallCx<'_>) -> Outcome {
         Some(own) => sizes[own] != shape[i] && sizes[own].as_known() == Some(1),
     };
     let axes: Vec<usize> = (0..shape.len()).filter(|&i| goes(i)).collect();
+    // Integers are summed in i64, where anything is.
+    let x = match cx.category(x)? {
+        Category::Bool | Category::Int if !axes.is_empty() => cx.cast(x, DType::I64)?,
+        _ => x,
+    };
     let y = reduced(cx, ReduceKind::Sum, x, &axes, true)?;
     Ok(cx.b().reshape(y, &sizes)?.into())
 }

@@ -9,7 +9,7 @@ use std::f64::consts::{FRAC_1_PI, FRAC_2_PI, FRAC_PI_4, LN_2, PI, SQRT_2};
 use airconv_ir::op::OpKind;
 
 use super::call::CallCx;
-use super::formula::{Formula, chebyshev, number, when};
+use super::formula::{Formula, chebyshev, number, polynomial, when};
 use super::math::{float_pair, precise_function};
 use super::rules::{ImportRule, Outcome};
 use super::series;
@@ -288,9 +288,14 @@ fn mvlgamma(cx: &mut CallCx<'_>) -> Outcome {
 
 /// The Hurwitz zeta function by Euler-Maclaurin summation.
 fn hurwitz(s: &Formula, q: &Formula) -> Formula {
+    summed_zeta(s, q, SHIFT)
+}
+
+/// The same with so many terms summed before the expansion.
+fn summed_zeta(s: &Formula, q: &Formula, terms: i32) -> Formula {
     let minus = -s;
-    let sum = (1..SHIFT).fold(q.pow(&minus), |sum, k| sum + (q + f64::from(k)).pow(&minus));
-    let a = q + f64::from(SHIFT);
+    let sum = (1..terms).fold(q.pow(&minus), |sum, k| sum + (q + f64::from(k)).pow(&minus));
+    let a = q + f64::from(terms);
     let power = a.pow(&minus);
     let mut y = sum + &power * &a / (s - 1.0) + &power * 0.5;
     let mut term = s * &power / &a;
@@ -304,9 +309,13 @@ fn hurwitz(s: &Formula, q: &Formula) -> Formula {
     y
 }
 
+/// Below this zeta is not computed.
+const LEAST_ZETA: i32 = -40;
+
 /// zeta with its poles.
 fn zeta_of(s: &Formula, q: &Formula) -> Formula {
-    let y = hurwitz(s, q);
+    let y = summed_zeta(s, q, SHIFT - LEAST_ZETA);
+    let y = when(&q.lt(f64::from(LEAST_ZETA)), f64::NAN, y);
     let integer = q.floor().eq(q);
     // Below zero the power of a negative number is defined for integer exponents only.
     let below = when(&s.floor().eq(s), &y, f64::NAN);
@@ -323,28 +332,44 @@ fn zeta(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `polygamma`: derivatives of digamma.
 fn polygamma(cx: &mut CallCx<'_>) -> Outcome {
-    let n = cx.int("n")?;
-    match n {
+    match cx.int("n")? {
         0 => precise_function(cx, psi),
-        1 => precise_function(cx, trigamma),
-        2..=100 => {
-            let factorial = (1..=n).fold(1.0, |f, k| f * k as f64);
-            let sign = if n % 2 == 0 { -1.0 } else { 1.0 };
-            precise_function(cx, |x| zeta_of(&number(n as f64 + 1.0), x) * (sign * factorial))
-        }
-        _ => cx.unsupported(format!("the polygamma function of order {n}")),
+        n @ 1..=30 => precise_function(cx, |x| derived_psi(n, x)),
+        n => cx.unsupported(format!("the polygamma function of order {n}")),
     }
 }
 
-/// The derivative of digamma, by reflection below one half.
-fn trigamma(x: &Formula) -> Formula {
+/// The n-th derivative of digamma, by reflection below one half.
+fn derived_psi(n: i64, x: &Formula) -> Formula {
+    let factorial = (1..=n).fold(1.0, |f, k| f * k as f64);
+    let sign = if n % 2 == 0 { -1.0 } else { 1.0 };
     let below = x.lt(0.5);
-    let above = hurwitz(&number(2.0), &when(&below, number(1.0) - x, x));
-    let sine = ((x - x.floor()) * PI).sin();
-    let reflected = number(PI * PI) / sine.squared() - &above;
+    let inner = when(&below, number(1.0) - x, x);
+    let above = hurwitz(&number(n as f64 + 1.0), &inner) * (sign * factorial);
+    let angle = (x - x.floor()) * PI;
+    let cotangent = angle.cos() / angle.sin();
+    let slope = polynomial(&cotangent, &cotangent_derivative(n)) * PI.powi(n as i32 + 1);
+    let reflected = if n % 2 == 0 { &above - slope } else { -(&above + slope) };
     let y = when(&below, reflected, above);
     let pole = x.le(0.0).and(x.floor().eq(x));
-    when(&pole, f64::INFINITY, y)
+    when(&pole, if n % 2 == 0 { f64::NAN } else { f64::INFINITY }, y)
+}
+
+/// The n-th derivative of the cotangent as a polynomial of the cotangent, that of the highest
+/// power first: c' = -(1 + c²).
+fn cotangent_derivative(n: i64) -> Vec<f64> {
+    let mut p = vec![0.0, 1.0];
+    for _ in 0..n {
+        let slope: Vec<f64> = p.iter().enumerate().skip(1).map(|(k, c)| k as f64 * c).collect();
+        let mut next = vec![0.0; slope.len() + 2];
+        for (k, c) in slope.iter().enumerate() {
+            next[k] -= c;
+            next[k + 2] -= c;
+        }
+        p = next;
+    }
+    p.reverse();
+    p
 }
 
 // Bessel functions.

@@ -415,6 +415,9 @@ impl<'p> GraphReader<'p> {
             .zip(&schema.params)
             .map(|(arg, param)| arg.or_else(|| Arg::default_of(param)).unwrap_or(Arg::None))
             .collect();
+        if name.contains("as_strided") {
+            rows_in_order(graph, node)?;
+        }
         let wanted: Vec<bool> = node.outputs.iter().map(|o| self.is_used(o)).collect();
         let results = self.imp.call(schema, &args, Some(&wanted))?;
         self.results(graph, node, results, names)
@@ -617,6 +620,32 @@ fn is_missing(arg: &Argument, names: &Names) -> bool {
             SymIntArgument::AsInt(_) => false,
         }),
         _ => false,
+    }
+}
+
+/// Whether the operand of an operator that goes by memory lies in row-major order from the start
+/// of its storage, as values do here.
+fn rows_in_order(graph: &Graph, node: &Node) -> Result<(), Stop> {
+    let operand = node.inputs.first().map(|input| &input.arg);
+    let Some(Argument::AsTensor(operand)) = operand else { return Ok(()) };
+    let Some(meta) = graph.tensor_values.get(&operand.name) else { return Ok(()) };
+    let known = |size: &SymInt| match size {
+        SymInt::AsInt(n) => Some(*n),
+        SymInt::AsExpr(_) => None,
+    };
+    let mut step = Some(1);
+    let mut in_order = known(&meta.storage_offset) == Some(0);
+    for (size, stride) in meta.sizes.iter().zip(&meta.strides).rev() {
+        let (size, stride) = (known(size), known(stride));
+        in_order &= size == Some(1) || (stride.is_some() && stride == step);
+        step = step.zip(size).and_then(|(a, b)| a.checked_mul(b.max(1)));
+    }
+    match in_order {
+        true => Ok(()),
+        false => Err(Stop::Unsupported(
+            "its operand does not lie in row-major order, or is a part of another tensor"
+                .to_owned(),
+        )),
     }
 }
 
