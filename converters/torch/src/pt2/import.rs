@@ -17,7 +17,7 @@ use super::records::{
     Argument, ExportedProgram, Graph, InputSpec, Node, OptionalTensorArgument, SymBoolArgument,
     SymExpr, SymFloatArgument, SymInt, SymIntArgument, TensorMeta,
 };
-use super::{control, expr};
+use super::{control, expr, uses};
 use crate::common::dtype;
 use crate::common::schema::schemas;
 use crate::error::FileError;
