@@ -103,7 +103,8 @@ fn celu(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
 /// `selu`: PyTorch's constants, else `elu` with a scale.
 fn selu(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let Op::Selu(s) = op else { return other_op() };
-    let own = is_about(s.alpha, 1.673_263_242_354_377_2) && is_about(s.gamma, 1.050_700_987_355_480_5);
+    let own =
+        is_about(s.alpha, 1.673_263_242_354_377_2) && is_about(s.gamma, 1.050_700_987_355_480_5);
     match own {
         true => of_float(cx, "aten::selu", vec![]),
         false => of_float(cx, "aten::elu", args![s.alpha.0, s.gamma.0]),

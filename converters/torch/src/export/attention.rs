@@ -22,7 +22,9 @@ fn attention(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let (q_shape, k_shape) = (cx.shape(q)?, cx.shape(k)?);
     let mask = match cx.value(3) {
         None => Arg::None,
-        Some(_) if a.is_causal => return Refuse::because("PyTorch takes a mask or hides what comes later"),
+        Some(_) if a.is_causal => {
+            return Refuse::because("PyTorch takes a mask or hides what comes later");
+        }
         Some(value) => {
             let masks_rows = cx.ex.constant_of(value).is_none_or(|(_, t)| masks_a_row(t));
             if masks_rows && !cx.torch_origin().contains("scaled_dot_product") {
@@ -71,11 +73,7 @@ fn plain(cx: &ExportCx<'_, '_>, a: &Attention) -> Result<(), Refuse> {
 }
 
 /// An operand with its heads as an axis.
-fn heads(
-    cx: &mut ExportCx<'_, '_>,
-    slot: usize,
-    count: Option<i64>,
-) -> Result<Var, Refuse> {
+fn heads(cx: &mut ExportCx<'_, '_>, slot: usize, count: Option<i64>) -> Result<Var, Refuse> {
     let x = cx.x(slot)?;
     let shape = cx.shape(x)?;
     match (&shape[..], count) {
@@ -95,7 +93,10 @@ fn masks_a_row(mask: &airconv_ir::tensor::Tensor) -> bool {
     let row = mask.dims.last().map_or(1, |&d| d as usize);
     let Ok(array) = mask.to_array() else { return true };
     let visible: Vec<bool> = match array.to_f64s() {
-        Some(v) => v.iter().map(|&x| x > f64::NEG_INFINITY && (mask.dtype != DType::Bool || x != 0.0)).collect(),
+        Some(v) => v
+            .iter()
+            .map(|&x| x > f64::NEG_INFINITY && (mask.dtype != DType::Bool || x != 0.0))
+            .collect(),
         None => match array.as_slice::<bool>() {
             Some(v) => v.to_vec(),
             None => return true,

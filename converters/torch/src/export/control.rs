@@ -99,17 +99,17 @@ fn if_(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     Ok(out.into_iter().map(Some).collect())
 }
 
-fn params(
-    cx: &ExportCx<'_, '_>,
-    region: RegionId,
-) -> Result<Vec<ValueId>, Refuse> {
+fn params(cx: &ExportCx<'_, '_>, region: RegionId) -> Result<Vec<ValueId>, Refuse> {
     match cx.ex.f().regions.get(region) {
         Some(r) => Ok(r.params.clone()),
         None => Refuse::because("it has no such region"),
     }
 }
 
-fn stored_types(cx: &ExportCx<'_, '_>, stored: &Stored) -> Result<Vec<(TensorId, TensorType)>, Refuse> {
+fn stored_types(
+    cx: &ExportCx<'_, '_>,
+    stored: &Stored,
+) -> Result<Vec<(TensorId, TensorType)>, Refuse> {
     stored.iter().map(|(id, var)| Ok((*id, cx.ty(*var)?))).collect()
 }
 
@@ -192,11 +192,7 @@ fn loop_(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
 }
 
 /// The types of the stacked results.
-fn stack_types(
-    cx: &ExportCx<'_, '_>,
-    l: &Loop,
-    carried: usize,
-) -> Result<Vec<TensorType>, Refuse> {
+fn stack_types(cx: &ExportCx<'_, '_>, l: &Loop, carried: usize) -> Result<Vec<TensorType>, Refuse> {
     let results = cx.ex.f().regions.get(l.body).map_or(0, |r| r.results.len());
     let mut out = Vec::new();
     for slot in carried..results.saturating_sub(1) {

@@ -10,10 +10,8 @@ use super::cx::{ExportCx, Refuse, Written, args, number_of, other_op};
 use super::program::{Arg, Var};
 use super::rules::ExportRule;
 
-pub(super) const RULES: &[ExportRule] = &[
-    ExportRule::new(OpKind::Conv, conv),
-    ExportRule::new(OpKind::ConvTranspose, conv_transpose),
-];
+pub(super) const RULES: &[ExportRule] =
+    &[ExportRule::new(OpKind::Conv, conv), ExportRule::new(OpKind::ConvTranspose, conv_transpose)];
 
 /// The name of the operator for 1, 2 or 3 spatial axes.
 pub(super) fn by_rank(spatial: usize, names: [&'static str; 3]) -> Result<&'static str, Refuse> {
@@ -214,7 +212,8 @@ fn conv_transpose(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
         let removed = low + high - 2 * own[i] + more[i];
         ty.shape[2 + i] = &result.shape[2 + i] + removed;
     }
-    let names = ["aten::conv_transpose1d", "aten::conv_transpose2d.input", "aten::conv_transpose3d.input"];
+    let names =
+        ["aten::conv_transpose1d", "aten::conv_transpose2d.input", "aten::conv_transpose3d.input"];
     let name = by_rank(spatial.len(), names)?;
     let bias = cx.opt(2)?.map_or(Arg::Default, Arg::Tensor);
     let args = args![x, w, bias, &c.strides, &own, &more, c.groups, &c.dilations];

@@ -111,7 +111,11 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         let values: Vec<ValueId> =
             slots.iter().map(|&s| self.required(s)).collect::<Result<_, _>>()?;
         let bare: Vec<ValueId> = values.iter().map(|&v| self.ex.bare(v)).collect();
-        Ok(if self.broadcasts_to(&bare, &self.ex.value_type(values[0])?.shape) { bare } else { values })
+        Ok(if self.broadcasts_to(&bare, &self.ex.value_type(values[0])?.shape) {
+            bare
+        } else {
+            values
+        })
     }
     fn broadcasts_to(&self, values: &[ValueId], wanted: &[Dim]) -> bool {
         let mut shape = Shape::new();
@@ -395,13 +399,7 @@ impl<'a, 'm> ExportCx<'a, 'm> {
         self.op("aten::cat", args![parts.to_vec(), axis], ty)
     }
     /// A tensor with a constant around it: what is added before and after, by axis.
-    pub fn pad(
-        &mut self,
-        x: Var,
-        low: &[Dim],
-        high: &[Dim],
-        value: Arg,
-    ) -> Result<Var, Refuse> {
+    pub fn pad(&mut self, x: Var, low: &[Dim], high: &[Dim], value: Arg) -> Result<Var, Refuse> {
         let mut ty = self.ty(x)?;
         let zero = Dim::Known(0);
         if low.iter().chain(high).all(|d| *d == zero) {

@@ -114,9 +114,7 @@ impl Exporter<'_> {
         }
         Ok(match (product, term.coeff()) {
             (Some((p, _)), 1) => p,
-            (Some((p, value)), c) => {
-                self.arithmetic(IntOp::Mul, p, Arg::Int(c), &(&value * c))
-            }
+            (Some((p, value)), c) => self.arithmetic(IntOp::Mul, p, Arg::Int(c), &(&value * c)),
             (None, c) => Arg::Int(c),
         })
     }
@@ -192,11 +190,7 @@ impl Exporter<'_> {
         for dim in dims {
             let arg = self.size(dim)?;
             let mut cx = ExportCx::helper(self);
-            parts.push(cx.op(
-                "aten::scalar_tensor",
-                vec![arg, DType::I64.into()],
-                one.clone(),
-            )?);
+            parts.push(cx.op("aten::scalar_tensor", vec![arg, DType::I64.into()], one.clone())?);
         }
         if let ([part], true) = (parts.as_slice(), scalar) {
             return Ok(*part);

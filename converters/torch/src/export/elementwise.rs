@@ -223,7 +223,9 @@ fn pow(cx: &mut ExportCx<'_, '_>, _: &Op) -> Written {
     let exponent = cx.ex.var_of(values[1])?;
     let dtype = match (base_ty.dtype, exp_ty.dtype) {
         (b, e) if b.is_integer() && e.is_float() => DType::F64,
-        (b, e) if b.is_integer() && e.is_integer() && (b.bits() < 64 || e.bits() < 64) => DType::I64,
+        (b, e) if b.is_integer() && e.is_integer() && (b.bits() < 64 || e.bits() < 64) => {
+            DType::I64
+        }
         (b, e) if b.is_float() && e.is_float() && e.bits() > b.bits() => e,
         (b, _) => compute_dtype(b),
     };
@@ -408,7 +410,9 @@ fn saturated(
         }
         if saturate {
             let format = to.float_format();
-            let most = format.map(|f| f.max_finite()).ok_or_else(|| Refuse(format!("the range of {to}")))?;
+            let most = format
+                .map(|f| f.max_finite())
+                .ok_or_else(|| Refuse(format!("the range of {to}")))?;
             let ty = cx.ty(x)?;
             x = cx.op("aten::clamp", args![x, -most, most], ty)?;
         }

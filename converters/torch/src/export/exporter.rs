@@ -18,10 +18,11 @@ use rustc_hash::FxHashMap;
 use super::cx::{ExportCx, Refuse};
 use super::names::{Names, Qualified};
 use super::program::{
-    Arg, Call, Graph, Input, Kind, Metadata, Output, Program, Returned, Stored, StoredKind,
-    Target, Var, VarInfo,
+    Arg, Call, Graph, Input, Kind, Metadata, Output, Program, Returned, Stored, StoredKind, Target,
+    Var, VarInfo,
 };
 use super::rules;
+use super::tidy::{drop_unused, join_biases};
 use crate::common::dtype;
 
 /// A tensor of another source with more elements than this is a parameter or buffer.
@@ -162,9 +163,9 @@ impl<'m> Exporter<'m> {
     pub(super) fn bare(&self, value: ValueId) -> ValueId {
         let value = self.root(value);
         match self.maker(value) {
-            Some(Node { op: Op::Broadcast(Broadcast { implicit: true, .. }), operands, .. }) => {
-                operands.first().copied().flatten().map_or(value, |x| self.root(x))
-            }
+            Some(Node {
+                op: Op::Broadcast(Broadcast { implicit: true, .. }), operands, ..
+            }) => operands.first().copied().flatten().map_or(value, |x| self.root(x)),
             _ => value,
         }
     }
@@ -510,7 +511,10 @@ impl<'m> Exporter<'m> {
             match &input.role {
                 InputRole::User { default: Some(_), .. } => report.lossy(
                     "torch-default",
-                    &format!("input `{}` has to be given: PyTorch has no default tensors", input.name),
+                    &format!(
+                        "input `{}` has to be given: PyTorch has no default tensors",
+                        input.name
+                    ),
                     "",
                 ),
                 InputRole::User { .. } => {}
@@ -676,6 +680,7 @@ impl<'m> Exporter<'m> {
         }
         graph.calls = std::mem::take(&mut self.scope().calls);
         drop_unused(&mut graph);
+        join_biases(&mut graph, &|v| self.tensor_type(v).ok());
         let (first, rest): (Vec<usize>, Vec<usize>) =
             (0..self.vars.len()).partition(|&i| self.vars[i].own);
         let mut names = Names::default();
@@ -706,7 +711,9 @@ impl<'m> Exporter<'m> {
 fn name_calls(graph: &mut Graph, given: &[String], names: &mut Names) {
     for call in &mut graph.calls {
         call.name = match call.results.as_slice() {
-            [Returned::One(var)] if !matches!(call.target, Target::Cond(..) | Target::While(..)) => {
+            [Returned::One(var)]
+                if !matches!(call.target, Target::Cond(..) | Target::While(..)) =>
+            {
                 given[var.0 as usize].clone()
             }
             _ => names.fresh(stem(&call.target)),
@@ -732,41 +739,6 @@ pub(super) fn stem(target: &Target) -> &str {
         Target::Arithmetic(_) => "size",
         Target::Cond(..) => "cond",
         Target::While(..) => "while_loop",
-    }
-}
-
-/// Takes out calls without effect whose results nobody uses: sizes that were asked for by rules
-/// that then did without.
-fn drop_unused(graph: &mut Graph) {
-    let mut used: rustc_hash::FxHashSet<Var> = Default::default();
-    graph.outputs.iter().for_each(|a| uses(a, &mut used));
-    let mut kept = Vec::with_capacity(graph.calls.len());
-    while let Some(mut call) = graph.calls.pop() {
-        let made = call.results.iter().any(|r| match r {
-            Returned::One(v) => used.contains(v),
-            Returned::Many(list) => list.iter().any(|v| used.contains(v)),
-        });
-        if !made && !call.results.is_empty() && !matches!(call.target, Target::Item) {
-            continue;
-        }
-        call.args.iter().for_each(|a| uses(a, &mut used));
-        if let Target::Cond(a, b) | Target::While(a, b) = &mut call.target {
-            drop_unused(a);
-            drop_unused(b);
-        }
-        kept.push(call);
-    }
-    kept.reverse();
-    graph.calls = kept;
-}
-
-fn uses(arg: &Arg, used: &mut rustc_hash::FxHashSet<Var>) {
-    match arg {
-        Arg::Tensor(v) | Arg::Size(v) => {
-            used.insert(*v);
-        }
-        Arg::List(items) => items.iter().for_each(|i| uses(i, used)),
-        _ => {}
     }
 }
 

@@ -70,9 +70,7 @@ fn batch_normalization(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
         return Refuse::because("PyTorch's has channels");
     }
     let momentum = ((1.0 - b.momentum.0) * 1e6).round() / 1e6;
-    let args = args![
-        v[0], v[1], v[2], v[3], v[4], false, momentum, b.epsilon.0, true
-    ];
+    let args = args![v[0], v[1], v[2], v[3], v[4], false, momentum, b.epsilon.0, true];
     let y = cx.op("aten::batch_norm", args, ty)?;
     cx.one(y)
 }

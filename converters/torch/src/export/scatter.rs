@@ -109,11 +109,7 @@ fn scatter_nd(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
 }
 
 /// The row-major position of index tuples.
-fn flat_position(
-    cx: &mut ExportCx<'_, '_>,
-    parts: &[Var],
-    sizes: &[Dim],
-) -> Result<Var, Refuse> {
+fn flat_position(cx: &mut ExportCx<'_, '_>, parts: &[Var], sizes: &[Dim]) -> Result<Var, Refuse> {
     let mut total: Option<Var> = None;
     for (&part, size) in parts.iter().zip(sizes) {
         let part = cx.counted_from_start(part, size)?;

@@ -56,7 +56,8 @@ fn slice(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let result = cx.result_type(0)?.shape;
     let mut x = cx.x(0)?;
     for (i, &axis) in axes_of(&s.axes)?.iter().enumerate() {
-        let (Some(start), Some(end), Some(&step)) = (s.starts.get(i), s.ends.get(i), s.steps.get(i))
+        let (Some(start), Some(end), Some(&step)) =
+            (s.starts.get(i), s.ends.get(i), s.steps.get(i))
         else {
             return Refuse::because("its lists differ in length");
         };

@@ -16,8 +16,7 @@ use super::symbols::Symbols;
 use crate::common::dtype;
 use crate::common::schema::{Schema, Ty};
 use crate::export::program::{
-    self, Arg, Call, Input, IntOp, Kind, Output, Program, Returned, Stored, StoredKind, Target,
-    Var,
+    self, Arg, Call, Input, IntOp, Kind, Output, Program, Returned, Stored, StoredKind, Target, Var,
 };
 use crate::import::arg::{Arg as Literal, strip_optional};
 
@@ -140,7 +139,12 @@ impl Emitter<'_> {
             custom_obj_values: BTreeMap::new(),
             sym_float_values: BTreeMap::new(),
         };
-        let grads: Vec<Var> = self.program.graph.inputs.iter().zip(&self.program.inputs)
+        let grads: Vec<Var> = self
+            .program
+            .graph
+            .inputs
+            .iter()
+            .zip(&self.program.inputs)
             .filter(|(_, input)| matches!(input, Input::Stored(s) if trainable(s)))
             .map(|(v, _)| *v)
             .collect();
@@ -161,7 +165,8 @@ impl Emitter<'_> {
                 }
             }
         }
-        out.outputs = graph.outputs.iter().map(|a| self.argument(a, &Ty::Scalar)).collect::<Emitted<_>>()?;
+        out.outputs =
+            graph.outputs.iter().map(|a| self.argument(a, &Ty::Scalar)).collect::<Emitted<_>>()?;
         Ok(out)
     }
     fn describe(&self, graph: &mut Graph, var: Var, grad: bool) -> Emitted<()> {
@@ -190,18 +195,26 @@ impl Emitter<'_> {
     fn node(&self, call: &Call) -> Emitted<Node> {
         let (target, inputs) = match &call.target {
             Target::Operator(schema) => (operator(schema), self.operator_args(schema, &call.args)?),
-            Target::Size => {
-                ("torch.ops.aten.sym_size.int".to_owned(), self.plain(&["self", "dim"], &call.args)?)
+            Target::Size => (
+                "torch.ops.aten.sym_size.int".to_owned(),
+                self.plain(&["self", "dim"], &call.args)?,
+            ),
+            Target::Item => {
+                ("torch.ops.aten.item.default".to_owned(), self.plain(&["self"], &call.args)?)
             }
-            Target::Item => ("torch.ops.aten.item.default".to_owned(), self.plain(&["self"], &call.args)?),
-            Target::Arithmetic(op) => (arithmetic(*op).to_owned(), self.plain(&["a", "b"], &call.args)?),
+            Target::Arithmetic(op) => {
+                (arithmetic(*op).to_owned(), self.plain(&["a", "b"], &call.args)?)
+            }
             Target::Cond(then, otherwise) => {
                 let graphs = [self.nested(then, false)?, self.nested(otherwise, false)?];
                 ("torch.ops.higher_order.cond".to_owned(), self.cond_args(graphs, &call.args)?)
             }
             Target::While(condition, body) => {
                 let graphs = [self.nested(condition, true)?, self.nested(body, false)?];
-                ("torch.ops.higher_order.while_loop".to_owned(), self.loop_args(graphs, &call.args)?)
+                (
+                    "torch.ops.higher_order.while_loop".to_owned(),
+                    self.loop_args(graphs, &call.args)?,
+                )
             }
         };
         let nested = matches!(call.target, Target::Cond(..) | Target::While(..));
@@ -245,9 +258,9 @@ impl Emitter<'_> {
                 by_name = true;
                 continue;
             }
-            let arg = self
-                .argument(arg, &param.ty)
-                .map_err(|e| format!("{}: argument `{}`: {e}", schema.display_name(), param.name))?;
+            let arg = self.argument(arg, &param.ty).map_err(|e| {
+                format!("{}: argument `{}`: {e}", schema.display_name(), param.name)
+            })?;
             let kind = if by_name || param.keyword_only { KEYWORD } else { POSITIONAL };
             out.push(NamedArgument { name: param.name.clone(), arg, kind });
         }
@@ -307,7 +320,9 @@ impl Emitter<'_> {
             other => wrong(other).map(|()| TensorArgument { name: String::new() }),
         };
         match element {
-            Ty::Tensor => Ok(Argument::AsTensors(items.iter().map(tensor).collect::<Emitted<_>>()?)),
+            Ty::Tensor => {
+                Ok(Argument::AsTensors(items.iter().map(tensor).collect::<Emitted<_>>()?))
+            }
             Ty::Optional(_) => {
                 let one = |item: &Arg| match item {
                     Arg::None => Ok(OptionalTensorArgument::AsNone(true)),

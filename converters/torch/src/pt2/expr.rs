@@ -217,9 +217,8 @@ mod tests {
         ];
         for dim in dims {
             let text = write(&dim, &|s| format!("Symbol('s{}', positive=True)", s.0)).unwrap();
-            let back = parse(&text, &mut |name| {
-                Dim::symbol(SymbolId(if name == "s0" { 0 } else { 1 }))
-            });
+            let back =
+                parse(&text, &mut |name| Dim::symbol(SymbolId(if name == "s0" { 0 } else { 1 })));
             assert_eq!(back, Ok(dim), "{text}");
         }
         assert_eq!(write(&Dim::Any, &|_| String::new()), None);

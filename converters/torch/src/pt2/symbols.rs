@@ -33,7 +33,11 @@ impl Symbols {
         let backed = of_inputs(program);
         let mut all = backed.clone();
         for var in &program.vars {
-            for_each_dim(&var.kind, &mut |d| d.symbols(&mut |s| drop(all.insert(s))));
+            for_each_dim(&var.kind, &mut |d| {
+                d.symbols(&mut |s| {
+                    all.insert(s);
+                })
+            });
         }
         let mut used = BTreeSet::new();
         let mut named = FxHashMap::default();
@@ -124,7 +128,11 @@ fn of_inputs(program: &Program) -> BTreeSet<SymbolId> {
         let Input::User(kind) = input else { continue };
         let Some(info) = program.var(*var) else { continue };
         if matches!(kind, ArgKindRole::Tensor | ArgKindRole::Int) {
-            for_each_dim(&info.kind, &mut |d| d.symbols(&mut |s| drop(out.insert(s))));
+            for_each_dim(&info.kind, &mut |d| {
+                d.symbols(&mut |s| {
+                    out.insert(s);
+                })
+            });
         }
     }
     out
