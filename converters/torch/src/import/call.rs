@@ -46,6 +46,8 @@ pub(crate) struct CallCx<'a> {
     pub(super) read: u64,
     /// The results that are used, by position; all where that is not known.
     pub(super) wanted: Option<&'a [bool]>,
+    /// What arguments hold afterwards where the results do not say it.
+    pub(super) writes: Vec<(usize, ValueId)>,
 }
 
 /// Arguments that say where and how elements are stored, or how fast, and nothing of values.
@@ -335,6 +337,15 @@ impl<'a> CallCx<'a> {
                     .is_some_and(|a| *a != Arg::None && Some(a) != Arg::default_of(p).as_ref())
         });
         left.map(|(_, p)| p.name.as_str()).collect()
+    }
+    /// Says what an argument holds afterwards. For operators that write into an argument and do
+    /// not give it back; an argument that is absent is left alone.
+    pub fn write(&mut self, name: &str, value: ValueId) -> Result<(), Stop> {
+        let position = self.position(name)?;
+        if matches!(self.args.get(position), Some(Arg::Tensor(_))) {
+            self.writes.push((position, value));
+        }
+        Ok(())
     }
     /// Whether a result is used, as far as is known.
     pub fn wants(&self, result: usize) -> bool {

@@ -4,7 +4,7 @@ use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::op::{
-    Broadcast, Concat, Iota, Op, OpKind, Slice, Split, Squeeze, Tile, Transpose, Unsqueeze,
+    Broadcast, Iota, Op, OpKind, Slice, Split, Squeeze, Tile, Transpose, Unsqueeze,
 };
 
 use super::DEFAULT_DTYPE;
@@ -162,7 +162,7 @@ fn unflatten(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// `expand`: -1 keeps a size.
-fn expand(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn expand(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["implicit"]);
     let (x, sizes) = (cx.tensor("self")?, cx.dims("size")?);
     let shape = cx.shape(x)?;
@@ -273,7 +273,7 @@ fn slice(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// `narrow`: `length` elements from `start` on.
-fn narrow(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn narrow(cx: &mut CallCx<'_>) -> Outcome {
     let x = cx.tensor("self")?;
     let rank = cx.rank(x)?;
     let axis = cx.axis("dim", rank)?;
@@ -330,7 +330,7 @@ fn unbind(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// Parts along an axis of these sizes.
-fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim>) -> Outcome {
+pub(super) fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim>) -> Outcome {
     let op = Split { axis: axis as i64, sizes: sizes.clone() };
     let types = {
         let ty = cx.ty(x)?;
@@ -447,7 +447,16 @@ fn cat(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 fn joined(cx: &mut CallCx<'_>, values: &[ValueId], axis: usize) -> Outcome {
-    Ok(cx.emit(Concat { axis: axis as i64 }, values)?.into())
+    Ok(joined_all(cx, values, axis)?.into())
+}
+
+/// Tensors joined along an axis.
+pub(super) fn joined_all(
+    cx: &mut CallCx<'_>,
+    values: &[ValueId],
+    axis: usize,
+) -> Result<ValueId, Stop> {
+    Ok(cx.b().concat(values, axis)?)
 }
 
 /// `stack`: joins along a new axis.

@@ -4,14 +4,20 @@
 //! `torch/_export/serde/schema.py`. An archive holds the program as JSON in `models/`, and the
 //! elements of weights and constants as raw bytes in `data/`, which are mapped, not copied.
 
+mod container;
 mod control;
 mod emit;
 mod expr;
 mod import;
+mod infix;
+mod number;
+mod outputs;
 mod payload;
 mod reader;
 mod records;
 mod symbols;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use reader::Pt2Reader;
