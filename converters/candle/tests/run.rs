@@ -81,7 +81,9 @@ fn layers_run_on_any_batch() {
 fn loops_branches_and_sizes_from_tensors_run() {
     let module = common::control();
     let model = written(&module, |p| control::Model::from_safetensors(p, &Device::Cpu).unwrap());
-    for (values, trips, k) in [(vec![1f32, 4.0, 2.25], 2, 2), (vec![-1.0, 3.0], 3, 1), (vec![-5.0], 0, 1)] {
+    for (values, trips, k) in
+        [(vec![1f32, 4.0, 2.25], 2, 2), (vec![-1.0, 3.0], 3, 1), (vec![-5.0], 0, 1)]
+    {
         let array = Array::from_vec(vec![values.len()], values.clone()).unwrap();
         let scalar = |shape: Vec<usize>, v: i64| {
             Datum::from(Array::from_i64s(DType::I64, shape, &[v]).unwrap())

@@ -179,9 +179,7 @@ impl<'p> Printer<'p> {
                     names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
                 }
                 (Naming::Told, false) if i == 0 => "x".to_owned(),
-                (Naming::Told, false) => {
-                    names::of_value(self.program.info(var))
-                }
+                (Naming::Told, false) => names::of_value(self.program.info(var)),
             };
             let name = self.used.fresh(&name);
             self.out.params.push(name.clone());
@@ -293,9 +291,10 @@ impl<'p> Printer<'p> {
             match item {
                 Item::Stmt(Stmt::Let { call, .. }, _) => {
                     if let Some(place) = call.vars().position(|v| v == var) {
-                        let list = call.args.iter().any(
-                            |a| matches!(a, Arg::Tensors(l) if l.contains(&var)),
-                        );
+                        let list = call
+                            .args
+                            .iter()
+                            .any(|a| matches!(a, Arg::Tensors(l) if l.contains(&var)));
                         if mentions_twice(call, var) {
                             return false;
                         }
@@ -364,9 +363,7 @@ impl<'p> Printer<'p> {
             Naming::Told => match (flowing, layer) {
                 (Some(name), _) => name,
                 (None, Some(layer)) => layer.to_owned(),
-                (None, None) => {
-                    names::of_value(self.program.info(var))
-                }
+                (None, None) => names::of_value(self.program.info(var)),
             },
         };
         self.local(var, &name)

@@ -242,7 +242,10 @@ fn spaced(text: &str) -> String {
         let kind = |l: &str| lead.iter().position(|p| l.starts_with(p));
         let item = starts(&["///", "#[", "pub ", "fn ", "impl ", "const ", "mod ops {"], line);
         let ended = before == "}" || (item && kind(before).is_some());
-        let inner = before == "    }" && line != "}" && line.starts_with("    ") && !line.starts_with("     ");
+        let inner = before == "    }"
+            && line != "}"
+            && line.starts_with("    ")
+            && !line.starts_with("     ");
         let changed = kind(before).is_some() && kind(line).is_some() && kind(before) != kind(line);
         if !before.is_empty() && !line.is_empty() && (ended || inner || changed) {
             out.push('\n');

@@ -216,8 +216,7 @@ impl<'p> Printer<'p> {
                 "if {name}.is_empty() {{ Tensor::zeros({}, DType::{dtype}, device)? }} else {{ Tensor::stack(&{name}, 0)? }}",
                 super::args::tuple(sizes)
             );
-            let bound =
-                self.local(var, &stack_name);
+            let bound = self.local(var, &stack_name);
             self.lines.push(format!("let {bound} = {text};"));
         }
         Ok(())
