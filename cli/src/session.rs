@@ -34,6 +34,7 @@ fn read_options(reading: &Reading) -> ReadOptions {
             ..defaults
         },
         no_mmap: reading.no_mmap,
+        inputs: reading.input_type.clone(),
     }
 }
 

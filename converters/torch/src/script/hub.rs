@@ -1,20 +1,20 @@
 //! The hub as what takes the operator calls of a program.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airconv_api::Limits;
 use airconv_ir::array::{Array, Scalar};
 use airconv_ir::dim::{Dim, Range, Shape};
 use airconv_ir::dtype::{Class, DType};
 use airconv_ir::entity::{RegionId, SymbolId, ValueId};
-use airconv_ir::module::{ArgKindRole, InputRole, Origin};
+use airconv_ir::module::{InputRole, Origin};
 use airconv_ir::op::{If, Loop};
-use airconv_ir::types::{TensorType, Type};
+use airconv_ir::tensor::Tensor;
+use airconv_ir::types::Type;
 
-use super::archive::{Script, ScriptTensor};
-use super::lower::{AtenSink, Compare, Outcome, inputs, lower};
+use super::archive::ScriptTensor;
+use super::lower::{AtenSink, Compare};
 use crate::common::schema::Schema;
-use crate::error::FileError;
 use crate::import::alias::Handle;
 use crate::import::arg::Arg;
 use crate::import::call::Stop;
@@ -27,31 +27,13 @@ pub(crate) struct HubSink {
     pub imp: Importer,
     /// Checks of the program that were taken to succeed: what and where.
     pub assumed: Vec<(String, String)>,
+    /// The tensors of the archive that are state: inputs of the function rather than constants.
+    pub state: BTreeSet<String>,
     /// The tensors of the archive that are used: name and handle, in order of use.
     pub weights: Vec<(String, Handle)>,
     regions: BTreeMap<RegionId, Outer>,
     budget: Budget,
     place: String,
-}
-
-/// Reads a method of the root module whose inputs are tensors of these types, in order. The
-/// function gets the inputs by the names of the parameters; its outputs are left to the caller.
-pub(crate) fn read_method(
-    script: &Script,
-    method: &str,
-    types: &[TensorType],
-    limits: &Limits,
-) -> Result<(HubSink, Outcome<Handle>), FileError> {
-    let mut sink = HubSink::new(method, limits);
-    let mut args = Vec::new();
-    for ((name, _), ty) in inputs(script, method)?.into_iter().zip(types) {
-        let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };
-        let f = sink.imp.function_mut();
-        let value = f.add_input(name, Type::Tensor(ty.clone()), role);
-        args.push(Arg::Tensor(sink.imp.fresh(value)));
-    }
-    let outcome = lower(script, &mut sink, method, &args, limits)?;
-    Ok((sink, outcome))
 }
 
 /// What a region has from outside.
@@ -67,6 +49,7 @@ impl HubSink {
         Self {
             imp: Importer::new(name),
             assumed: Vec::new(),
+            state: BTreeSet::new(),
             weights: Vec::new(),
             regions: BTreeMap::new(),
             budget: Budget::new(limits),
@@ -102,6 +85,16 @@ impl HubSink {
             f.order_params(region, order);
         }
     }
+    /// State is an input of the function, which regions do not see.
+    fn state_input(&mut self, tensor: Tensor, name: &str) -> Result<Handle, Stop> {
+        if self.imp.region != self.imp.function().body {
+            return Err(Stop::Unsupported(format!("state `{name}` that a branch or loop uses")));
+        }
+        let ty = Type::Tensor(tensor.ty());
+        let role = InputRole::State(Some(self.imp.module.tensors.push(tensor)));
+        let value = self.imp.function_mut().add_input(name, ty, role);
+        Ok(self.imp.fresh(value))
+    }
     fn open(&mut self, params: &[Type]) -> (RegionId, Vec<ValueId>) {
         let (region, params) = self.imp.builder().new_region(params);
         let parent = self.imp.region;
@@ -127,7 +120,10 @@ impl AtenSink for HubSink {
     fn constant(&mut self, tensor: &ScriptTensor) -> Result<Handle, Stop> {
         let made = tensor.view.tensor(&mut self.budget);
         let made = made.map_err(|e| Stop::Unsupported(e.message))?;
-        let handle = self.imp.constant(made, &tensor.name);
+        let handle = match self.state.contains(&tensor.name) {
+            true => self.state_input(made, &tensor.name)?,
+            false => self.imp.constant(made, &tensor.name),
+        };
         self.weights.push((tensor.name.clone(), handle));
         Ok(handle)
     }
@@ -305,11 +301,34 @@ mod tests {
     use std::collections::BTreeMap as Map;
 
     use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
-    use airconv_ir::module::OutputRole;
+    use airconv_ir::module::{ArgKindRole, OutputRole};
+    use airconv_ir::types::TensorType;
     use airconv_ir::verify::{Stage, verify};
 
     use super::*;
-    use crate::script::lower::Output;
+    use crate::error::FileError;
+    use crate::script::Script;
+    use crate::script::lower::{Outcome, Output, inputs, lower};
+
+    /// Reads a method of the root module whose inputs are tensors of these types, in order. The
+    /// function gets the inputs by the names of the parameters; its outputs are left to the caller.
+    fn read_method(
+        script: &Script,
+        method: &str,
+        types: &[TensorType],
+        limits: &Limits,
+    ) -> Result<(HubSink, Outcome<Handle>), FileError> {
+        let mut sink = HubSink::new(method, limits);
+        let mut args = Vec::new();
+        for ((name, _), ty) in inputs(script, method)?.into_iter().zip(types) {
+            let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };
+            let f = sink.imp.function_mut();
+            let value = f.add_input(name, Type::Tensor(ty.clone()), role);
+            args.push(Arg::Tensor(sink.imp.fresh(value)));
+        }
+        let outcome = lower(script, &mut sink, method, &args, limits)?;
+        Ok((sink, outcome))
+    }
 
     const SOURCE: &str = "class Net(Module):
   __parameters__ = [\"w\", ]
