@@ -19,6 +19,7 @@ mod distance;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod encoder;
 mod fft;
 mod formula;
 mod image;
