@@ -54,6 +54,7 @@ pub fn registry() -> Registry {
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)
+        .writer(airconv_torch::Pt2Writer)
         .writer(airconv_torch::SafetensorsWriter)
         .writer(airconv_candle::CandleWriter)
         .writer(airconv_kernel::c::CWriter)

@@ -14,5 +14,6 @@ pub mod pt2;
 pub mod script;
 pub mod weights;
 
-pub use pt2::Pt2Reader;
+pub use pt2::{Pt2Reader, Pt2Writer};
+pub use script::ScriptWriter;
 pub use weights::{SafetensorsWriter, WeightsReader};

@@ -574,6 +574,7 @@ impl Compiled {
                 // SAFETY: the operands and the result are those of the kernel that this product
                 // is; every part of the result is written by one item.
                 let multiply = |panels: *const f32| match (self.code, &plan.gathered) {
+                    // SAFETY: as above.
                     (Code::Even(code), _) => unsafe {
                         (code)(
                             a,

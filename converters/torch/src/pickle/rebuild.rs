@@ -20,15 +20,10 @@ pub(super) fn rebuild(vm: &mut Vm<'_>, function: Id, args: Id) -> Result<Rebuilt
 fn call(vm: &mut Vm<'_>, function: Id, args: Id, depth: usize) -> Result<Rebuilt, FileError> {
     let make = match vm.value(function) {
         Value::Global(Global::Known(_, make)) => *make,
-        // A member of an enumeration of the program, by its value.
+        // A member of an enumeration of the program, by its value, which stands without a tuple.
         Value::Global(Global::Script(class)) => {
             let class = class.clone();
-            return match vm.value(args) {
-                Value::Tuple(args) if args.len() == 1 => {
-                    Ok(Rebuilt::New(Value::Object { class, state: args.first().copied() }))
-                }
-                _ => vm.bad(format!("`{class}` is called with other than one argument")),
-            };
+            return Ok(Rebuilt::New(Value::Object { class, state: Some(args) }));
         }
         other => {
             let kind = other.kind();

@@ -1,6 +1,7 @@
 //! Symbolic sizes: expressions as `sympy.srepr` writes them.
 
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Atom, Dim, Term};
+use airconv_ir::entity::SymbolId;
 
 use super::infix;
 
@@ -243,10 +244,63 @@ fn apply_whole(function: &str, args: &[Dim]) -> Result<Dim, String> {
     }
 }
 
+/// Writes an expression; `symbol` gives the text of a symbol. `None` for a size that is not known
+/// at all.
+pub(crate) fn write(dim: &Dim, symbol: &dyn Fn(SymbolId) -> String) -> Option<String> {
+    match dim {
+        Dim::Known(n) => Some(format!("Integer({n})")),
+        Dim::Any => None,
+        Dim::Expr(e) => {
+            let terms = e.terms().iter().map(|t| write_term(t, symbol));
+            joined("Add", terms.collect::<Option<Vec<_>>>()?)
+        }
+    }
+}
+
+/// A function of several arguments; of one it is the argument.
+fn joined(function: &str, mut args: Vec<String>) -> Option<String> {
+    match args.len() {
+        0 => None,
+        1 => args.pop(),
+        _ => Some(format!("{function}({})", args.join(", "))),
+    }
+}
+
+fn write_term(term: &Term, symbol: &dyn Fn(SymbolId) -> String) -> Option<String> {
+    let mut factors = Vec::new();
+    if term.coeff() != 1 || term.atoms().is_empty() {
+        factors.push(format!("Integer({})", term.coeff()));
+    }
+    let mut atoms = term.atoms();
+    while let Some(first) = atoms.first() {
+        let power = atoms.iter().take_while(|a| *a == first).count();
+        let text = write_atom(first, symbol)?;
+        factors.push(match power {
+            1 => text,
+            n => format!("Pow({text}, Integer({n}))"),
+        });
+        atoms = atoms.get(power..).unwrap_or_default();
+    }
+    joined("Mul", factors)
+}
+
+fn write_atom(atom: &Atom, symbol: &dyn Fn(SymbolId) -> String) -> Option<String> {
+    let args: Option<Vec<String>> = atom.args().map(|d| write(d, symbol)).collect();
+    let args = args?.join(", ");
+    Some(match atom {
+        Atom::Symbol(s) => symbol(*s),
+        Atom::FloorDiv(..) => format!("FloorDiv({args})"),
+        Atom::CeilDiv(..) => format!("CeilDiv({args})"),
+        Atom::Mod(..) => format!("PythonMod({args})"),
+        Atom::Min(_) => format!("Min({args})"),
+        // Sizes that broadcast are 1 or equal.
+        Atom::Max(_) | Atom::Broadcast(_) => format!("Max({args})"),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use airconv_ir::entity::SymbolId;
 
     fn read(text: &str) -> Result<i64, String> {
         let dim = parse(text, &mut |name| match name {
@@ -278,6 +332,27 @@ mod tests {
         assert_eq!(read(&format!("Add(FloorToInt(FloatTrueDiv({s}, Integer(-4))), {s})")), Ok(7));
         assert!(read("IntTrueDiv(Integer(1), Integer(0))").unwrap_err().contains("zero"));
         assert!(read(&format!("ToFloat({half})")).unwrap_err().contains("whole"));
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let (n, m) = (Dim::symbol(SymbolId(0)), Dim::symbol(SymbolId(1)));
+        let dims = [
+            &(&n * &n) - 3,
+            (&n + 2).floor_div(&Dim::Known(2)),
+            n.ceil_div(&m),
+            (&n * 4).rem(&m),
+            Dim::max(&n, &(&m * 5)),
+            Dim::min(&n, &m),
+            -&n,
+        ];
+        for dim in dims {
+            let text = write(&dim, &|s| format!("Symbol('s{}', positive=True)", s.0)).unwrap();
+            let back =
+                parse(&text, &mut |name| Dim::symbol(SymbolId(if name == "s0" { 0 } else { 1 })));
+            assert_eq!(back, Ok(dim), "{text}");
+        }
+        assert_eq!(write(&Dim::Any, &|_| String::new()), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod container;
 mod control;
+mod emit;
 mod expr;
 mod import;
 mod infix;
@@ -14,8 +15,11 @@ mod outputs;
 mod payload;
 mod reader;
 mod records;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod uses;
+mod writer;
 
 pub use reader::Pt2Reader;
+pub use writer::Pt2Writer;

@@ -336,7 +336,9 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
         let mut all = Vec::new();
         assigned(body, &mut all);
         for name in all.into_iter().filter(|n| !names.contains(n)) {
-            env.insert(name, Value::Missing("it is set in a loop that may not run".into()));
+            let why: std::sync::Arc<str> =
+                format!("`{name}` is set in a loop that may not run").into();
+            env.insert(name, Value::Missing(why));
         }
         Ok(Flow::Next)
     }

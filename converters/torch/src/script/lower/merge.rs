@@ -128,9 +128,12 @@ pub(super) fn plan<T: Copy + PartialEq>(
     let mut vars = Vec::new();
     for name in names {
         let merged = match (a.env.get(name), b.env.get(name)) {
-            (Some(x), Some(y)) => pairs.merge(x, y, heaps, 0),
+            (Some(x), Some(y)) => match pairs.merge(x, y, heaps, 0) {
+                Merged::Missing(why) => Merged::Missing(format!("`{name}`: {why}").into()),
+                merged => merged,
+            },
             (None, None) => continue,
-            _ => Merged::Missing("only one branch sets it".into()),
+            _ => Merged::Missing(format!("`{name}`: only one branch sets it").into()),
         };
         vars.push((name.clone(), merged));
     }

@@ -7,11 +7,13 @@
 //! one by one, and control flow that depends on elements, which goes there as regions.
 
 mod builtin;
+mod call;
 mod eval;
 mod flow;
 mod heap;
 mod merge;
 mod number;
+mod outcome;
 mod resolve;
 mod sink;
 #[cfg(test)]

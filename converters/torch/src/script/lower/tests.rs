@@ -420,7 +420,7 @@ fn what_cannot_be_read_is_named_with_its_line() {
         ("return y", 11, "`y`"),
         ("ops.prim.RaiseException(\"always\")", 11, "always"),
         ("l = [x]\n  while bool(x):\n    _0 = torch.append(l, x)\n  return x", 13, "list"),
-        ("if bool(x):\n    y = 1\n  else:\n    y = None\n  return y", 15, "`y`"),
+        ("if bool(x):\n    y = 1\n  else:\n    y = None\n  return y", 10, "`y`"),
         ("if bool(x):\n    return x\n  else:\n    pass\n  return x", 12, "return"),
         ("return (self).forward(x, )", 11, "deep"),
         ("return self.nothing", 11, "nothing"),
