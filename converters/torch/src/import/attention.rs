@@ -76,17 +76,25 @@ fn attended(cx: &mut CallCx<'_>) -> Result<ValueId, Stop> {
     let batch = cx.shape(q)?[..lead].to_vec();
     let [q, k, v] = [of_rank_four(cx, q)?, of_rank_four(cx, k)?, of_rank_four(cx, v)?];
     let mask = mask.map(|m| mask_of_rank_four(cx, m, &batch)).transpose()?;
+    // Scores of narrow floats are computed in f32, and only the result is rounded.
     let dtype = cx.dtype(q)?;
+    let work = if matches!(dtype, DType::F16 | DType::BF16) { DType::F32 } else { dtype };
+    let [q, k, v] = [cx.cast(q, work)?, cx.cast(k, work)?, cx.cast(v, work)?];
+    let mask = match mask {
+        Some(mask) if cx.dtype(mask)?.is_float() => Some(cx.cast(mask, work)?),
+        other => other,
+    };
     let op = Attention {
         is_causal,
         q_num_heads: None,
         kv_num_heads: None,
         scale,
         softcap: Float(0.0),
-        softmax_precision: matches!(dtype, DType::F16 | DType::BF16).then_some(DType::F32),
+        softmax_precision: None,
         qk_mode: 0,
     };
-    let mut y = cx.emit_opt(op, &[Some(q), Some(k), Some(v), mask])?;
+    let y = cx.emit_opt(op, &[Some(q), Some(k), Some(v), mask])?;
+    let mut y = cx.cast(y, dtype)?;
     if let Some(mask) = mask {
         y = zero_masked_rows(cx, mask, y)?;
     }
@@ -150,7 +158,11 @@ fn mask_of_rank_four(cx: &mut CallCx<'_>, mask: ValueId, batch: &[Dim]) -> Resul
 }
 
 /// y with zeros in the rows of queries that see no key at all.
-fn zero_masked_rows(cx: &mut CallCx<'_>, mask: ValueId, y: ValueId) -> Result<ValueId, Stop> {
+pub(super) fn zero_masked_rows(
+    cx: &mut CallCx<'_>,
+    mask: ValueId,
+    y: ValueId,
+) -> Result<ValueId, Stop> {
     let ty = cx.ty(mask)?;
     let Some(last) = ty.rank().checked_sub(1) else { return Ok(y) };
     if sees_something(cx, mask) {

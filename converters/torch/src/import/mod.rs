@@ -19,6 +19,7 @@ mod distance;
 mod dropout;
 mod elementwise;
 mod embedding;
+mod encoder;
 mod fft;
 mod formula;
 mod image;
@@ -403,6 +404,10 @@ impl Importer {
     pub(crate) fn note_unsupported(&mut self, op: &str, why: &str, place: &str) {
         let entry = self.unsupported.entry((op.to_owned(), why.to_owned()));
         entry.or_insert_with(|| (0, place.to_owned())).0 += 1;
+    }
+    /// Whether anything was not read.
+    pub(crate) fn has_unsupported(&self) -> bool {
+        !self.unsupported.is_empty()
     }
     /// Says what was not read, all at once; whether there was anything.
     pub(crate) fn report_unsupported(&self, report: &mut Report) -> bool {

@@ -62,6 +62,7 @@ const FAMILIES: &[&[ImportRule]] = &[
     super::dropout::RULES,
     super::elementwise::RULES,
     super::embedding::RULES,
+    super::encoder::RULES,
     super::fft::RULES,
     super::image::RULES,
     super::index::RULES,

@@ -34,6 +34,9 @@ const MAX_RATIO: i64 = 1 << 31;
 impl Ratio {
     fn new(size: Dim, by: i64) -> Result<Self, String> {
         match by {
+            1..=MAX_RATIO if size.as_known().is_some_and(|n| n % by == 0) => {
+                Ok(Self { size: size.floor_div(&Dim::Known(by)), by: 1 })
+            }
             0 => Err("it divides by zero".to_owned()),
             1..=MAX_RATIO => Ok(Self { size, by }),
             _ if (-MAX_RATIO..0).contains(&by) => Ok(Self { size: size.neg(), by: -by }),

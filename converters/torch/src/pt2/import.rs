@@ -371,9 +371,10 @@ impl<'p> GraphReader<'p> {
                 // An argument that is not there is the fault of a node before, but all operators
                 // without a rule are named at once.
                 let missing = node.inputs.iter().any(|a| is_missing(&a.arg, names));
-                if !missing || !has_rule(&node.target) {
+                let follows = missing && self.imp.has_unsupported();
+                if !follows || !has_rule(&node.target) {
                     let no_rule = Stop::Unsupported(NO_RULE.to_owned());
-                    let stop = if missing { no_rule } else { stop };
+                    let stop = if follows { no_rule } else { stop };
                     let (Stop::Invalid(why) | Stop::Unsupported(why)) = &stop;
                     let place = node.name.clone().unwrap_or_default();
                     self.imp.note_unsupported(&shown(&node.target), why, &place);

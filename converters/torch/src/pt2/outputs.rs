@@ -11,6 +11,7 @@ use super::records::{Argument, Graph, OutputSpec, SymIntArgument};
 use crate::error::FileError;
 use crate::import::alias::Handle;
 use crate::import::arg::Arg;
+use crate::import::call::Stop;
 
 impl<'p> GraphReader<'p> {
     /// Gives the function its outputs, and what was written its new contents.
@@ -109,7 +110,11 @@ impl<'p> GraphReader<'p> {
                 return;
             }
             // The node that should have made it is reported.
-            (_, Err(_)) => return,
+            (_, Err(_)) if self.imp.has_unsupported() => return,
+            (_, Err(Stop::Invalid(why) | Stop::Unsupported(why))) => {
+                report.error("torch-malformed", format!("an output: {why}"));
+                return;
+            }
         };
         let name = unique(name, used);
         self.imp.function_mut().add_output(&name, value, role);
