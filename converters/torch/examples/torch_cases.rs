@@ -99,10 +99,10 @@ fn case(path: &Path, hub: Option<&Path>, rtol: f64, atol: f64) -> Verdict {
         Ok(module) => module,
         Err(_) => return Verdict::Refused(messages(&report)),
     };
-    if let Some(folder) = hub {
-        if let Err(why) = write_hub(&module, &folder.join(path.file_stem().unwrap_or_default())) {
-            return Verdict::Wrong(why);
-        }
+    if let Some(folder) = hub
+        && let Err(why) = write_hub(&module, &folder.join(path.file_stem().unwrap_or_default()))
+    {
+        return Verdict::Wrong(why);
     }
     match run(&module, members, rtol, atol) {
         Ok(worst) => Verdict::Pass(worst),

@@ -194,13 +194,13 @@ struct Corners {
     high: [ExprId; 2],
 }
 
+/// Coordinates, the counters that run over them with their ends, and what is true there.
+type Walk = (Vec<Dim>, Vec<(crate::ir::Var, Dim)>, ExprId);
+
 impl Pull<'_, '_> {
     /// Coordinates over a value with the counters that run over them, and whether the element
     /// there differs from zero.
-    fn nonzero_walk(
-        &mut self,
-        x: ValueId,
-    ) -> Result<(Vec<Dim>, Vec<(crate::ir::Var, Dim)>, ExprId), Stop> {
+    fn nonzero_walk(&mut self, x: ValueId) -> Result<Walk, Stop> {
         let shape = self.shape_of(x)?;
         let mut axes = Vec::new();
         let at: Vec<Dim> = shape.iter().map(|n| self.reduction_index(n, &mut axes)).collect();

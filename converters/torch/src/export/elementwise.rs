@@ -3,7 +3,7 @@
 use airconv_ir::attr::Float;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
-use airconv_ir::op::{CastRounding, IntRounding, NanRule, Op, OpKind};
+use airconv_ir::op::{IntRounding, NanRule, Op, OpKind};
 use airconv_ir::types::TensorType;
 
 use super::cx::{ExportCx, Refuse, Written, args, number, other_op};
@@ -99,7 +99,7 @@ fn unary(cx: &mut ExportCx<'_, '_>, name: &str) -> Written {
 /// A result in the dtype of the op.
 fn back(cx: &mut ExportCx<'_, '_>, y: Var, dtype: DType) -> Result<Var, Refuse> {
     if dtype.is_float() && dtype.bits() == 8 {
-        return saturated(cx, y, dtype, false, CastRounding::Up);
+        return saturated(cx, y, dtype, false);
     }
     cx.cast(y, dtype)
 }
@@ -370,7 +370,7 @@ fn select(cx: &mut ExportCx<'_, '_>, _: &Op) -> Written {
 fn cast(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let Op::Cast(c) = op else { return other_op() };
     let x = cx.x(0)?;
-    let y = saturated(cx, x, c.to, c.saturate, c.rounding)?;
+    let y = saturated(cx, x, c.to, c.saturate)?;
     cx.one(y)
 }
 
@@ -378,18 +378,12 @@ fn cast_like(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let Op::CastLike(c) = op else { return other_op() };
     let x = cx.x(0)?;
     let to = cx.result_type(0)?.dtype;
-    let y = saturated(cx, x, to, c.saturate, c.rounding)?;
+    let y = saturated(cx, x, to, c.saturate)?;
     cx.one(y)
 }
 
 /// A cast; PyTorch's casts to float8 do not saturate, so that is done before.
-fn saturated(
-    cx: &mut ExportCx<'_, '_>,
-    x: Var,
-    to: DType,
-    saturate: bool,
-    rounding: CastRounding,
-) -> Result<Var, Refuse> {
+fn saturated(cx: &mut ExportCx<'_, '_>, x: Var, to: DType, saturate: bool) -> Result<Var, Refuse> {
     let from = cx.dtype(x)?;
     if from == to {
         return Ok(x);
@@ -400,7 +394,7 @@ fn saturated(
     if let (true, Some(real)) = (!to.is_complex(), from.complex_part()) {
         let ty = TensorType { dtype: real, ..cx.ty(x)? };
         let x = cx.op("aten::real", args![x], ty)?;
-        return saturated(cx, x, to, saturate, rounding);
+        return saturated(cx, x, to, saturate);
     }
     let narrow = to.is_float() && to.bits() == 8;
     let mut x = x;

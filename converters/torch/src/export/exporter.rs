@@ -407,10 +407,10 @@ impl<'m> Exporter<'m> {
         let Some(r) = f.regions.get(region) else { return };
         for &id in &r.nodes {
             let node = &f.nodes[id];
-            if let (Op::Constant(c), Some(value)) = (&node.op, node.result(0)) {
-                if out.iter().all(|(t, _)| *t != c.tensor) {
-                    out.push((c.tensor, value));
-                }
+            if let (Op::Constant(c), Some(value)) = (&node.op, node.result(0))
+                && out.iter().all(|(t, _)| *t != c.tensor)
+            {
+                out.push((c.tensor, value));
             }
             for inner in node.regions() {
                 self.constants_in(inner, out);

@@ -27,7 +27,7 @@ enum Node {
     /// A number of the dtype in which the formula is computed.
     Number(f64),
     /// An op of operands that broadcast.
-    Op(Op, Vec<Formula>),
+    Op(Box<Op>, Vec<Formula>),
 }
 
 /// A value as a formula.
@@ -69,7 +69,7 @@ pub(super) fn chebyshev(x: &Formula, coefficients: &[f64]) -> Formula {
 }
 
 fn apply<const N: usize>(op: impl Into<Op>, operands: [Formula; N]) -> Formula {
-    Formula(Rc::new(Node::Op(op.into(), operands.into())))
+    Formula(Rc::new(Node::Op(Box::new(op.into()), operands.into())))
 }
 
 macro_rules! unary {
@@ -256,7 +256,7 @@ impl Made<'_, '_> {
                     return Ok(v);
                 }
                 let values: Result<Vec<_>, _> = operands.iter().map(|o| self.make(o)).collect();
-                let v = self.b.broadcasting(op.clone(), &values?)?;
+                let v = self.b.broadcasting((**op).clone(), &values?)?;
                 self.nodes.insert(key, v);
                 Ok(v)
             }

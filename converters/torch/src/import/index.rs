@@ -50,7 +50,7 @@ impl Indexing {
         self.axes.iter().copied().chain(rest).map(|a| a as i64).collect()
     }
     /// The order of axes that puts a result with the common shape in front into place.
-    pub fn into_place(&self, rank: usize) -> Vec<i64> {
+    pub fn new_places(&self, rank: usize) -> Vec<i64> {
         let (r, b) = (self.rank, self.before);
         let before = r..r + b;
         before.chain(0..r).chain(r + b..rank).map(|a| a as i64).collect()
@@ -128,7 +128,7 @@ fn index(cx: &mut CallCx<'_>) -> Outcome {
     let front = permuted(cx, x, &how.to_front(rank))?;
     let taken = cx.emit(GatherNd { batch_dims: 0 }, &[front, how.tuples])?;
     let rank = cx.rank(taken)?;
-    Ok(permuted(cx, taken, &how.into_place(rank))?.into())
+    Ok(permuted(cx, taken, &how.new_places(rank))?.into())
 }
 
 /// `index_select`: slices along an axis at the positions of a vector.

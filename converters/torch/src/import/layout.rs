@@ -91,7 +91,7 @@ fn resize(cx: &mut CallCx<'_>) -> Outcome {
     let (x, sizes) = (cx.tensor("self")?, cx.dims("size")?);
     let (have, want) = (numel(&cx.shape(x)?), numel(&sizes));
     let known = have.as_known().zip(want.as_known());
-    if have != want && !known.is_some_and(|(h, w)| w <= h) {
+    if have != want && known.is_none_or(|(h, w)| w > h) {
         return cx.unsupported("elements that are not initialised");
     }
     let flat = reshaped(cx, x, &[have])?;

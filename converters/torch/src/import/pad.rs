@@ -31,7 +31,7 @@ fn padded(
 ) -> Result<ValueId, Stop> {
     let ty = cx.ty(x)?;
     let rank = ty.rank();
-    if amounts.len() % 2 != 0 || amounts.len() / 2 > rank {
+    if !amounts.len().is_multiple_of(2) || amounts.len() / 2 > rank {
         return cx.invalid(format!("{} amounts of padding for {rank} axes", amounts.len()));
     }
     let (mut low, mut high) = (vec![Dim::Known(0); rank], vec![Dim::Known(0); rank]);

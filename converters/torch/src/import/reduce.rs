@@ -545,10 +545,7 @@ fn vector_norm(cx: &mut CallCx<'_>) -> Outcome {
 /// `norm` of an order along axes.
 fn norm(cx: &mut CallCx<'_>) -> Outcome {
     let x = cx.tensor("self")?;
-    let order = match cx.opt_float("p")? {
-        Some(p) => p,
-        None => 2.0,
-    };
+    let order = cx.opt_float("p")?.unwrap_or(2.0);
     let dtype = asked_dtype(cx)?.unwrap_or(cx.dtype(x)?);
     let x = cx.cast(x, dtype)?;
     let (axes, keep) = (axes_of(cx, "dim", x)?, keepdim(cx)?);

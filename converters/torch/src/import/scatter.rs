@@ -63,7 +63,7 @@ fn index_put(cx: &mut CallCx<'_>) -> Outcome {
     let tuples = cx.shape(how.tuples)?;
     let rest = &cx.shape(front)?[how.axes.len()..];
     let dims: Vec<Dim> = tuples[..how.rank].iter().chain(rest).cloned().collect();
-    let place = how.into_place(dims.len());
+    let place = how.new_places(dims.len());
     let placed: Vec<Dim> = place.iter().filter_map(|&a| dims.get(a as usize).cloned()).collect();
     let values = cx.broadcast_to(values, &placed)?;
     let updates = permuted(cx, values, &inverse_permutation(&place))?;
@@ -196,11 +196,11 @@ fn neutral(cx: &CallCx<'_>, x: ValueId, reduction: ScatterReduction) -> Result<N
     let bits = dtype.bits();
     let (low, high) = match (Category::of(dtype), dtype.is_signed_int()) {
         (Category::Bool, _) => (0, 1),
-        (Category::Int, true) => match 1i64.checked_shl(bits as u32 - 1) {
+        (Category::Int, true) => match 1i64.checked_shl(bits - 1) {
             Some(edge) => (edge.wrapping_neg(), edge.wrapping_sub(1)),
             None => (i64::MIN, i64::MAX),
         },
-        (Category::Int, false) => (0, 1i64.checked_shl(bits as u32).map_or(-1, |e| e - 1)),
+        (Category::Int, false) => (0, 1i64.checked_shl(bits).map_or(-1, |e| e - 1)),
         _ => {
             return Ok(match reduction {
                 ScatterReduction::Mul => Number::Int(1.into()),

@@ -124,10 +124,10 @@ fn alike(b: &mut Builder<'_>, x: ValueId, y: ValueId) -> Result<[ValueId; 2], St
 
 fn call(b: &mut Builder<'_>, target: &str, args: &[ValueId]) -> Result<ValueId, Stop> {
     let name = target.rsplit('.').next().unwrap_or(target);
-    match args {
-        &[x] => one(b, target, name, x),
-        &[x, y] => two(b, target, name, x, y),
-        &[condition, x, y] if name == "sym_ite" => {
+    match *args {
+        [x] => one(b, target, name, x),
+        [x, y] => two(b, target, name, x, y),
+        [condition, x, y] if name == "sym_ite" => {
             let [x, y] = alike(b, x, y)?;
             Ok(b.select(condition, x, y)?)
         }

@@ -92,6 +92,7 @@ pub(crate) struct NamedArgument {
 /// An argument or a result.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(clippy::enum_variant_names, reason = "the variants are the keys of the format")]
 pub(crate) enum Argument {
     AsNone(#[serde(deserialize_with = "nothing")] bool),
     AsTensor(TensorArgument),

@@ -3,7 +3,6 @@
 mod archive;
 #[cfg_attr(not(test), expect(dead_code, reason = "the reader of programs is not there yet"))]
 pub(crate) mod hub;
-#[cfg_attr(not(test), expect(dead_code, reason = "the reader of programs is not there yet"))]
 pub(crate) mod lower;
 mod print;
 pub mod syntax;
