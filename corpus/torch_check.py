@@ -27,7 +27,7 @@ import warnings
 import numpy as np
 import torch
 
-NARROW = {torch.float16: 1e-2, torch.bfloat16: 5e-2}
+NARROW = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
 def references(name, folders):

@@ -79,7 +79,7 @@ fn write(module: &Module, out: &Path, report: &mut Report) -> Result<(), Failed>
         report.diagnostics.extend(errors);
         Failed::Malformed
     })?;
-    let allow = vec!["torch-seed".to_owned(), "torch-default".to_owned()];
+    let allow = vec!["torch-default".to_owned()];
     let options = WriteOptions { allow_lossy: allow, ..WriteOptions::default() };
     Pt2Writer.write(&verified, out, &options, report)
 }

@@ -161,14 +161,26 @@ impl Exporter<'_> {
         }
         total.map_or_else(|| Refuse::because("a size of nothing"), Ok)
     }
-    /// The greatest of sizes that are 1 or equal; none of them may be 0.
+    /// The size that sizes broadcast to, which are 1 or equal. Of sizes above 0 it is the greatest.
     fn broadcast_size(&mut self, args: &[Dim]) -> Result<(Arg, Dim), Refuse> {
         let ranges = |s| self.f().symbol_range(s);
-        let positive = args.iter().all(|d| d.range(&ranges).min.is_some_and(|m| m > 0));
-        if !positive && !self.probe {
-            return Refuse::because("which of two sizes broadcasts is seen at run time");
+        if args.iter().all(|d| d.range(&ranges).min.is_some_and(|m| m > 0)) {
+            return self.fold(IntOp::Max, args, Dim::broadcast);
         }
-        self.fold(IntOp::Max, args, Dim::broadcast)
+        let mut total: Option<(Arg, Dim)> = None;
+        for dim in args {
+            total = Some(match total {
+                None => (self.size(dim)?, dim.clone()),
+                Some((_, before)) => {
+                    // a + (b - a) [a = 1], where [a = 1] is 1 - |a - 1| or 0.
+                    let distance = Dim::max(&(&before - 1), &(&Dim::Known(1) - &before));
+                    let is_one = Dim::max(&(&Dim::Known(1) - &distance), &Dim::Known(0));
+                    let value = &before + &(&(dim - &before) * &is_one);
+                    (self.size(&value)?, before.broadcast(dim))
+                }
+            });
+        }
+        total.map_or_else(|| Refuse::because("a size of nothing"), Ok)
     }
     fn arithmetic(&mut self, op: IntOp, a: Arg, b: Arg, value: &Dim) -> Arg {
         if let Some(n) = value.as_known() {

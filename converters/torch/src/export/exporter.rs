@@ -487,6 +487,7 @@ impl<'m> Exporter<'m> {
                 let message = format!("`{}` cannot be written: {reason}", node.op.name());
                 let diagnostic = Diagnostic::error("target-op", message);
                 report.push(diagnostic.at_origin(self.module, node.origin));
+                self.stand_in(node);
             }
         }
         if report.has_errors() {
@@ -494,6 +495,17 @@ impl<'m> Exporter<'m> {
         }
         let (outputs, roles) = self.outputs(report, &users)?;
         Some(self.assemble(users, outputs, roles))
+    }
+
+    /// Lets values stand for the results of a node that was refused, so that what comes after is
+    /// not refused for that reason.
+    fn stand_in(&mut self, node: &Node) {
+        for value in node.outputs() {
+            if let Ok(ty) = self.value_type(value) {
+                let var = self.fresh_tensor(ty, "refused");
+                self.bind(value, var);
+            }
+        }
     }
 
     /// Binds the inputs; gives those of the caller by position.
