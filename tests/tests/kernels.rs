@@ -32,7 +32,7 @@ fn module(input: &Array, body: impl FnOnce(&mut Builder<'_>, ValueId) -> Vec<Val
     let region = module.functions[func].body;
     let mut b = Builder::new(&mut module, func, region, OriginId(0));
     for (i, y) in body(&mut b, x).into_iter().enumerate() {
-        b.f_mut().add_output(format!("y{i}"), y, OutputRole::User(Default::default()));
+        b.f_mut().add_output(&format!("y{i}"), y, OutputRole::User(Default::default()));
     }
     module
 }
@@ -152,7 +152,8 @@ fn trees_vote_as_the_interpreter_counts() {
             for transform in ["NONE", "LOGISTIC", "SOFTMAX", "SOFTMAX_ZERO", "PROBIT"] {
                 let op = classifier(depth, trees, classes, all, transform);
                 let m = module(&x, |b, x| b.emit_all(op, &[Some(x)]).unwrap());
-                agree(&m, &x, 2e-6);
+                // The formula of probit subtracts numbers that are almost equal.
+                agree(&m, &x, if transform == "PROBIT" { 1e-4 } else { 2e-6 });
             }
         }
     }

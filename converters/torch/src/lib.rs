@@ -15,4 +15,5 @@ pub mod script;
 pub mod weights;
 
 pub use pt2::{Pt2Reader, Pt2Writer};
+pub use script::ScriptWriter;
 pub use weights::{SafetensorsWriter, WeightsReader};

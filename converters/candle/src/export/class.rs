@@ -226,6 +226,9 @@ fn class_name(module: &Module, used: &mut Used) -> String {
     {
         name = singular.to_owned();
     }
+    if name == "Model" {
+        name = "Network".to_owned();
+    }
     while used.has(&name) {
         match words.next() {
             Some(word) => name = format!("{}{name}", names::camel(word)),

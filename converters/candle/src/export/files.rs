@@ -169,9 +169,9 @@ fn lead(program: &Program) -> String {
         });
         lines.collect::<String>()
     };
-    text.push_str("//! Inputs:\n");
+    text.push_str("//! Inputs:\n//!\n");
     text.push_str(&list(&program.inputs, &program.params));
-    text.push_str("//!\n//! Outputs:\n");
+    text.push_str("//!\n//! Outputs:\n//!\n");
     text.push_str(&list(&program.outputs, &program.body.results));
     text.push('\n');
     text

@@ -33,6 +33,11 @@ pub(super) fn snake(text: &str) -> String {
         out = "x".to_owned();
     }
     if out.starts_with(|c: char| c.is_ascii_digit()) {
+        // A number goes to the end.
+        let (number, rest) = out.split_once('_').unwrap_or((&out, "item"));
+        out = format!("{rest}_{number}");
+    }
+    if out.starts_with(|c: char| c.is_ascii_digit()) {
         out.insert(0, 'n');
     }
     match out.as_str() {
@@ -56,14 +61,24 @@ pub(super) fn camel(text: &str) -> String {
         .collect()
 }
 
-/// What a value is called after the name that a source gives it; `None` where that says nothing.
-pub(super) fn hint(name: &str) -> Option<String> {
+/// What a value is called: after the name that its source gives it, or after its op.
+pub(super) fn of_value(info: &crate::program::VarInfo) -> String {
+    hint(&info.name).unwrap_or_else(|| snake(info.op))
+}
+
+/// The longest name of a source that a value takes.
+const LONGEST: usize = 18;
+
+/// What a name that a source gives says about a value; `None` where it says nothing.
+fn hint(name: &str) -> Option<String> {
     let name = name.split(';').next().unwrap_or_default();
     let last = name.rsplit(['/', '.', ':']).find(|s| !s.is_empty())?;
     let last = last.strip_suffix("_output_0").unwrap_or(last);
+    let last = last.strip_suffix("_true_graph").unwrap_or(last);
+    let last = last.strip_suffix("_false_graph").unwrap_or(last);
     let bare = last.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
     let says = bare.chars().filter(|c| c.is_ascii_alphabetic()).count() > 1;
-    if !says || matches!(bare, "val" | "node" | "tmp" | "If_output" | "output") {
+    if !says || bare.len() > LONGEST || matches!(bare, "val" | "node" | "tmp" | "output") {
         return None;
     }
     Some(snake(bare))
@@ -118,7 +133,8 @@ mod tests {
             ("LayerNorm", "layer_norm"),
             ("self", "self_attention"),
             ("onnx::MatMul_470", "onnx_mat_mul_470"),
-            ("0", "n0"),
+            ("0", "item_0"),
+            ("2.conv", "conv_2"),
             ("type", "type_"),
             ("..", "x"),
         ];

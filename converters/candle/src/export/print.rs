@@ -21,12 +21,12 @@ use super::names::{self, Used};
 use super::size;
 use super::template::Position;
 use super::tree::{Body, Item, Module};
-use crate::program::{Call, Callee, Program, Source, Stmt, Var};
+use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
 
-/// The longest expression that is written where its value is read.
-const LONGEST: usize = 100;
-/// The longest one that is written as an argument that is not the first.
-const LONGEST_INNER: usize = 36;
+/// The most calls and arguments of an expression that is written where its value is read.
+const LONGEST: usize = 9;
+/// The most of one that is written as an argument that is not the first.
+const LONGEST_INNER: usize = 3;
 /// How many statements later a value may be read to be written there.
 const NEAR: usize = 3;
 
@@ -121,6 +121,8 @@ pub(super) struct Printer<'p> {
     counter: usize,
     /// Whether numbers are noted as part of `forward`.
     in_forward: bool,
+    /// The last expression, where it gives all results at once.
+    whole_tail: Option<String>,
 }
 
 /// The text of a module.
@@ -147,6 +149,7 @@ pub(super) fn print(
         needs_device: false,
         counter: 0,
         in_forward: true,
+        whole_tail: None,
     };
     printer.module()
 }
@@ -177,7 +180,7 @@ impl<'p> Printer<'p> {
                 }
                 (Naming::Told, false) if i == 0 => "x".to_owned(),
                 (Naming::Told, false) => {
-                    names::hint(&self.program.info(var).name).unwrap_or_else(|| "y".to_owned())
+                    names::of_value(self.program.info(var))
                 }
             };
             let name = self.used.fresh(&name);
@@ -283,7 +286,7 @@ impl<'p> Printer<'p> {
 
     /// Whether a value is written where it is read.
     fn written_later(&self, items: &[Item], at: usize, var: Var, text: &str) -> bool {
-        if self.left.get(&var) != Some(&1) || text.len() > LONGEST {
+        if self.left.get(&var) != Some(&1) || cost(text) > LONGEST {
             return false;
         }
         for item in items.iter().skip(at + 1).take(NEAR) {
@@ -291,13 +294,16 @@ impl<'p> Printer<'p> {
                 Item::Stmt(Stmt::Let { call, .. }, _) => {
                     if let Some(place) = call.vars().position(|v| v == var) {
                         let list = call.args.iter().any(
-                            |a| matches!(a, crate::program::Arg::Tensors(l) if l.contains(&var)),
+                            |a| matches!(a, Arg::Tensors(l) if l.contains(&var)),
                         );
+                        if mentions_twice(call, var) {
+                            return false;
+                        }
                         let limit = if place == 0 && !list { LONGEST } else { LONGEST_INNER };
-                        return text.len() <= limit;
+                        return cost(text) <= limit;
                     }
                 }
-                Item::Child(m) if m.inputs.contains(&var) => return text.len() <= LONGEST_INNER,
+                Item::Child(m) if m.inputs.contains(&var) => return cost(text) <= LONGEST_INNER,
                 _ => return false,
             }
         }
@@ -352,15 +358,25 @@ impl<'p> Printer<'p> {
         });
         let name = match self.naming {
             Naming::Numbered => self.number(),
+            Naming::Told if self.output_name(var).is_some() => {
+                self.output_name(var).unwrap_or_default()
+            }
             Naming::Told => match (flowing, layer) {
                 (Some(name), _) => name,
                 (None, Some(layer)) => layer.to_owned(),
                 (None, None) => {
-                    names::hint(&self.program.info(var).name).unwrap_or_else(|| "x".to_owned())
+                    names::of_value(self.program.info(var))
                 }
             },
         };
         self.local(var, &name)
+    }
+
+    /// The name of a value that is an output of the program.
+    fn output_name(&self, var: Var) -> Option<String> {
+        let root = self.module.path.is_empty();
+        let at = self.module.body.results.iter().position(|v| *v == var && root)?;
+        self.program.outputs.get(at).map(|n| names::snake(n))
     }
 
     /// Makes a local variable of a name like this one.
@@ -388,6 +404,9 @@ impl<'p> Printer<'p> {
 
     /// The last expression: the results.
     fn tail(&mut self, results: &[Var]) -> Result<String, String> {
+        if let Some(text) = self.whole_tail.take() {
+            return Ok(text);
+        }
         if let [one] = results {
             if let Some(Form::Expr(text, _)) = self.scope.forms.get(one) {
                 // `Ok(x?)` is `x`.
@@ -573,6 +592,11 @@ fn balanced(text: &str) -> bool {
     depth == 0
 }
 
+/// How much there is in an expression, whatever its names.
+fn cost(text: &str) -> usize {
+    text.matches(['(', ',', '{']).count()
+}
+
 /// Counts how often each value is read.
 fn count(body: &Body, left: &mut FxHashMap<Var, usize>) {
     let mut add = |v: Var| *left.entry(v).or_default() += 1;
@@ -598,6 +622,17 @@ fn count(body: &Body, left: &mut FxHashMap<Var, usize>) {
             _ => {}
         }
     }
+}
+
+/// Whether the body of a call has an argument more than once.
+fn mentions_twice(call: &Call, var: Var) -> bool {
+    let Callee::Func(func) = call.callee else { return false };
+    let is = |arg: &Arg| *arg == Arg::Tensor(var);
+    let param = call.args.iter().position(is).and_then(|i| func.params.get(i));
+    param.is_some_and(|(name, _)| {
+        let words = func.body.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.filter(|w| w == name).count() > 1
+    })
 }
 
 /// Whether a call is of a layer.

@@ -110,7 +110,11 @@ fn structure(
     for p in params.iter().filter(|p| p.in_forward) {
         loads.push_str(&format!("{},\n", p.name));
     }
-    let loads = with_numbers(&loads, printed, params, false);
+    let mut loads = with_numbers(&loads, printed, params, false);
+    for p in params {
+        // `stride: stride` is `stride`.
+        loads = loads.replace(&format!("{0}: {0},", p.name), &format!("{},", p.name));
+    }
     let mut inputs: Vec<String> = printed.params.iter().map(|p| format!("{p}: &Tensor")).collect();
     inputs.extend(printed.sizes.iter().map(|(n, _)| format!("{n}: usize")));
     let results = &module.body.results;
@@ -123,7 +127,7 @@ fn structure(
     let doc = if root {
         format!("The model `{}`.", one_line(&class_title(program)))
     } else {
-        format!("`{}` of the model.", member_paths(classes, class, module))
+        member_paths(class, module)
     };
     let many = if inputs.len() > 6 { "#[allow(clippy::too_many_arguments)]\n" } else { "" };
     let many_load = if args.len() > 7 { "#[allow(clippy::too_many_arguments)]\n" } else { "" };
@@ -166,12 +170,12 @@ fn loading(classes: &Classes<'_>) -> String {
 }
 
 /// Where the members of a class are, as one path where possible.
-fn member_paths(classes: &Classes<'_>, class: &Class, first: &Module) -> String {
+fn member_paths(class: &Class, first: &Module) -> String {
     let dotted = first.path.join(".");
-    let _ = classes;
     match class.members.len() {
-        1 => dotted,
-        n => format!("{dotted}` and {} more like it", n - 1).trim_end_matches('`').to_owned(),
+        1 => format!("`{dotted}` of the model."),
+        2 => format!("`{dotted}` of the model, and one more like it."),
+        n => format!("`{dotted}` of the model, and {} more like it.", n - 1),
     }
 }
 
@@ -223,9 +227,31 @@ fn dim_text(program: &Program, dim: &Dim) -> String {
 /// Rust text in its usual form.
 pub(super) fn formatted(text: &str) -> Result<String, String> {
     match syn::parse_file(text) {
-        Ok(file) => Ok(prettyplease::unparse(&file)),
+        Ok(file) => Ok(spaced(&prettyplease::unparse(&file))),
         Err(e) => Err(format!("the code is not Rust: {e}")),
     }
+}
+
+/// Text with empty lines between items.
+fn spaced(text: &str) -> String {
+    let mut out = String::new();
+    let mut before = "";
+    for line in text.lines() {
+        let starts = |prefixes: &[&str], l: &str| prefixes.iter().any(|p| l.starts_with(p));
+        let lead = ["//!", "use ", "mod ", "pub(crate) use "];
+        let kind = |l: &str| lead.iter().position(|p| l.starts_with(p));
+        let item = starts(&["///", "#[", "pub ", "fn ", "impl ", "const ", "mod ops {"], line);
+        let ended = before == "}" || (item && kind(before).is_some());
+        let inner = before == "    }" && line != "}" && line.starts_with("    ") && !line.starts_with("     ");
+        let changed = kind(before).is_some() && kind(line).is_some() && kind(before) != kind(line);
+        if !before.is_empty() && !line.is_empty() && (ended || inner || changed) {
+            out.push('\n');
+        }
+        out.push_str(line);
+        out.push('\n');
+        before = line;
+    }
+    out
 }
 
 /// The `use` lines that a text needs.

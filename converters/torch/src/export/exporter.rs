@@ -22,6 +22,7 @@ use super::program::{
     Var, VarInfo,
 };
 use super::rules;
+use super::tidy::{drop_unused, join_biases};
 use crate::common::dtype;
 
 /// A tensor of another source with more elements than this is a parameter or buffer.
@@ -679,6 +680,7 @@ impl<'m> Exporter<'m> {
         }
         graph.calls = std::mem::take(&mut self.scope().calls);
         drop_unused(&mut graph);
+        join_biases(&mut graph, &|v| self.tensor_type(v).ok());
         let (first, rest): (Vec<usize>, Vec<usize>) =
             (0..self.vars.len()).partition(|&i| self.vars[i].own);
         let mut names = Names::default();
@@ -737,41 +739,6 @@ pub(super) fn stem(target: &Target) -> &str {
         Target::Arithmetic(_) => "size",
         Target::Cond(..) => "cond",
         Target::While(..) => "while_loop",
-    }
-}
-
-/// Takes out calls without effect whose results nobody uses: sizes that were asked for by rules
-/// that then did without.
-fn drop_unused(graph: &mut Graph) {
-    let mut used: rustc_hash::FxHashSet<Var> = Default::default();
-    graph.outputs.iter().for_each(|a| uses(a, &mut used));
-    let mut kept = Vec::with_capacity(graph.calls.len());
-    while let Some(mut call) = graph.calls.pop() {
-        let made = call.results.iter().any(|r| match r {
-            Returned::One(v) => used.contains(v),
-            Returned::Many(list) => list.iter().any(|v| used.contains(v)),
-        });
-        if !made && !call.results.is_empty() && !matches!(call.target, Target::Item) {
-            continue;
-        }
-        call.args.iter().for_each(|a| uses(a, &mut used));
-        if let Target::Cond(a, b) | Target::While(a, b) = &mut call.target {
-            drop_unused(a);
-            drop_unused(b);
-        }
-        kept.push(call);
-    }
-    kept.reverse();
-    graph.calls = kept;
-}
-
-fn uses(arg: &Arg, used: &mut rustc_hash::FxHashSet<Var>) {
-    match arg {
-        Arg::Tensor(v) | Arg::Size(v) => {
-            used.insert(*v);
-        }
-        Arg::List(items) => items.iter().for_each(|i| uses(i, used)),
-        _ => {}
     }
 }
 

@@ -11,6 +11,7 @@ mod dims;
 mod exporter;
 mod names;
 mod rules;
+mod tidy;
 
 mod activation;
 mod attention;

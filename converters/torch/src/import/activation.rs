@@ -36,6 +36,8 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::relu", &[OpKind::Relu], relu),
     ImportRule::new("aten::relu6", &[OpKind::Clip], relu6),
     ImportRule::new("aten::rrelu", &[OpKind::LeakyRelu], rrelu),
+    ImportRule::new("aten::rrelu_with_noise", &[OpKind::LeakyRelu], rrelu_with_noise),
+    ImportRule::new("aten::rrelu_with_noise_functional", &[OpKind::LeakyRelu], rrelu_with_noise),
     ImportRule::new("aten::selu", &[OpKind::Selu], selu),
     ImportRule::new("aten::sigmoid", &[OpKind::Sigmoid], sigmoid),
     ImportRule::new("aten::silu", &[OpKind::Swish], silu),
@@ -125,6 +127,22 @@ fn rrelu(cx: &mut CallCx<'_>) -> Outcome {
     let op = RandomUniformLike { dtype: None, low, high, seed: None };
     let slope = cx.emit(op, &[x])?;
     Ok(cx.emit(Prelu {}, &[x, slope])?.into())
+}
+
+/// `rrelu_with_noise`: outside of training the noise stays as it is.
+fn rrelu_with_noise(cx: &mut CallCx<'_>) -> Outcome {
+    cx.ignore(&["generator"]);
+    if cx.bool("training")? {
+        return cx.unsupported("slopes that are drawn and kept");
+    }
+    let (x, noise) = (cx.tensor("self")?, cx.tensor("noise")?);
+    let alpha = Float((cx.float("lower")? + cx.float("upper")?) / 2.0);
+    let y = cx.emit(LeakyRelu { alpha }, &[x])?;
+    if cx.schema.returns.len() == 2 {
+        return Ok([y, noise].into());
+    }
+    cx.write("noise", noise)?;
+    Ok(y.into())
 }
 
 /// `prelu`: a slope for all, or one per channel (axis 1).

@@ -373,6 +373,13 @@ impl<'a> CallCx<'a> {
     pub fn shape(&self, value: ValueId) -> Result<Shape, Stop> {
         Ok(self.ty(value)?.shape)
     }
+    /// The size of an axis of a tensor that may have fewer axes.
+    pub fn size(&self, value: ValueId, axis: usize) -> Result<Dim, Stop> {
+        match self.shape(value)?.get(axis) {
+            Some(size) => Ok(size.clone()),
+            None => self.invalid(format!("a tensor without axis {axis}")),
+        }
+    }
     /// The number of axes of a tensor.
     pub fn rank(&self, value: ValueId) -> Result<usize, Stop> {
         Ok(self.ty(value)?.rank())

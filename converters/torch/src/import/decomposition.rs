@@ -15,7 +15,11 @@ use super::promote::Number;
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
-    ImportRule::new("aten::_linalg_solve_ex", &[OpKind::ArgReduce, OpKind::Select], solve_without_factors),
+    ImportRule::new(
+        "aten::_linalg_solve_ex",
+        &[OpKind::ArgReduce, OpKind::Select],
+        solve_without_factors,
+    ),
     ImportRule::new("aten::cholesky", &[OpKind::Sqrt, OpKind::Matmul], cholesky),
     ImportRule::new("aten::cholesky_inverse", &[OpKind::Matmul], cholesky_inverse),
     ImportRule::new("aten::cholesky_solve", &[OpKind::Matmul], cholesky_solve),

@@ -106,7 +106,7 @@ fn bilinear(cx: &mut CallCx<'_>) -> Outcome {
     };
     let rows = airconv_ir::dim::numel(lead);
     let mut dims: Vec<Dim> = lead.to_vec();
-    dims.push(cx.shape(weight)?[0].clone());
+    dims.push(cx.size(weight, 0)?);
     let mut b = cx.b();
     let mut flat = Vec::new();
     for x in [x1, x2] {

@@ -48,7 +48,7 @@ fn embedding_bag(cx: &mut CallCx<'_>) -> Outcome {
     let (weight, indices) = (cx.tensor("weight")?, cx.tensor("indices")?);
     let mut offsets = cx.tensor("offsets")?;
     if cx.bool("include_last_offset")? {
-        let last = &cx.shape(offsets)?[0] - 1;
+        let last = &cx.size(offsets, 0)? - 1;
         offsets = cx.b().slice_axis(offsets, 0, 0.into(), last)?;
     }
     let rows = cx.emit(Gather { axis: 0 }, &[weight, indices])?;
@@ -81,7 +81,7 @@ fn counted_rows(
         return Ok(None);
     }
     let padding = match padding < 0 {
-        true => &cx.shape(weight)?[0] + padding,
+        true => &cx.size(weight, 0)? + padding,
         false => Dim::Known(padding),
     };
     let dtype = cx.dtype(indices)?;
@@ -94,7 +94,7 @@ fn counted_rows(
 
 /// The number of the bag of each index: how many offsets are not behind it, less one.
 fn bag_of_each(cx: &mut CallCx<'_>, indices: ValueId, offsets: ValueId) -> Result<ValueId, Stop> {
-    let count = cx.shape(indices)?[0].clone();
+    let count = cx.size(indices, 0)?;
     let mut b = cx.b();
     let at = b.iota(DType::I64, count)?;
     let at = b.unsqueeze(at, &[1])?;
@@ -116,7 +116,10 @@ fn joined(
     mode: Mode,
 ) -> Result<ValueId, Stop> {
     let ty = cx.ty(rows)?;
-    let bag_count = cx.shape(offsets)?[0].clone();
+    let bag_count = cx.size(offsets, 0)?;
+    if ty.rank() != 2 {
+        return cx.invalid("the rows of bags are vectors");
+    }
     let dims = [bag_count.clone(), ty.shape[1].clone()];
     let mut b = cx.b();
     let (neutral, reduction) = match mode {

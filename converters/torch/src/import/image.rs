@@ -271,7 +271,7 @@ fn channel_shuffle(cx: &mut CallCx<'_>) -> Outcome {
 fn nms(cx: &mut CallCx<'_>) -> Outcome {
     let (boxes, scores) = (cx.tensor("dets")?, cx.tensor("scores")?);
     let threshold = cx.float("iou_threshold")?;
-    let count = cx.shape(boxes)?[0].clone();
+    let count = cx.size(boxes, 0)?;
     let mut b = cx.b();
     let boxes = b.cast(boxes, DType::F32)?;
     let scores = b.cast(scores, DType::F32)?;

@@ -326,6 +326,9 @@ fn multi_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
     let (p, margin) = (cx.float("p")?, cx.float("margin")?);
     let weight = cx.opt_tensor("weight")?;
     let rank = cx.rank(x)?;
+    if rank == 0 {
+        return cx.invalid("there is no axis of classes");
+    }
     let mut b = cx.b();
     let x = match rank {
         0 => b.reshape(x, &[1.into(), 1.into()])?,
@@ -459,7 +462,7 @@ fn cross_entropy_loss(cx: &mut CallCx<'_>) -> Outcome {
 fn class_weights(cx: &mut CallCx<'_>, rank: usize, axis: usize) -> Result<Option<ValueId>, Stop> {
     let Some(weight) = cx.opt_tensor("weight")? else { return Ok(None) };
     let mut dims = vec![Dim::Known(1); rank];
-    dims[axis] = cx.shape(weight)?[0].clone();
+    dims[axis] = cx.size(weight, 0)?;
     Ok(Some(cx.b().reshape(weight, &dims)?))
 }
 

@@ -30,6 +30,7 @@ mod linalg;
 mod linear;
 mod loss;
 mod math;
+mod misc;
 mod norm;
 mod order;
 mod pad;

@@ -26,6 +26,8 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::_native_batch_norm_legit_no_training", BATCH, native_batch_norm),
     ImportRule::new("aten::_safe_softmax", &[OpKind::Softmax, OpKind::Select], safe_softmax),
     ImportRule::new("aten::_softmax", &[OpKind::Softmax], core_softmax),
+    ImportRule::new("aten::_weight_norm", &[OpKind::Reduce], weight_norm),
+    ImportRule::new("aten::_weight_norm_interface", &[OpKind::Reduce], weight_norm_interface),
     ImportRule::new("aten::batch_norm", BATCH, batch_norm),
     ImportRule::new("aten::cudnn_batch_norm", BATCH, cudnn_batch_norm),
     ImportRule::new("aten::group_norm", &[OpKind::GroupNormalization], group_norm),
@@ -36,6 +38,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::native_batch_norm", BATCH, native_batch_norm),
     ImportRule::new("aten::native_group_norm", &[OpKind::GroupNormalization], native_group_norm),
     ImportRule::new("aten::native_layer_norm", &[OpKind::LayerNormalization], native_layer_norm),
+    ImportRule::new("aten::norm_except_dim", &[OpKind::Reduce], norm_except_dim),
     ImportRule::new("aten::rms_norm", &[OpKind::RmsNormalization], rms_norm),
     ImportRule::of("aten::softmax", "int", &[OpKind::Softmax], softmax),
     ImportRule::new("aten::special_log_softmax", &[OpKind::LogSoftmax], log_softmax),
@@ -536,4 +539,50 @@ fn fused_rms_norm(cx: &mut CallCx<'_>) -> Outcome {
     let root = b.sqrt(mean)?;
     let inverse = b.emit(Reciprocal {}, &[root])?;
     Ok([y, inverse].into())
+}
+
+// Weight normalization.
+
+/// The norms of the slices along an axis, which stays; of -1 that of the whole.
+fn slice_norms(cx: &mut CallCx<'_>, v: ValueId, power: f64, dim: i64) -> Result<ValueId, Stop> {
+    let rank = cx.rank(v)?;
+    let kept = if dim == -1 { None } else { Some(cx.resolve_axis(dim, rank)?) };
+    let axes: Vec<usize> = (0..rank).filter(|a| Some(*a) != kept).collect();
+    let mut b = cx.b();
+    if power == 2.0 {
+        let square = b.mul(v, v)?;
+        let sum = b.reduce(ReduceKind::Sum, square, &axes, kept.is_some())?;
+        return Ok(b.sqrt(sum)?);
+    }
+    let size = b.abs(v)?;
+    let exponent = b.scalar_like(v, power)?;
+    let each = b.pow(size, exponent)?;
+    let sum = b.reduce(ReduceKind::Sum, each, &axes, kept.is_some())?;
+    let root = b.scalar_like(v, 1.0 / power)?;
+    Ok(b.pow(sum, root)?)
+}
+
+/// `norm_except_dim`.
+fn norm_except_dim(cx: &mut CallCx<'_>) -> Outcome {
+    let (v, power, dim) = (cx.tensor("v")?, cx.float("pow")?, cx.int("dim")?);
+    Ok(slice_norms(cx, v, power, dim)?.into())
+}
+
+/// A weight of given direction and length, and the lengths that the direction had.
+fn scaled_direction(cx: &mut CallCx<'_>) -> Result<[ValueId; 2], Stop> {
+    let (v, g, dim) = (cx.tensor("v")?, cx.tensor("g")?, cx.int("dim")?);
+    let norms = slice_norms(cx, v, 2.0, dim)?;
+    let mut b = cx.b();
+    let factor = b.div(g, norms)?;
+    Ok([b.mul(v, factor)?, norms])
+}
+
+/// `_weight_norm`: v * g / |v|.
+fn weight_norm(cx: &mut CallCx<'_>) -> Outcome {
+    Ok(scaled_direction(cx)?[0].into())
+}
+
+/// `_weight_norm_interface`: also gives |v|.
+fn weight_norm_interface(cx: &mut CallCx<'_>) -> Outcome {
+    Ok(scaled_direction(cx)?.into())
 }

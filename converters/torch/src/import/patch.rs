@@ -82,7 +82,7 @@ fn im2col(cx: &mut CallCx<'_>) -> Outcome {
         }
     };
     let shape = b.tensor_ty(x)?.shape;
-    let reach = |i: usize| dilation[i] * (kernel[i] - 1) + 1;
+    let reach = |i: usize| dilation[i].saturating_mul(kernel[i] - 1).saturating_add(1);
     let out = [0, 1].map(|i| window_count(&shape[i + 2], reach(i), stride[i]));
     // [n, c, k0, o0, w], then [n, c, k0, o0, k1, o1].
     let mut y = x;

@@ -128,7 +128,8 @@ fn stack(cx: &mut CallCx<'_>, kind: Kind) -> Result<Stack, Stop> {
     let each = if has_biases { 4 } else { 2 };
     let expected = layers.max(0).saturating_mul(directions).saturating_mul(each);
     let count = params.len() as i64;
-    if count == expected / each * (each + 1) && count != expected && kind == Kind::Lstm {
+    let projected = expected.checked_add(expected / each);
+    if Some(count) == projected && count != expected && kind == Kind::Lstm {
         return cx.unsupported("a projection of the state");
     }
     let Some(&recurrent) = params.get(1).filter(|_| count == expected) else {
@@ -160,7 +161,8 @@ impl Stack {
         let mut b = cx.b();
         let mut parts = Vec::new();
         for &gate in gates {
-            let (start, end) = (gate * self.hidden, (gate + 1) * self.hidden);
+            let start = self.hidden.saturating_mul(gate);
+            let end = start.saturating_add(self.hidden);
             parts.push(b.slice_axis(x, 0, start.into(), end.into())?);
         }
         Ok(b.concat(&parts, 0)?)

@@ -71,6 +71,7 @@ const FAMILIES: &[&[ImportRule]] = &[
     super::linear::RULES,
     super::loss::RULES,
     super::math::RULES,
+    super::misc::RULES,
     super::norm::RULES,
     super::order::RULES,
     super::pad::RULES,

@@ -9,7 +9,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::{OriginId, ValueId};
 use airconv_ir::module::{ArgKindRole, Entity, InputRole, Module, Origin};
 use airconv_ir::types::{TensorType, Type};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::outputs::Owned;
 use super::payload::{Payloads, tensor_dtype};
@@ -17,7 +17,7 @@ use super::records::{
     Argument, ExportedProgram, Graph, InputSpec, Node, OptionalTensorArgument, SymBoolArgument,
     SymExpr, SymFloatArgument, SymInt, SymIntArgument, TensorMeta,
 };
-use super::{control, expr};
+use super::{control, expr, uses};
 use crate::common::dtype;
 use crate::common::schema::schemas;
 use crate::error::FileError;
@@ -40,8 +40,8 @@ pub(super) struct GraphReader<'p> {
     state: BTreeSet<String>,
     /// How often a tensor's type was found to differ from what the file says.
     mismatches: Vec<String>,
-    /// Truth values of sizes that something besides an assertion uses.
-    pub wanted_bools: BTreeSet<String>,
+    /// The names that something besides an assertion uses, in the graphs that were begun.
+    pub used: FxHashSet<&'p str>,
 }
 
 /// Reads a program. Parameters and buffers that it writes to are state; which ones these are is
@@ -61,7 +61,7 @@ pub(super) fn import(
             symbols: BTreeMap::new(),
             state: state.clone(),
             mismatches: Vec::new(),
-            wanted_bools: BTreeSet::new(),
+            used: FxHashSet::default(),
         };
         let written = reader.program(options, report)?;
         if written.is_subset(&state) || report.has_errors() {
@@ -363,7 +363,7 @@ impl<'p> GraphReader<'p> {
 
     /// Reads all nodes; what cannot be read is noted, and what depends on it left out.
     pub(super) fn nodes(&mut self, graph: &'p Graph, names: &mut Names) {
-        self.wanted_bools.extend(bools_that_count(graph));
+        uses::of_graph(graph, &mut self.used);
         for node in &graph.nodes {
             let before = self.imp.function().nodes.len();
             self.imp.origin = self.origin(node);
@@ -418,9 +418,17 @@ impl<'p> GraphReader<'p> {
         if name.contains("as_strided") {
             rows_in_order(graph, node)?;
         }
-        let wanted: Vec<bool> = node.outputs.iter().map(is_used).collect();
+        let wanted: Vec<bool> = node.outputs.iter().map(|o| self.is_used(o)).collect();
         let results = self.imp.call(schema, &args, Some(&wanted))?;
         self.results(graph, node, results, names)
+    }
+
+    /// Whether something uses a result.
+    fn is_used(&self, output: &Argument) -> bool {
+        match output {
+            Argument::AsTensor(t) => self.used.contains(t.name.as_str()),
+            _ => true,
+        }
     }
 
     /// Gives the results of a node their names.
@@ -615,28 +623,6 @@ fn is_missing(arg: &Argument, names: &Names) -> bool {
     }
 }
 
-/// The names of truth values that something besides an assertion uses.
-fn bools_that_count(graph: &Graph) -> BTreeSet<String> {
-    let name = |arg: &Argument| match arg {
-        Argument::AsSymBool(SymBoolArgument::AsName(name)) => Some(name.clone()),
-        _ => None,
-    };
-    let counts = |node: &&Node| match node.target.strip_prefix("torch.ops.") {
-        Some(target) => !is_assertion(target),
-        None => true,
-    };
-    let inputs = graph.nodes.iter().filter(counts).flat_map(|n| &n.inputs).map(|a| &a.arg);
-    inputs.chain(&graph.outputs).filter_map(name).collect()
-}
-
-/// Whether a result is used: exporters name those that are not `..._unused_N`.
-fn is_used(output: &Argument) -> bool {
-    match output {
-        Argument::AsTensor(t) => !t.name.contains("_unused_"),
-        _ => true,
-    }
-}
-
 /// Whether the operand of an operator that goes by memory lies in row-major order from the start
 /// of its storage, as values do here.
 fn rows_in_order(graph: &Graph, node: &Node) -> Result<(), Stop> {
@@ -664,7 +650,7 @@ fn rows_in_order(graph: &Graph, node: &Node) -> Result<(), Stop> {
 }
 
 /// Operators that state what ranges and types say already.
-fn is_assertion(target: &str) -> bool {
+pub(super) fn is_assertion(target: &str) -> bool {
     let name = target.split('.').nth(1).unwrap_or("");
     matches!(
         name,

@@ -133,7 +133,7 @@ mod tests {
     fn operators_bind_as_in_python() {
         assert_eq!(read("2*s0 + 1 - u1"), Ok(18));
         assert_eq!(read("(s0//4)*-u1"), Ok(-6));
-        assert_eq!(read("s0**2/5"), Ok(20));
+        assert_eq!(read("s0**2//5 + 6/3"), Ok(22));
         assert_eq!(read("Max(1, Mod(s0, 4)) + -1"), Ok(1));
         assert_eq!(read("TruncToInt(0.25*ToFloat(s0))"), Ok(2));
     }

@@ -18,6 +18,7 @@ mod records;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod uses;
 mod writer;
 
 pub use reader::Pt2Reader;

@@ -44,7 +44,7 @@ impl<'p> GraphReader<'p> {
             }
             // Most are for assertions, which ranges replace.
             Argument::AsSymBool(SymBoolArgument::AsName(name)) => {
-                if self.wanted_bools.contains(name) {
+                if self.used.contains(name.as_str()) {
                     let item = computed(self, node, names)?;
                     names.insert(name.clone(), item);
                 }

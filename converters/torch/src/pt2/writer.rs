@@ -6,23 +6,18 @@ use std::path::Path;
 
 use airconv_api::{Failed, Report, Support, SupportRow, WriteOptions, Writer};
 use airconv_ir::op::{OpKind, Tier};
-use airconv_ir::tensor::{Storage, Tensor};
 use airconv_ir::verify::Verified;
-use bytes::Bytes;
 use rustc_hash::FxHashMap;
 
 use super::emit::{emit, stored_meta};
 use super::records::{PayloadConfig, PayloadMeta};
-use crate::archive::ArchiveWriter;
+use crate::archive::{ArchiveWriter, add_tensor, digest};
 use crate::export::program::{Input, Program, Stored, StoredKind};
 use crate::export::{all_rules, export};
 
 /// Writes `.pt2` files that `torch.export.load` opens.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pt2Writer;
-
-/// How many bytes of a repeated element are written at once.
-const CHUNK: usize = 1 << 16;
 
 impl Writer for Pt2Writer {
     fn format(&self) -> &'static str {
@@ -120,7 +115,7 @@ fn payload(
     let mut seen: FxHashMap<(i64, bool, [u8; 32]), String> = FxHashMap::default();
     for stored in tensors {
         let meta = stored_meta(stored).map_err(invalid)?;
-        let key = (meta.dtype, meta.requires_grad, digest(&stored.tensor));
+        let key = (meta.dtype, meta.requires_grad, digest(&stored.tensor)?);
         let next = seen.len();
         let mut fresh = false;
         let name = seen.entry(key).or_insert_with(|| {
@@ -140,43 +135,4 @@ fn payload(
     }
     let json = serde_json::to_vec(&PayloadConfig { config }).map_err(|e| invalid(e.to_string()))?;
     archive.add(&format!("{folder}{table}"), &json)
-}
-
-/// A digest of the elements, the same for equal ones however they are stored.
-fn digest(tensor: &Tensor) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for_each_chunk(tensor, &mut |chunk| {
-        hasher.update(chunk);
-        Ok(())
-    })
-    .ok();
-    *hasher.finalize().as_bytes()
-}
-
-fn add_tensor(archive: &mut ArchiveWriter, name: &str, tensor: &Tensor) -> io::Result<()> {
-    let size = tensor.byte_len().unwrap_or(0);
-    archive.add_from(name, size, |out| for_each_chunk(tensor, &mut |chunk| out.write_all(chunk)))
-}
-
-/// Gives the bytes of a tensor piece by piece.
-fn for_each_chunk(tensor: &Tensor, f: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    match &tensor.storage {
-        Storage::Bytes(bytes) => f(bytes),
-        Storage::Splat(one) => repeat(one, tensor.numel().unwrap_or(0), f),
-        Storage::Strings(_) | Storage::External { .. } => {
-            Err(io::Error::new(io::ErrorKind::InvalidData, "a tensor without numbers"))
-        }
-    }
-}
-
-fn repeat(one: &Bytes, count: u64, f: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-    let per_chunk = (CHUNK / one.len().max(1)).max(1) as u64;
-    let chunk = one.repeat(per_chunk.min(count) as usize);
-    let mut left = count;
-    while left > 0 {
-        let n = left.min(per_chunk);
-        f(chunk.get(..n as usize * one.len()).unwrap_or_default())?;
-        left -= n;
-    }
-    Ok(())
 }

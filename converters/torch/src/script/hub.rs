@@ -7,7 +7,7 @@ use airconv_ir::array::{Array, Scalar};
 use airconv_ir::dim::{Dim, Range, Shape};
 use airconv_ir::dtype::{Class, DType};
 use airconv_ir::entity::{RegionId, SymbolId, ValueId};
-use airconv_ir::module::{ArgKindRole, InputRole};
+use airconv_ir::module::{ArgKindRole, InputRole, Origin};
 use airconv_ir::op::{If, Loop};
 use airconv_ir::types::{TensorType, Type};
 
@@ -73,10 +73,6 @@ impl HubSink {
             place: String::new(),
         }
     }
-    /// Where in the source the last call is.
-    pub(crate) fn last_place(&self) -> &str {
-        &self.place
-    }
     fn values(&mut self, tensors: &[Handle]) -> Result<Vec<ValueId>, Stop> {
         tensors.iter().map(|&t| self.imp.value(t)).collect()
     }
@@ -119,6 +115,13 @@ impl AtenSink for HubSink {
     type Region = RegionId;
 
     fn call(&mut self, schema: &'static Schema, args: &[Item]) -> Result<Vec<Item>, Stop> {
+        let origin = Origin::Source {
+            format: "torch".into(),
+            path: self.place.as_str().into(),
+            name: "".into(),
+            op: schema.display_name().into(),
+        };
+        self.imp.origin = self.imp.module.origins.push(origin);
         self.imp.call(schema, args, None)
     }
     fn constant(&mut self, tensor: &ScriptTensor) -> Result<Handle, Stop> {

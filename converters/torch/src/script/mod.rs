@@ -3,10 +3,12 @@
 mod archive;
 #[cfg_attr(not(test), expect(dead_code, reason = "the reader of programs is not there yet"))]
 pub(crate) mod hub;
-#[cfg_attr(not(test), expect(dead_code, reason = "the reader of programs is not there yet"))]
 pub(crate) mod lower;
+mod print;
 pub mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;
+mod write;
 
 pub use archive::{Object, ObjectId, Role, Script, ScriptTensor, TensorId, Value};
+pub use write::ScriptWriter;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use airconv_api::interpreter::InterpreterExecutor;
 use airconv_api::npz::{self, Member};
 use airconv_api::{Executor, ReadOptions, Reader, Report, RunOptions, compare};
+use airconv_ir::array::{Array, RoundMode, cast};
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{InputRole, Module, OutputRole};
@@ -74,9 +75,21 @@ fn case(path: &Path, rtol: f64, atol: f64) -> Verdict {
     }
 }
 
-fn messages(report: &Report) -> String {
+/// What a report says.
+pub fn messages(report: &Report) -> String {
     let all: Vec<String> = report.diagnostics.iter().map(|d| d.message.clone()).collect();
     all.join("; ")
+}
+
+/// An array in a dtype; NumPy has no `bf16`, which may be kept as `f32`.
+fn of_dtype(member: Member, dtype: Option<DType>) -> Result<Array, String> {
+    let array = member.into_array(dtype)?;
+    match dtype {
+        Some(DType::BF16) => {
+            cast(&array, DType::BF16, true, RoundMode::Nearest).map_err(|e| e.to_string())
+        }
+        _ => Ok(array),
+    }
 }
 
 fn run(
@@ -92,7 +105,7 @@ fn run(
     for (position, (input, value)) in users.enumerate() {
         let dtype = f.ty(*value).dtype();
         if let Some(member) = members.remove(&format!("in_{position}")) {
-            let array = member.into_array(dtype).map_err(Verdict::Wrong)?;
+            let array = of_dtype(member, dtype).map_err(Verdict::Wrong)?;
             inputs.insert(input.name.clone(), Datum::from(array));
         }
     }
@@ -111,7 +124,7 @@ fn run(
             Datum::Tensor(a) => Some(a.dtype),
             _ => None,
         };
-        let want = Datum::from(member.into_array(dtype).map_err(Verdict::Wrong)?);
+        let want = Datum::from(of_dtype(member, dtype).map_err(Verdict::Wrong)?);
         let (rtol, atol) = tolerances(dtype, rtol, atol);
         let distance = compare::distance(&got, &want, rtol, atol);
         if !distance.agrees() {

@@ -58,7 +58,8 @@ impl<'p> Printer<'p> {
         }
         let mut list = Vec::new();
         for &var in vars {
-            list.push(self.bind(var, None, None));
+            let unread = self.left.get(&var).copied().unwrap_or(0) == 0;
+            list.push(if unread { "_".to_owned() } else { self.bind(var, None, None) });
         }
         let left = match &list[..] {
             [] => String::new(),
@@ -133,8 +134,9 @@ impl<'p> Printer<'p> {
         let mut states = Vec::new();
         for (i, &initial) in l.initial.iter().enumerate() {
             let text = self.owned(initial)?;
-            let hint = l.vars.get(i).and_then(|&v| names::hint(&self.program.info(v).name));
-            let name = self.plain_name(hint.as_deref().unwrap_or("state"));
+            let hint = l.vars.get(i).map(|&v| names::of_value(self.program.info(v)));
+            let hint = hint.filter(|h| h != "loop_").unwrap_or_else(|| "state".to_owned());
+            let name = self.plain_name(&hint);
             self.lines.push(format!("let mut {name} = {text};"));
             states.push(name);
         }
@@ -206,12 +208,16 @@ impl<'p> Printer<'p> {
             sizes.extend(rest.iter().map(|d| self.size(d, "dim")));
             let dtype = held(info.dtype).map_or("F32", |h| h.name);
             self.needs_device = true;
+            let stack_name = match self.naming {
+                super::Naming::Numbered => self.number(),
+                super::Naming::Told => "stacked".to_owned(),
+            };
             let text = format!(
                 "if {name}.is_empty() {{ Tensor::zeros({}, DType::{dtype}, device)? }} else {{ Tensor::stack(&{name}, 0)? }}",
                 super::args::tuple(sizes)
             );
             let bound =
-                self.local(var, &names::hint(&info.name).unwrap_or_else(|| "stacked".to_owned()));
+                self.local(var, &stack_name);
             self.lines.push(format!("let {bound} = {text};"));
         }
         Ok(())

@@ -85,13 +85,18 @@ impl<'p> Printer<'p> {
         let hint = first.path.iter().rev().find(|p| p.parse::<usize>().is_err());
         let hint = hint.map(|h| names::snake(h));
         let results = &first.body.results;
-        if let [var] = results[..]
-            && self.left.get(&var) == Some(&1)
-            && at + 1 == items.len()
-            && self.module.body.results[..] == [var]
-        {
-            self.scope.forms.insert(var, Form::Expr(text, Vec::new()));
-            return Ok(1);
+        let own = &self.module.body;
+        let last = at + 1 == items.len() && std::ptr::eq(items.as_ptr(), own.items.as_ptr());
+        let once = results.iter().all(|v| self.left.get(v) == Some(&1));
+        if last && once && own.results == *results && !results.is_empty() {
+            if let [var] = results[..] {
+                self.scope.forms.insert(var, Form::Expr(text, Vec::new()));
+                return Ok(1);
+            }
+            if !self.module.path.is_empty() {
+                self.whole_tail = text.strip_suffix('?').map(str::to_owned);
+                return Ok(1);
+            }
         }
         let single = results.len() == 1;
         let mut names = Vec::new();
@@ -190,8 +195,11 @@ impl<'p> Printer<'p> {
     fn borrowed(&mut self, var: Var) -> Result<(String, Vec<Var>), String> {
         if let Form::Expr(text, reads) = self.form(var)? {
             self.done_reading(&reads);
-            let hint = names::hint(&self.program.info(var).name);
-            let name = self.local(var, hint.as_deref().unwrap_or("y"));
+            let name = match self.naming {
+                super::Naming::Numbered => self.number(),
+                super::Naming::Told => names::of_value(self.program.info(var)),
+            };
+            let name = self.local(var, &name);
             self.lines.push(format!("let {name} = {text};"));
         }
         self.value(var, Position::Argument)
