@@ -245,7 +245,7 @@ class Writer:
         arrays = {f"in_{i}": a for i, a in enumerate(given)} | ({} if random else kept)
         np.savez(folder / f"{case}.npz", **arrays)
         if plain:
-            torch.export.save(program, folder / f"{case}.pt2")
+            self.save(program, folder / f"{case}.pt2")
             self.note(case, name_of(op), "random" if random else "ok")
         if decomposed:
             try:
@@ -254,9 +254,18 @@ class Writer:
                 raise
             except Exception as e:
                 return "decompose", short(e)
-            torch.export.save(program, folder / f"{case}.d.pt2")
+            self.save(program, folder / f"{case}.d.pt2")
             self.note(f"{case}.d", name_of(op), "random" if random else "ok")
         return "ok", ""
+
+    @staticmethod
+    def save(program, path):
+        """Writes a program, whole or not at all."""
+        try:
+            torch.export.save(program, path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
     @staticmethod
     def eager(module, seed):

@@ -27,7 +27,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def operator_of(case):
     """The entry of the database that a case is of."""
-    return case.split("__f32_")[0] if "__f32_" in case else re.sub(r"__(i64|bool|f64|f16|bf16|c64)_.*", "", case)
+    return re.sub(r"__(f32|i64|bool|f64|f16|bf16|c64|i32|u8)_\d+(\.d)?(\.pt2)?$", "", case)
 
 
 # The page.
@@ -59,6 +59,12 @@ def not_exported(folder):
             if entry["status"] not in ("begun", "all", "ok", "random"):
                 reasons[f"{entry['status']}: {entry.get('reason', '').split(':')[0]}"] += 1
     return reasons
+
+
+def rows(counts):
+    """Rows of a table of counts, the greatest first."""
+    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [f"| {count} | {what} |" for what, count in ordered]
 
 
 def page(folder, results):
@@ -94,9 +100,9 @@ def page(folder, results):
         "| cases | reason |",
         "|---|---|",
     ]
-    lines += [f"| {n} | {why} |" for why, n in sorted(blocking.items(), key=lambda x: (-x[1], x[0]))]
+    lines += rows(blocking)
     lines += ["", "## What PyTorch does not export", "", "| cases | reason |", "|---|---|"]
-    lines += [f"| {n} | {why} |" for why, n in sorted(not_exported(folder).items(), key=lambda x: (-x[1], x[0]))]
+    lines += rows(not_exported(folder))
     lines += ["", "## By operator", "", "| operator | pass | of | refused |", "|---|---|---|---|"]
     for name in sorted(by_operator):
         count = by_operator[name]
@@ -159,11 +165,20 @@ def reference(path):
     return path.with_name(path.name.split(".")[0] + ".npz")
 
 
+def is_whole(path):
+    """Whether a program was written to its end."""
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("models/model.json") for name in archive.namelist())
+
+
 def sample(folder):
     """One small case per operator: any dtype and form, by the checksum of the operator's name."""
     by_operator = collections.defaultdict(list)
     for path in sorted(folder.glob("*.pt2")):
-        if reference(path).is_file() and path.stat().st_size + reference(path).stat().st_size < LARGEST:
+        if not is_whole(path):
+            continue
+        other = reference(path)
+        if other.is_file() and path.stat().st_size + other.stat().st_size < LARGEST:
             by_operator[operator_of(path.name)].append(path)
     for name, paths in sorted(by_operator.items()):
         # Every second case is of f32, as most programs are.

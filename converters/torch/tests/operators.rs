@@ -14,8 +14,8 @@ use judge::Verdict;
 
 /// What the sample holds and how it is judged. A rule that is added raises the first number and
 /// lowers the second one.
-const PASS: usize = 0;
-const REFUSED: usize = 0;
+const PASS: usize = 572;
+const REFUSED: usize = 70;
 
 fn unpack(folder: &Path) {
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/operators.zip");
@@ -47,6 +47,7 @@ fn operators_give_what_pytorch_gives() {
     assert_eq!((pass, refused.len()), (PASS, REFUSED), "refused: {refused:#?}");
     // What is refused says what it is that cannot be read.
     for (name, why) in refused {
-        assert!(why.contains("cannot be read") || why.contains("programs"), "{name}: {why}");
+        let named = ["cannot be read", "programs with", "in the file"];
+        assert!(named.iter().any(|part| why.contains(part)), "{name}: {why}");
     }
 }
