@@ -15,7 +15,11 @@ use super::promote::Number;
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
-    ImportRule::new("aten::_linalg_solve_ex", &[OpKind::ArgReduce, OpKind::Select], refuse_factors),
+    ImportRule::new(
+        "aten::_linalg_solve_ex",
+        &[OpKind::ArgReduce, OpKind::Select],
+        solve_without_factors,
+    ),
     ImportRule::new("aten::cholesky", &[OpKind::Sqrt, OpKind::Matmul], cholesky),
     ImportRule::new("aten::cholesky_inverse", &[OpKind::Matmul], cholesky_inverse),
     ImportRule::new("aten::cholesky_solve", &[OpKind::Matmul], cholesky_solve),
@@ -48,9 +52,36 @@ fn size_of(cx: &CallCx<'_>, x: ValueId) -> Result<i64, Stop> {
     }
 }
 
-/// The solution of A X = B for matrices B, by elimination in at least f64 for f32.
+/// The solution of A X = B for matrices B.
 fn eliminated(cx: &mut CallCx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Stop> {
+    Ok(eliminated_with_info(cx, a, b)?.0)
+}
+
+/// The number of the first pivot for which a condition holds, counted from 1; 0 if there is none.
+fn first_bad(
+    cx: &mut CallCx<'_>,
+    info: ValueId,
+    pivot: ValueId,
+    k: i64,
+    bad: fn(&super::formula::Formula) -> super::formula::Formula,
+) -> Result<ValueId, Stop> {
+    let shape = cx.shape(info)?;
+    let pivot = cx.b().reshape(pivot, &shape)?;
+    let dtype = cx.dtype(pivot)?;
+    let bad = cx.formula(&bad(&value(pivot)), dtype)?;
+    let found = value(info).eq(0.0).and(value(bad));
+    cx.formula(&when(&found, (k + 1) as f64, value(info)), DType::I32)
+}
+
+/// The solution of A X = B for matrices B by elimination in f64, and for every matrix the number
+/// of the first pivot that is zero, counted from 1; 0 if there is none.
+fn eliminated_with_info(
+    cx: &mut CallCx<'_>,
+    a: ValueId,
+    b: ValueId,
+) -> Result<(ValueId, ValueId), Stop> {
     let n = size_of(cx, a)?;
+    let mut info = zeros(cx, a)?;
     let dtype = cx.dtype(a)?;
     let (a, b) = (cx.cast(a, DType::F64)?, cx.cast(b, DType::F64)?);
     let (sa, sb) = (cx.shape(a)?, cx.shape(b)?);
@@ -85,6 +116,9 @@ fn eliminated(cx: &mut CallCx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, St
         let own = super::index::cut(cx, m, row, [k.into(), (k + 1).into()], 1)?;
         let swapped = cx.b().select(is_best, own, m)?;
         let pivot = super::index::cut(cx, pivot_row, column, [k.into(), (k + 1).into()], 1)?;
+        if lead[..] == sa[..sa.len() - 2] {
+            info = first_bad(cx, info, pivot, k, |p| p.eq(0.0))?;
+        }
         let scaled = cx.b().div(pivot_row, pivot)?;
         let factors = super::index::cut(cx, swapped, column, [k.into(), (k + 1).into()], 1)?;
         let taken = cx.b().mul(factors, scaled)?;
@@ -94,26 +128,30 @@ fn eliminated(cx: &mut CallCx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, St
         m = cx.b().reshape(m, &shape)?;
     }
     let x = super::index::cut(cx, m, column, [n.into(), i64::MAX.into()], 1)?;
-    cx.cast(x, dtype)
+    Ok((cx.cast(x, dtype)?, info))
 }
 
 /// The inverse of matrices.
 pub(super) fn inverse_of(cx: &mut CallCx<'_>, a: ValueId) -> Result<ValueId, Stop> {
+    Ok(inverse_with_info(cx, a)?.0)
+}
+
+fn inverse_with_info(cx: &mut CallCx<'_>, a: ValueId) -> Result<(ValueId, ValueId), Stop> {
     let n = size_of(cx, a)?;
     if n == 0 {
-        return Ok(a);
+        return Ok((a, zeros(cx, a)?));
     }
     let dtype = cx.dtype(a)?;
     let one = super::create::identity(cx, &[n.into(), n.into()], dtype)?;
-    eliminated(cx, a, one)
+    eliminated_with_info(cx, a, one)
 }
 
 fn matrix(cx: &mut CallCx<'_>) -> Result<ValueId, Stop> {
     if cx.has("A") { cx.tensor("A") } else { cx.tensor("self") }
 }
 
-/// Zeros of i32 for every matrix: no error was found, since an error would end the run.
-fn no_errors(cx: &mut CallCx<'_>, a: ValueId) -> Result<ValueId, Stop> {
+/// A zero of i32 for every matrix.
+fn zeros(cx: &mut CallCx<'_>, a: ValueId) -> Result<ValueId, Stop> {
     let shape = cx.shape(a)?;
     let lead = &shape[..shape.len().saturating_sub(2)];
     super::shape::filled(cx, lead, &Number::Int(0.into()), DType::I32)
@@ -125,17 +163,16 @@ fn inv(cx: &mut CallCx<'_>) -> Outcome {
     Ok(inverse_of(cx, a)?.into())
 }
 
-/// `linalg_inv_ex`: whether a matrix is singular is not found out, so the result that says so
-/// must not be used.
+/// `linalg_inv_ex`: the inverse, and whether there is one.
 fn inv_ex(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["check_errors"]);
     let a = matrix(cx)?;
-    let info = no_errors(cx, a)?;
-    Ok([inverse_of(cx, a)?, info].into())
+    let (inverse, info) = inverse_with_info(cx, a)?;
+    Ok([inverse, info].into())
 }
 
-/// The solution for vectors or matrices on the right, or of X A = B.
-fn solution(cx: &mut CallCx<'_>) -> Result<ValueId, Stop> {
+/// The solution for vectors or matrices on the right, or of X A = B, and whether there is one.
+fn solution(cx: &mut CallCx<'_>) -> Result<(ValueId, ValueId), Stop> {
     let (a, b) = (cx.tensor("A")?, cx.tensor("B")?);
     let left = cx.bool("left")?;
     let (sa, sb) = (cx.shape(a)?, cx.shape(b)?);
@@ -146,44 +183,42 @@ fn solution(cx: &mut CallCx<'_>) -> Result<ValueId, Stop> {
         }
         let rank = sb.len();
         let column = cx.b().unsqueeze(b, &[rank])?;
-        let x = eliminated(cx, a, column)?;
+        let (x, info) = eliminated_with_info(cx, a, column)?;
         let rank = cx.rank(x)?;
-        return Ok(cx.b().squeeze(x, &[rank - 1])?);
+        return Ok((cx.b().squeeze(x, &[rank - 1])?, info));
     }
     if left {
-        return eliminated(cx, a, b);
+        return eliminated_with_info(cx, a, b);
     }
     let (a, b) = (transposed(cx, a)?, transposed(cx, b)?);
-    let x = eliminated(cx, a, b)?;
-    transposed(cx, x)
+    let (x, info) = eliminated_with_info(cx, a, b)?;
+    Ok((transposed(cx, x)?, info))
 }
 
 /// `linalg_solve`.
 fn solve(cx: &mut CallCx<'_>) -> Outcome {
-    Ok(solution(cx)?.into())
+    Ok(solution(cx)?.0.into())
 }
 
 /// `linalg_solve_ex`.
 fn solve_ex(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["check_errors"]);
-    let x = solution(cx)?;
-    let a = cx.tensor("A")?;
-    Ok([x, no_errors(cx, a)?].into())
+    let (x, info) = solution(cx)?;
+    Ok([x, info].into())
 }
 
 /// `_linalg_solve_ex`: the solution, if the factors are not used.
-fn refuse_factors(cx: &mut CallCx<'_>) -> Outcome {
+fn solve_without_factors(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["check_errors"]);
     if cx.wants(1) || cx.wants(2) {
         return cx.unsupported("the factors of the matrix are used");
     }
-    let x = solution(cx)?;
+    let (x, info) = solution(cx)?;
     let a = cx.tensor("A")?;
     let pivots = {
         let shape = cx.shape(a)?;
         super::shape::filled(cx, &shape[..shape.len() - 1], &Number::Int(0.into()), DType::I32)?
     };
-    let info = no_errors(cx, a)?;
     Ok([x, a, pivots, info].into())
 }
 
@@ -223,9 +258,11 @@ fn tensorsolve(cx: &mut CallCx<'_>) -> Outcome {
 
 // Cholesky.
 
-/// The lower Cholesky factor, column by column.
-fn factor(cx: &mut CallCx<'_>, a: ValueId) -> Result<ValueId, Stop> {
+/// The lower Cholesky factor, column by column, and the number of the first pivot that is not
+/// positive, counted from 1.
+fn factor(cx: &mut CallCx<'_>, a: ValueId) -> Result<(ValueId, ValueId), Stop> {
     let n = size_of(cx, a)?;
+    let mut info = zeros(cx, a)?;
     let (dtype, rank) = (cx.dtype(a)?, cx.rank(a)?);
     let work = work_dtype(dtype);
     let a = cx.cast(a, work)?;
@@ -240,6 +277,7 @@ fn factor(cx: &mut CallCx<'_>, a: ValueId) -> Result<ValueId, Stop> {
             column = cx.b().sub(column, taken)?;
         }
         let pivot = block(cx, column, [0, 1], [0, 1])?;
+        info = first_bad(cx, info, pivot, k, |p| p.le(0.0).or(p.is_nan()))?;
         let root = cx.b().sqrt(pivot)?;
         let mut column = cx.b().div(column, root)?;
         if k > 0 {
@@ -253,7 +291,7 @@ fn factor(cx: &mut CallCx<'_>, a: ValueId) -> Result<ValueId, Stop> {
             None => column,
         });
     }
-    cx.cast(done.unwrap_or(a), dtype)
+    Ok((cx.cast(done.unwrap_or(a), dtype)?, info))
 }
 
 fn upper(cx: &mut CallCx<'_>) -> Result<bool, Stop> {
@@ -263,7 +301,7 @@ fn upper(cx: &mut CallCx<'_>) -> Result<bool, Stop> {
 /// `cholesky`: the lower factor, or the upper one.
 fn cholesky(cx: &mut CallCx<'_>) -> Outcome {
     let a = cx.tensor("self")?;
-    let l = factor(cx, a)?;
+    let (l, _) = factor(cx, a)?;
     Ok(if upper(cx)? { transposed(cx, l)? } else { l }.into())
 }
 
@@ -271,9 +309,9 @@ fn cholesky(cx: &mut CallCx<'_>) -> Outcome {
 fn cholesky_ex(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["check_errors"]);
     let a = cx.tensor("self")?;
-    let l = factor(cx, a)?;
+    let (l, info) = factor(cx, a)?;
     let l = if upper(cx)? { transposed(cx, l)? } else { l };
-    Ok([l, no_errors(cx, a)?].into())
+    Ok([l, info].into())
 }
 
 /// The matrix that a Cholesky factor stands for.

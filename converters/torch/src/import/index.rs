@@ -14,6 +14,7 @@ use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::_unsafe_index", &[OpKind::GatherNd], index),
+    ImportRule::new("aten::_unsafe_masked_index", &[OpKind::GatherNd], masked_index),
     ImportRule::new("aten::argwhere", &[OpKind::Nonzero, OpKind::Transpose], nonzero),
     ImportRule::new("aten::gather", &[OpKind::GatherElements], gather),
     ImportRule::of("aten::index", "Tensor", &[OpKind::GatherNd], index),
@@ -129,6 +130,34 @@ fn index(cx: &mut CallCx<'_>) -> Outcome {
     let taken = cx.emit(GatherNd { batch_dims: 0 }, &[front, how.tuples])?;
     let rank = cx.rank(taken)?;
     Ok(permuted(cx, taken, &how.new_places(rank))?.into())
+}
+
+/// `_unsafe_masked_index`: `index` where the mask holds, a number elsewhere; there the positions
+/// may be out of range.
+fn masked_index(cx: &mut CallCx<'_>) -> Outcome {
+    let (x, mask) = (cx.tensor("self")?, cx.tensor("mask")?);
+    let (fill, dtype) = (cx.number("fill")?, cx.dtype(x)?);
+    let how = indexing(cx, x)?;
+    let rank = cx.rank(x)?;
+    let front = permuted(cx, x, &how.to_front(rank))?;
+    let tuples = held(cx, how.tuples, front)?;
+    let taken = cx.emit(GatherNd { batch_dims: 0 }, &[front, tuples])?;
+    let rank = cx.rank(taken)?;
+    let taken = permuted(cx, taken, &how.into_place(rank))?;
+    let fill = cx.number_value(&fill, dtype)?;
+    let mask = cx.cast(mask, DType::Bool)?;
+    Ok(chosen(cx, mask, taken, fill)?.into())
+}
+
+/// Index tuples held to the sizes of the first axes of a tensor.
+pub(super) fn held(cx: &mut CallCx<'_>, tuples: ValueId, front: ValueId) -> Result<ValueId, Stop> {
+    let count = cx.shape(tuples)?.last().and_then(Dim::as_known).unwrap_or(0) as usize;
+    let sizes: Vec<Dim> = cx.shape(front)?.iter().take(count).map(|d| d - 1).collect();
+    let most = cx.b().dims_value(&sizes)?;
+    let tuples = cx.b().min(tuples, most)?;
+    let least: Vec<Dim> = sizes.iter().map(|d| -&(d + 1)).collect();
+    let least = cx.b().dims_value(&least)?;
+    Ok(cx.b().max(tuples, least)?)
 }
 
 /// `index_select`: slices along an axis at the positions of a vector.

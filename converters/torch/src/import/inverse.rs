@@ -19,14 +19,17 @@ pub(super) fn write_back(
     let name = call.schema.name.strip_prefix("aten::").unwrap_or(&call.schema.name);
     let inverse: fn(&mut Importer, &ViewCall, ValueId, ValueId) -> Result<ValueId, Stop> =
         match name {
+            "view" if call.schema.overload == "dtype" => {
+                return Err(Stop::Unsupported("a write through another dtype".to_owned()));
+            }
             "alias" | "detach" | "lift_fresh" => |_, _, _, part| Ok(part),
             "view" | "_unsafe_view" | "unsqueeze" | "squeeze" | "flatten" | "unflatten"
-            | "view_as" => reshaped,
-            "reshape" => reshaped,
+            | "view_as" | "reshape" | "reshape_as" | "ravel" | "_reshape_alias" => reshaped,
             "permute" | "transpose" | "t" => transposed,
-            "slice" | "narrow" | "select" | "split" | "split_with_sizes" | "chunk" | "unbind" => {
-                replaced
-            }
+            "slice" | "narrow" | "select" | "split" | "split_with_sizes" | "chunk" | "unbind"
+            | "diagonal" | "linalg_diagonal" | "as_strided" | "tensor_split" | "hsplit"
+            | "vsplit" | "dsplit" | "movedim" | "moveaxis" | "swapaxes" | "swapdims" | "mT"
+            | "numpy_T" => replaced,
             other => {
                 return Err(Stop::Unsupported(format!(
                     "a write to what `aten.{other}` gave, which may share its memory"

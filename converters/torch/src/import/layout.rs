@@ -364,6 +364,9 @@ fn tile(cx: &mut CallCx<'_>) -> Outcome {
 
 /// The elements that `size`, `stride` and `storage_offset` name, of a tensor in row-major order.
 pub(super) fn strided(cx: &mut CallCx<'_>, x: ValueId) -> Result<ValueId, Stop> {
+    if !cx.imp.strides_checked {
+        return cx.unsupported("how its operand lies in memory is not known");
+    }
     let (sizes, strides) = (cx.dims("size")?, cx.dims("stride")?);
     let offset = cx.opt_dim("storage_offset")?.unwrap_or(Dim::Known(0));
     if sizes.len() != strides.len() {

@@ -330,7 +330,11 @@ fn multi_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
         return cx.invalid("there is no axis of classes");
     }
     let mut b = cx.b();
-    let x = if rank == 1 { b.unsqueeze(x, &[0])? } else { x };
+    let x = match rank {
+        0 => b.reshape(x, &[1.into(), 1.into()])?,
+        1 => b.unsqueeze(x, &[0])?,
+        _ => x,
+    };
     let ty = b.tensor_ty(x)?;
     let (rows, classes) = (ty.shape[0].clone(), ty.shape[1].clone());
     let target = b.reshape(target, &[rows.clone(), 1.into()])?;

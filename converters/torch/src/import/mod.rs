@@ -89,6 +89,9 @@ pub(crate) struct Importer {
     pub region: RegionId,
     /// The origin of the nodes to come.
     pub origin: OriginId,
+    /// Whether the source is known to hand operators that go by memory only tensors that lie in
+    /// row-major order.
+    pub strides_checked: bool,
     handles: Handles,
     known: Known,
     /// The nodes that `known` has seen.
@@ -109,6 +112,7 @@ impl Importer {
             func,
             region,
             origin: OriginId(0),
+            strides_checked: false,
             handles: Handles::default(),
             known: Known::default(),
             visited: 0,

@@ -117,7 +117,9 @@ fn sum_to_size(cx: &mut CallCx<'_>) -> Outcome {
     let axes: Vec<usize> = (0..shape.len()).filter(|&i| goes(i)).collect();
     // Integers are summed in i64, where anything is.
     let x = match cx.category(x)? {
-        Category::Bool | Category::Int if !axes.is_empty() => cx.cast(x, DType::I64)?,
+        Category::Bool | Category::Int if sizes.is_empty() || !axes.is_empty() => {
+            cx.cast(x, DType::I64)?
+        }
         _ => x,
     };
     let y = reduced(cx, ReduceKind::Sum, x, &axes, true)?;

@@ -16,6 +16,7 @@ use super::rules::{ImportRule, Outcome};
 pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::_index_put_impl", &[OpKind::ScatterNd], index_put),
     ImportRule::new("aten::_unsafe_index_put", &[OpKind::ScatterNd], index_put),
+    ImportRule::new("aten::_unsafe_masked_index_put_accumulate", &[OpKind::ScatterNd], masked_put),
     ImportRule::new("aten::as_strided_scatter", &[OpKind::ScatterNd], as_strided_scatter),
     ImportRule::new("aten::diagonal_scatter", &[OpKind::ScatterNd], diagonal_scatter),
     ImportRule::new("aten::index_add", &[OpKind::ScatterNd], index_add),
@@ -69,6 +70,24 @@ fn index_put(cx: &mut CallCx<'_>) -> Outcome {
     let updates = permuted(cx, values, &inverse_permutation(&place))?;
     let reduction = if accumulate { ScatterReduction::Add } else { ScatterReduction::None };
     let y = scattered(cx, front, how.tuples, updates, reduction)?;
+    Ok(permuted(cx, y, &inverse_permutation(&perm))?.into())
+}
+
+/// `_unsafe_masked_index_put_accumulate`: values added at positions where the mask holds.
+fn masked_put(cx: &mut CallCx<'_>) -> Outcome {
+    let (x, mask, values) = (cx.tensor("self")?, cx.tensor("mask")?, cx.tensor("values")?);
+    let dtype = cx.dtype(x)?;
+    let zero = cx.b().scalar(dtype, 0.0)?;
+    let mask = cx.cast(mask, DType::Bool)?;
+    let values = cx.cast(values, dtype)?;
+    let values = chosen(cx, mask, values, zero)?;
+    let how = indexing(cx, x)?;
+    let perm = how.to_front(cx.rank(x)?);
+    let front = permuted(cx, x, &perm)?;
+    let tuples = super::index::held(cx, how.tuples, front)?;
+    let place = how.into_place(cx.rank(values)?);
+    let updates = permuted(cx, values, &inverse_permutation(&place))?;
+    let y = scattered(cx, front, tuples, updates, ScatterReduction::Add)?;
     Ok(permuted(cx, y, &inverse_permutation(&perm))?.into())
 }
 

@@ -63,6 +63,7 @@ pub(super) fn import(
             mismatches: Vec::new(),
             used: FxHashSet::default(),
         };
+        reader.imp.strides_checked = true;
         let written = reader.program(options, report)?;
         if written.is_subset(&state) || report.has_errors() {
             if !reader.imp.report_unsupported(report) {
