@@ -9,6 +9,7 @@ use airconv_ir::op::{self, ReduceKind};
 
 use super::code::{each, either, repeat, set, when};
 use super::compute::needed;
+use super::nest::Axis;
 use super::pull::Pull;
 use super::{Lowerer, Stop};
 use crate::ir::{
@@ -200,7 +201,7 @@ impl Pull<'_, '_> {
     fn nonzero_walk(
         &mut self,
         x: ValueId,
-    ) -> Result<(Vec<Dim>, Vec<(crate::ir::Var, Dim)>, ExprId), Stop> {
+    ) -> Result<(Vec<Dim>, Vec<Axis>, ExprId), Stop> {
         let shape = self.shape_of(x)?;
         let mut axes = Vec::new();
         let at: Vec<Dim> = shape.iter().map(|n| self.reduction_index(n, &mut axes)).collect();
