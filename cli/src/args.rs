@@ -49,6 +49,9 @@ pub(crate) struct Reading {
     /// Result types of ops without meaning: lines `domain::Op = f32[1, N], i64[]`.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     pub op_types: Option<PathBuf>,
+    /// Other numbers: a file of weights (safetensors, a state_dict) whose names are the program's.
+    #[arg(long, value_name = "FILE", help_heading = "Reading")]
+    pub weights: Option<PathBuf>,
     /// Read files instead of mapping them.
     #[arg(long, help_heading = "Reading")]
     pub no_mmap: bool,
@@ -98,6 +101,9 @@ pub(crate) struct Convert {
     /// Put tensors of this many bytes and more into a file beside the output.
     #[arg(long, value_name = "BYTES", help_heading = "Writing")]
     pub external_from: Option<u64>,
+    /// Write code to one file rather than several, where the output is code.
+    #[arg(long, help_heading = "Writing")]
+    pub single_file: bool,
     /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
     pub report: Option<PathBuf>,

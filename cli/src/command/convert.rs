@@ -78,6 +78,7 @@ fn convert(
         opset: args.opset,
         allow_lossy: args.allow_lossy.clone(),
         external_from: args.external_from,
+        single_file: args.single_file,
     };
     let written = {
         let _progress = Progress::start(&format!("writing {}", path.display()), common);

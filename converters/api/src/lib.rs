@@ -17,6 +17,7 @@ pub mod legalize;
 pub mod limits;
 pub mod npz;
 pub mod report;
+pub mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -64,6 +65,8 @@ pub struct WriteOptions {
     pub allow_lossy: Vec<String>,
     /// The size in bytes from which tensors go to a file beside, for formats that allow it.
     pub external_from: Option<u64>,
+    /// Whether code goes to one file rather than several, for formats that are code.
+    pub single_file: bool,
 }
 
 /// A converter into the hub.
@@ -96,6 +99,10 @@ pub trait Writer {
     fn format(&self) -> &'static str;
     /// File extensions without the dot.
     fn extensions(&self) -> &'static [&'static str];
+    /// Whether it writes a folder; then a path that ends in `-FORMAT` is one of its format too.
+    fn writes_folder(&self) -> bool {
+        false
+    }
     /// Writes a module. Files appear whole or not at all.
     fn write(
         &self,
@@ -240,9 +247,18 @@ impl Registry {
     pub fn writer_for(&self, path: &Path, format: Option<&str>) -> Option<&dyn Writer> {
         match format {
             Some(format) => self.writers().find(|w| w.format() == format),
-            None => self.writers().find(|w| has_extension(path, w.extensions())),
+            None => self
+                .writers()
+                .find(|w| has_extension(path, w.extensions()) || is_folder_of(path, *w)),
         }
     }
+}
+
+/// Whether a path names a folder that a writer writes: `model-candle`, `model-candle/`.
+fn is_folder_of(path: &Path, writer: &dyn Writer) -> bool {
+    let name = path.file_name().and_then(|n| n.to_str());
+    let stem = name.and_then(|n| n.strip_suffix(writer.format()));
+    writer.writes_folder() && stem.is_some_and(|s| s.is_empty() || s.ends_with('-'))
 }
 
 fn has_extension(path: &Path, extensions: &[&str]) -> bool {

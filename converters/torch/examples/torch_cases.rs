@@ -1,6 +1,8 @@
 //! Runs exported programs on the interpreter and compares with the outputs that PyTorch gave.
 //!
-//! usage: torch_cases FOLDER [PATTERN] [--rtol R] [--atol A]
+//! usage: torch_cases FOLDER [PATTERN] [--rtol R] [--atol A] [--ir OUT]
+//!
+//! With `--ir` the programs are also written to the folder OUT in the hub's own format.
 //!
 //! A case is `NAME.pt2` (or `NAME.pt`) with `NAME.npz`, or with the `.npz` of the name up to the
 //! first dot, or that with `.ref`. It holds `in_0`, `in_1` ... and `out_0`, `out_1` ... by
@@ -12,9 +14,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use airconv_api::hub::IrWriter;
 use airconv_api::interpreter::InterpreterExecutor;
 use airconv_api::npz::{self, Member};
-use airconv_api::{Executor, ReadOptions, Reader, Report, RunOptions, compare};
+use airconv_api::{
+    Executor, ReadOptions, Reader, Report, RunOptions, WriteOptions, Writer, compare,
+};
+use airconv_ir::array::{Array, RoundMode, cast};
+use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{InputRole, Module, OutputRole};
 use airconv_ir::verify::{Stage, verify};
@@ -30,6 +37,7 @@ enum Verdict {
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let (mut folder, mut pattern, mut rtol, mut atol) = (None, String::new(), 1e-4, 1e-5);
+    let mut hub = None;
     while let Some(arg) = args.next() {
         let mut number = |slot: &mut f64| {
             *slot = args.next().and_then(|v| v.parse().ok()).unwrap_or(*slot);
@@ -37,18 +45,19 @@ fn main() -> ExitCode {
         match arg.as_str() {
             "--rtol" => number(&mut rtol),
             "--atol" => number(&mut atol),
+            "--ir" => hub = args.next().map(PathBuf::from),
             _ if folder.is_none() => folder = Some(PathBuf::from(arg)),
             _ => pattern = arg,
         }
     }
     let Some(folder) = folder else {
-        println!("usage: torch_cases FOLDER [PATTERN] [--rtol R] [--atol A]");
+        println!("usage: torch_cases FOLDER [PATTERN] [--rtol R] [--atol A] [--ir OUT]");
         return ExitCode::from(2);
     };
     let mut counts = [0usize; 4];
     for path in cases(&folder, &pattern) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (slot, line) = match case(&path, rtol, atol) {
+        let (slot, line) = match case(&path, hub.as_deref(), rtol, atol) {
             Verdict::Pass(worst) => (0, format!("pass {name} {worst:.1e}")),
             Verdict::Refused(why) => (1, format!("refused {name}: {why}")),
             Verdict::Wrong(why) => (2, format!("WRONG {name}: {why}")),
@@ -82,7 +91,7 @@ fn reference(path: &Path) -> Option<BTreeMap<String, Member>> {
     npz::read(&found).ok()
 }
 
-fn case(path: &Path, rtol: f64, atol: f64) -> Verdict {
+fn case(path: &Path, hub: Option<&Path>, rtol: f64, atol: f64) -> Verdict {
     let Some(members) = reference(path) else { return Verdict::NoReference };
     let mut report = Report::default();
     let options = ReadOptions::default();
@@ -90,15 +99,40 @@ fn case(path: &Path, rtol: f64, atol: f64) -> Verdict {
         Ok(module) => module,
         Err(_) => return Verdict::Refused(messages(&report)),
     };
+    if let Some(folder) = hub {
+        if let Err(why) = write_hub(&module, &folder.join(path.file_stem().unwrap_or_default())) {
+            return Verdict::Wrong(why);
+        }
+    }
     match run(&module, members, rtol, atol) {
         Ok(worst) => Verdict::Pass(worst),
         Err(verdict) => verdict,
     }
 }
 
+fn write_hub(module: &Module, stem: &Path) -> Result<(), String> {
+    let verified = verify(module, Stage::Canonical).map_err(|e| e[0].message.clone())?;
+    let mut report = Report::default();
+    let path = PathBuf::from(format!("{}.ir", stem.display()));
+    IrWriter
+        .write(&verified, &path, &WriteOptions::default(), &mut report)
+        .map_err(|_| messages(&report))
+}
+
 fn messages(report: &Report) -> String {
     let all: Vec<String> = report.diagnostics.iter().map(|d| d.message.clone()).collect();
     all.join("; ")
+}
+
+/// An array in a dtype; NumPy has no `bf16`, which is kept as `f32`.
+fn of_dtype(member: Member, dtype: Option<DType>) -> Result<Array, String> {
+    let array = member.into_array(dtype)?;
+    match dtype {
+        Some(DType::BF16) => {
+            cast(&array, DType::BF16, true, RoundMode::Nearest).map_err(|e| e.to_string())
+        }
+        _ => Ok(array),
+    }
 }
 
 fn run(
@@ -114,7 +148,7 @@ fn run(
     for (position, (input, value)) in users.enumerate() {
         let dtype = f.ty(*value).dtype();
         if let Some(member) = members.remove(&format!("in_{position}")) {
-            let array = member.into_array(dtype).map_err(Verdict::Wrong)?;
+            let array = of_dtype(member, dtype).map_err(Verdict::Wrong)?;
             inputs.insert(input.name.clone(), Datum::from(array));
         }
     }
@@ -133,7 +167,7 @@ fn run(
             Datum::Tensor(a) => Some(a.dtype),
             _ => None,
         };
-        let want = Datum::from(member.into_array(dtype).map_err(Verdict::Wrong)?);
+        let want = Datum::from(of_dtype(member, dtype).map_err(Verdict::Wrong)?);
         let distance = compare::distance(&got, &want, rtol, atol);
         if !distance.agrees() {
             return Err(Verdict::Wrong(format!("{name}: {distance:?}")));

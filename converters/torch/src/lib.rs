@@ -7,11 +7,13 @@
 pub mod archive;
 pub mod common;
 pub mod error;
+pub mod export;
 pub mod import;
 pub mod pickle;
 pub mod pt2;
 pub mod script;
-mod strided;
 pub mod weights;
 
-pub use pt2::Pt2Reader;
+pub use pt2::{Pt2Reader, Pt2Writer};
+pub use script::ScriptWriter;
+pub use weights::{SafetensorsWriter, WeightsReader};

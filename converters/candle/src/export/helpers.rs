@@ -40,6 +40,7 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "round_ties_even"
     "scatter_nd"
     "select"
+    "sizes"
     "take"
     "top_k"
     "windows"

@@ -27,6 +27,9 @@ mod rnn;
 mod round_ties_even;
 mod scatter_nd;
 mod select;
+// Called by generated code only: the executor keeps sizes signed.
+#[allow(dead_code)]
+mod sizes;
 mod take;
 mod top_k;
 mod windows;

@@ -159,12 +159,13 @@ impl<'m> Lowerer<'m> {
             return Refuse::because(format!("candle has tensors only, not {}", type_text(&v.ty)));
         };
         check_dtype(ty.dtype)?;
-        let name = match (&v.name, v.def) {
-            (Some(name), _) => name.clone(),
-            (None, Def::Result { node, .. }) => self.f().nodes[node].op.name().into(),
-            (None, Def::Param { .. }) => "x".into(),
+        let name = v.name.clone().unwrap_or_else(|| "".into());
+        let op = match v.def {
+            Def::Result { node, .. } => self.f().nodes[node].op.name(),
+            Def::Param { .. } => "x",
         };
-        let var = self.push(VarInfo { dtype: ty.dtype, shape: ty.shape.to_vec(), source, name });
+        let shape = ty.shape.to_vec();
+        let var = self.push(VarInfo { dtype: ty.dtype, shape, source, name, op });
         self.vars.insert(value, var);
         Ok(var)
     }
@@ -185,7 +186,8 @@ impl<'m> Lowerer<'m> {
         }
         let shape = t.ty().shape.to_vec();
         let source = Source::Weight(tensor);
-        Ok(self.push(VarInfo { dtype: t.dtype, shape, source, name: name.into() }))
+        let op = "constant";
+        Ok(self.push(VarInfo { dtype: t.dtype, shape, source, name: name.into(), op }))
     }
 
     /// Lets a variable stand for a value.
@@ -369,11 +371,6 @@ impl<'m> Cx<'_, 'm> {
         let one = airconv_ir::tensor::Tensor { dims: Vec::new(), ..t.clone() };
         one.to_array().ok()
     }
-    /// The elements of an operand that is a constant of at most `most` elements.
-    pub fn elements(&self, slot: usize, most: u64) -> Option<Array> {
-        let t = &self.l.module.tensors[self.l.constant(self.value(slot)?)?];
-        if t.numel()? > most { None } else { t.to_array().ok() }
-    }
     /// Whether a value is a weight.
     pub fn is_weight(&self, var: Var) -> bool {
         matches!(self.info(var).source, Source::Weight(_) | Source::Turned(_))
@@ -421,7 +418,8 @@ impl<'m> Cx<'_, 'm> {
                     dtype: DType::I64,
                     shape: Vec::new(),
                     source: Source::Made,
-                    name: "_".into(),
+                    name: "".into(),
+                    op: self.node.op.name(),
                 }),
             });
         }
@@ -455,8 +453,8 @@ impl<'m> Cx<'_, 'm> {
         self.temp_callee(Callee::Layer(layer), args, dtype, shape)
     }
     fn temp_callee(&mut self, callee: Callee, args: Vec<Arg>, dtype: DType, shape: &[Dim]) -> Var {
-        let name: Arc<str> = self.node.op.name().into();
-        let info = VarInfo { dtype, shape: shape.to_vec(), source: Source::Made, name };
+        let (name, op) = ("".into(), self.node.op.name());
+        let info = VarInfo { dtype, shape: shape.to_vec(), source: Source::Made, name, op };
         let var = self.l.push(info);
         let path = self.l.path();
         self.l.stmt(Stmt::Let { vars: vec![var], call: Call { callee, args }, path });
@@ -467,7 +465,7 @@ impl<'m> Cx<'_, 'm> {
         let shape = array.shape.iter().map(|&d| Dim::Known(d as i64)).collect();
         let dtype = array.dtype;
         let source = Source::Literal(Arc::new(array));
-        self.l.push(VarInfo { dtype, shape, source, name: "constant".into() })
+        self.l.push(VarInfo { dtype, shape, source, name: "".into(), op: "constant" })
     }
     /// A variable with its elements in order.
     pub fn contiguous(&mut self, x: Var) -> Var {

@@ -288,6 +288,12 @@ fn select<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     cx.done(func, vars.into_iter().map(Arg::from).collect())
 }
 
+/// Whether the operand is the result of a limit, as in quantisation.
+fn is_limited(cx: &Cx<'_, '_>) -> bool {
+    let def = cx.value(0).and_then(|v| cx.l.def(v));
+    def.is_some_and(|n| matches!(n.op, Op::Clip(_)))
+}
+
 fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::Cast(c) = op else { return other() };
     let from = cx.ty(0)?.dtype;
@@ -306,16 +312,20 @@ fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         if from == DType::Bool {
             return cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)]);
         }
-        if !is_float(from) {
+        if !is_limited(cx) {
             return Refuse::because("candle has no i8 that wraps");
         }
-        let shape = cx.shape(x);
-        let args = vec![x.into(), Arg::Float(-128.0), Arg::Float(127.0)];
-        let limited = cx.temp(&CLAMP, args, from, &shape);
-        return cx.done(&TO_DTYPE, vec![limited.into(), Arg::DType(c.to)]);
+        return cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)]);
     }
     if a == b {
         return cx.same(x);
+    }
+    let narrow = matches!(c.to, DType::U8 | DType::I16);
+    if is_float(from) && narrow && !is_limited(cx) {
+        // A float goes to narrow integers by its low bits, which candle limits instead.
+        let shape = cx.shape(x);
+        let wide = cx.temp(&TO_DTYPE, vec![x.into(), Arg::DType(DType::I64)], DType::I64, &shape);
+        return cx.done(&TO_DTYPE, vec![wide.into(), Arg::DType(c.to)]);
     }
     cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)])
 }

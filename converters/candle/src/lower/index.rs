@@ -106,7 +106,7 @@ fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let ids = indices(cx, 1, &len)?;
     if is_table && rank >= 1 {
         let ids = cx.contiguous(ids);
-        return cx.done_layer(Layer::Embedding, vec![x.into(), ids.into()]);
+        return cx.done_layer(Layer::Embedding, vec![ids.into(), x.into()]);
     }
     if rank == 1 {
         let (x, ids) = (cx.contiguous(x), cx.contiguous(ids));

@@ -88,7 +88,8 @@ fn directions(
         let mut vars = Vec::new();
         for (i, name) in ["states", "hidden", "cell"].into_iter().take(states + 1).enumerate() {
             let shape = if i == 0 { sequence.clone() } else { state.clone() };
-            let info = VarInfo { dtype, shape, source: Source::Made, name: name.into() };
+            let source = Source::Made;
+            let info = VarInfo { dtype, shape, source, name: "".into(), op: name };
             vars.push(cx.l.push(info));
         }
         let path = cx.l.path();

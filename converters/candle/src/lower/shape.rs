@@ -3,6 +3,7 @@
 use airconv_ir::array::Array;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
+use airconv_ir::module::Node;
 use airconv_ir::op::{Op, OpKind, PadMode};
 
 use super::cx::{Cx, Refuse, axes, number, other, tidy};
@@ -307,7 +308,27 @@ fn concat<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return cx.same(one);
     }
     let Ok(axis) = usize::try_from(c.axis) else { return other() };
+    if let Some(parts) = stacked(cx, axis)? {
+        return cx.done(&STACK, vec![Arg::Tensors(parts), Arg::Number(axis)]);
+    }
     cx.done(&CAT, vec![Arg::Tensors(parts), Arg::Number(axis)])
+}
+
+/// What is joined, where each operand has the axis only to be joined along it.
+fn stacked(cx: &mut Cx<'_, '_>, axis: usize) -> Result<Option<Vec<Var>>, Refuse> {
+    let mut inner = Vec::new();
+    for value in cx.node.inputs() {
+        match cx.l.def(value) {
+            Some(Node { op: Op::Unsqueeze(u), operands, .. })
+                if axes(&u.axes) == [axis] && cx.used_once(value) =>
+            {
+                inner.extend(operands.first().copied().flatten());
+            }
+            _ => return Ok(None),
+        }
+    }
+    let vars = inner.into_iter().map(|v| cx.l.var(v)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some(vars))
 }
 
 fn iota<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {

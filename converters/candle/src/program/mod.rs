@@ -28,8 +28,10 @@ pub struct VarInfo {
     pub shape: Vec<Dim>,
     /// What gives it.
     pub source: Source,
-    /// What it is called in the source, or after the op that makes it.
+    /// What it is called in the source; may be empty.
     pub name: Arc<str>,
+    /// The hub op that it is made by or for.
+    pub op: &'static str,
 }
 
 /// What gives a value.

@@ -18,7 +18,7 @@ use std::ffi::c_void;
 use super::epilogue::Epilogue;
 use super::gemm::GemmSpec;
 use super::inner::{Inner, LINE, LINES, Left, Steps};
-use super::store::{ADD, LAST, RowTiles, Rows, Store, dispatch, heights};
+use super::store::{ADD, LAST, RowTiles, Store, dispatch, heights};
 use crate::emit::{FloatVector, Function, Module};
 
 /// The entry of a table for a run of zeros.
@@ -56,7 +56,7 @@ pub type GatheredFn =
 /// The IR text of a class: the function `NAME` (see [`GatheredFn`]).
 pub fn gathered_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
     let (name, tile, vector) = (&spec.name, spec.tile, FloatVector::of(spec.isa));
-    let store = Store { name, tile, vector, epilogue, rows: Rows::Strided };
+    let store = Store { name, tile, vector, epilogue };
     let inner = Inner { tile, vector, unroll: spec.unroll };
     let mut module = Module::new();
     for rows in heights(tile) {
@@ -68,7 +68,12 @@ pub fn gathered_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
 }
 
 /// The address of a run: entry `index` of a table, or the zeros.
-pub(super) fn run_at(f: &mut Function, (a, zeros): (&str, &str), table: &str, index: &str) -> String {
+pub(super) fn run_at(
+    f: &mut Function,
+    (a, zeros): (&str, &str),
+    table: &str,
+    index: &str,
+) -> String {
     let entry = f.at("i32", table, index);
     let entry = f.value(format_args!("load i32, ptr {entry}, align 4"));
     let padding = f.value(format_args!("icmp eq i32 {entry}, {ZEROS}"));
@@ -107,8 +112,7 @@ fn kernel(store: &Store<'_>, inner: &Inner, rows: usize) -> Function {
     let (b, b_next) = phi(&mut f, "ptr", "%b");
     let phis: Vec<(String, String)> = start.iter().map(|x| phi(&mut f, &ty, x)).collect();
     let sums: Vec<String> = phis.iter().map(|(now, _)| now.clone()).collect();
-    let pointers =
-        tables.iter().map(|table| run_at(&mut f, ("%a", "%zeros"), table, &t)).collect();
+    let pointers = tables.iter().map(|table| run_at(&mut f, ("%a", "%zeros"), table, &t)).collect();
     // Every run fetches ahead as much as its own steps allow.
     let offset = f.int("mul nsw", &t, "%length");
     let offset = f.int("mul nsw", offset, (LINES * LINE / inner.unroll).max(1));

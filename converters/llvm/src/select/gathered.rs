@@ -9,7 +9,7 @@ use crate::micro::ZEROS;
 /// The shortest run that is worth a table.
 const SHORT: i64 = 4;
 /// The most entries of a table.
-const MOST: i64 = 1 << 26;
+const MOST: i64 = 1 << 27;
 
 /// The runs of a left operand.
 #[derive(Clone, Debug)]
@@ -49,9 +49,7 @@ impl Gathered {
         value: &dyn Fn(&Dim) -> Option<i64>,
     ) -> Option<Gathered> {
         let list = |guard: &Guard, axes: &[super::Axis]| -> Option<Vec<(i64, i64)>> {
-            axes.iter()
-                .map(|a| Some((value(&a.extent)?.max(0), step(guard, a, value)?)))
-                .collect()
+            axes.iter().map(|a| Some((value(&a.extent)?.max(0), step(guard, a, value)?))).collect()
         };
         let sums = &product.sums;
         let (mut run, mut count) = (1, sums.len());
@@ -74,7 +72,8 @@ impl Gathered {
         }
         let mut batch: Vec<usize> = Vec::new();
         for guard in &product.guards {
-            let steps = |axes: &[super::Axis]| list(guard, axes).map(|l| l.iter().any(|x| x.1 != 0));
+            let steps =
+                |axes: &[super::Axis]| list(guard, axes).map(|l| l.iter().any(|x| x.1 != 0));
             if steps(&product.columns)? {
                 return None;
             }
@@ -121,7 +120,12 @@ impl Gathered {
     }
 
     /// The table for a combination of the batch axes, given the extents and counters of all.
-    pub fn at(&self, rows: i64, extent: impl Fn(usize) -> i64, counter: impl Fn(usize) -> i64) -> &[i32] {
+    pub fn at(
+        &self,
+        rows: i64,
+        extent: impl Fn(usize) -> i64,
+        counter: impl Fn(usize) -> i64,
+    ) -> &[i32] {
         let kind = self.batch.iter().fold(0, |n, &i| n * extent(i) + counter(i));
         let first = kind * rows * self.taps;
         self.table.get(first as usize..).unwrap_or(&[])

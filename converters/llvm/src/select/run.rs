@@ -149,7 +149,16 @@ impl Selected {
         };
         let Selected { kernel, product, tile, isa, .. } = self;
         let lanes = isa.f32_lanes() as i64;
-        Ok(Compiled { kernel, product, tile, lanes, code: gemm, pack, gather, plans: Mutex::default() })
+        Ok(Compiled {
+            kernel,
+            product,
+            tile,
+            lanes,
+            code: gemm,
+            pack,
+            gather,
+            plans: Mutex::default(),
+        })
     }
 }
 
@@ -368,7 +377,11 @@ impl Compiled {
         if let Some(found) = plans.get(sizes) {
             return Some(found.clone());
         }
-        let plan = Plan::new(&self.kernel, &self.product, self.tile, sizes)?;
+        let mut plan = Plan::new(&self.kernel, &self.product, self.tile, sizes)?;
+        if matches!(self.code, Code::Even(_)) {
+            // Its code was chosen before the sizes were known.
+            plan.gathered = None;
+        }
         let plan = Arc::new(Planned { plan, packed: Mutex::default() });
         plans.insert(sizes.to_vec(), plan.clone());
         Some(plan)
@@ -561,6 +574,7 @@ impl Compiled {
                 // SAFETY: the operands and the result are those of the kernel that this product
                 // is; every part of the result is written by one item.
                 let multiply = |panels: *const f32| match (self.code, &plan.gathered) {
+                    // SAFETY: as above.
                     (Code::Even(code), _) => unsafe {
                         (code)(
                             a,

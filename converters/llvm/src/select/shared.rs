@@ -113,9 +113,8 @@ fn costly(kernel: &Kernel, id: ExprId) -> bool {
 
 /// Whether two expressions are one, with one variable for another one.
 fn same(kernel: &Kernel, a: ExprId, b: ExprId, from: Var, to: Var) -> bool {
-    let index = |x: &Dim, y: &Dim| {
-        x.substitute(&mut |v| (v == from).then(|| Dim::symbol(to))) == *y
-    };
+    let index =
+        |x: &Dim, y: &Dim| x.substitute(&mut |v| (v == from).then(|| Dim::symbol(to))) == *y;
     let both = |x: &ExprId, y: &ExprId| same(kernel, *x, *y, from, to);
     match (kernel.expr(a), kernel.expr(b)) {
         (Expr::Const(x), Expr::Const(y)) => x == y,
@@ -132,20 +131,14 @@ fn same(kernel: &Kernel, a: ExprId, b: ExprId, from: Var, to: Var) -> bool {
 }
 
 /// An expression with some of its parts replaced.
-fn rebuilt(
-    out: &mut Kernel,
-    id: ExprId,
-    made: &mut FxHashMap<ExprId, ExprId>,
-) -> Option<ExprId> {
+fn rebuilt(out: &mut Kernel, id: ExprId, made: &mut FxHashMap<ExprId, ExprId>) -> Option<ExprId> {
     if let Some(&found) = made.get(&id) {
         return Some(found);
     }
     let new = match out.expr(id).clone() {
         Expr::Unary(op, x) => Expr::Unary(op, rebuilt(out, x, made)?),
         Expr::Cast(ty, x) => Expr::Cast(ty, rebuilt(out, x, made)?),
-        Expr::Binary(op, a, b) => {
-            Expr::Binary(op, rebuilt(out, a, made)?, rebuilt(out, b, made)?)
-        }
+        Expr::Binary(op, a, b) => Expr::Binary(op, rebuilt(out, a, made)?, rebuilt(out, b, made)?),
         Expr::Select(c, a, b) => {
             Expr::Select(rebuilt(out, c, made)?, rebuilt(out, a, made)?, rebuilt(out, b, made)?)
         }

@@ -172,7 +172,7 @@ impl Archive {
 type Zip = zip::ZipArchive<Cursor<Bytes>>;
 
 fn open_zip(bytes: &Bytes) -> Result<Zip, FileError> {
-    let config = Config { archive_offset: ArchiveOffset::Known(0), ..Config::default() };
+    let config = Config { archive_offset: ArchiveOffset::Known(0) };
     zip::ZipArchive::with_config(config, Cursor::new(bytes.clone())).map_err(|e| bad_zip("", &e))
 }
 

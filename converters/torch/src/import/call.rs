@@ -46,6 +46,8 @@ pub(crate) struct CallCx<'a> {
     pub(super) read: u64,
     /// The results that are used, by position; all where that is not known.
     pub(super) wanted: Option<&'a [bool]>,
+    /// What arguments hold afterwards where the results do not say it.
+    pub(super) writes: Vec<(usize, ValueId)>,
 }
 
 /// Arguments that say where and how elements are stored, or how fast, and nothing of values.
@@ -336,6 +338,15 @@ impl<'a> CallCx<'a> {
         });
         left.map(|(_, p)| p.name.as_str()).collect()
     }
+    /// Says what an argument holds afterwards. For operators that write into an argument and do
+    /// not give it back; an argument that is absent is left alone.
+    pub fn write(&mut self, name: &str, value: ValueId) -> Result<(), Stop> {
+        let position = self.position(name)?;
+        if matches!(self.args.get(position), Some(Arg::Tensor(_))) {
+            self.writes.push((position, value));
+        }
+        Ok(())
+    }
     /// Whether a result is used, as far as is known.
     pub fn wants(&self, result: usize) -> bool {
         self.wanted.is_none_or(|w| w.get(result).copied().unwrap_or(false))
@@ -361,6 +372,13 @@ impl<'a> CallCx<'a> {
     /// The sizes of a tensor.
     pub fn shape(&self, value: ValueId) -> Result<Shape, Stop> {
         Ok(self.ty(value)?.shape)
+    }
+    /// The size of an axis of a tensor that may have fewer axes.
+    pub fn size(&self, value: ValueId, axis: usize) -> Result<Dim, Stop> {
+        match self.shape(value)?.get(axis) {
+            Some(size) => Ok(size.clone()),
+            None => self.invalid(format!("a tensor without axis {axis}")),
+        }
     }
     /// The number of axes of a tensor.
     pub fn rank(&self, value: ValueId) -> Result<usize, Stop> {

@@ -10,7 +10,7 @@ use airconv_ir::op::{
 };
 
 use super::call::{CallCx, Stop};
-use super::promote::{Category, Operand, result_type};
+use super::promote::{Category, Number, Operand, result_type};
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
@@ -188,16 +188,28 @@ pub(super) fn binary(cx: &mut CallCx<'_>, op: impl Into<Op>) -> Outcome {
     Ok(cx.emit(op, &operands)?.into())
 }
 
-/// A comparison: operands are promoted, the result is bool.
-macro_rules! binary {
+/// A comparison of order: operands are promoted, bools compare as 0 and 1.
+fn compared(cx: &mut CallCx<'_>, op: impl Into<Op>) -> Outcome {
+    let mut operands = cx.promoted(&["self", "other"])?;
+    for x in &mut operands {
+        *x = super::reduce::ordered(cx, *x)?;
+    }
+    Ok(cx.emit(op, &operands)?.into())
+}
+
+/// `eq`.
+fn eq(cx: &mut CallCx<'_>) -> Outcome {
+    binary(cx, Equal {})
+}
+
+/// Rules of comparisons of order.
+macro_rules! comparisons {
     ($($(#[$doc:meta])* $name:ident => $op:expr;)*) => {
-        $($(#[$doc])* fn $name(cx: &mut CallCx<'_>) -> Outcome { binary(cx, $op) })*
+        $($(#[$doc])* fn $name(cx: &mut CallCx<'_>) -> Outcome { compared(cx, $op) })*
     };
 }
 
-binary! {
-    /// `eq`.
-    eq => Equal {};
+comparisons! {
     /// `ge`.
     ge => GreaterOrEqual {};
     /// `gt`.
@@ -249,7 +261,7 @@ fn rsub(cx: &mut CallCx<'_>) -> Outcome {
 fn scaled_operands(cx: &mut CallCx<'_>, a: &str, b: &str) -> Result<[ValueId; 2], Stop> {
     let operands = cx.promoted(&[a, b])?;
     let (a, mut b) = (operands[0], operands[1]);
-    let alpha = cx.number("alpha")?;
+    let alpha = if cx.has("alpha") { cx.number("alpha")? } else { Number::Int(1.into()) };
     if !alpha.is(1) {
         let dtype = cx.dtype(b)?;
         let factor = cx.number_value(&alpha, dtype)?;
@@ -327,12 +339,12 @@ fn pow(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// `maximum`: NaN wins.
-fn maximum(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn maximum(cx: &mut CallCx<'_>) -> Outcome {
     extreme(cx, true)
 }
 
 /// `minimum`: NaN wins.
-fn minimum(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn minimum(cx: &mut CallCx<'_>) -> Outcome {
     extreme(cx, false)
 }
 
@@ -342,7 +354,7 @@ fn extreme(cx: &mut CallCx<'_>, greatest: bool) -> Outcome {
     Ok(extreme_of(cx, &operands, greatest, bools)?.into())
 }
 
-fn extreme_of(
+pub(super) fn extreme_of(
     cx: &mut CallCx<'_>,
     operands: &[ValueId],
     greatest: bool,

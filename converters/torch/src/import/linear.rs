@@ -100,7 +100,7 @@ fn is_f32_or_wider(cx: &CallCx<'_>, x: ValueId) -> Result<bool, Stop> {
 }
 
 /// beta * c + alpha * (a times b); with beta 0, c does not count at all.
-fn scaled_sum(
+pub(super) fn scaled_sum(
     cx: &mut CallCx<'_>,
     c: ValueId,
     a: ValueId,

@@ -4,15 +4,50 @@
 //! tensors that may share memory. [`Importer::call`] reads one: arguments become values, the rule
 //! of the operator adds hub nodes, and views and writes are made functional.
 
+mod activation;
 pub(crate) mod alias;
 pub(crate) mod arg;
+mod attention;
 pub(crate) mod call;
+mod compare;
+mod complex;
+mod conv;
+mod create;
+mod decomposition;
+mod diagonal;
+mod distance;
+mod dropout;
 mod elementwise;
+mod embedding;
+mod fft;
+mod formula;
+mod image;
+mod index;
 mod inverse;
+mod join;
+mod layout;
+mod linalg;
 mod linear;
+mod loss;
+mod math;
+mod misc;
+mod norm;
+mod order;
+mod pad;
+mod patch;
+mod pool;
+mod prims;
 pub(crate) mod promote;
+mod random;
+mod reduce;
+mod rnn;
 pub(crate) mod rules;
+mod scan;
+mod scatter;
+mod series;
 mod shape;
+mod special;
+mod synonym;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -97,6 +132,11 @@ impl Importer {
     }
     /// A constant of the module as a tensor of the source.
     pub(crate) fn constant(&mut self, tensor: Tensor, name: &str) -> Handle {
+        let value = self.constant_value(tensor, name);
+        self.fresh(value)
+    }
+    /// A named constant of the module.
+    pub(crate) fn constant_value(&mut self, tensor: Tensor, name: &str) -> ValueId {
         let ty = Type::Tensor(tensor.ty());
         let tensor = self.module.tensors.push(tensor);
         let (region, origin) = (self.region, self.origin);
@@ -105,13 +145,13 @@ impl Importer {
         let node = f.add_node(region, op, Default::default(), [Some(ty)], origin);
         let value = f.nodes[node].result(0).unwrap_or(ValueId(0));
         f.values[value].name = Some(name.into());
-        self.fresh(value)
+        value
     }
 
     // What is known before run time.
 
     /// Learns from the nodes that were added.
-    fn learn(&mut self) {
+    pub(crate) fn learn(&mut self) {
         let Self { module, func, known, visited, .. } = self;
         let nodes = module.functions[*func].nodes.len();
         for id in *visited..nodes {
@@ -127,18 +167,23 @@ impl Importer {
             None => self.known.array(&self.module, f, value),
         }
     }
-    /// The element of an integer tensor of rank 0 as a size.
-    pub(crate) fn dim_of_value(&mut self, value: ValueId) -> Result<Dim, Stop> {
+    /// The element of an integer tensor of rank 0 as a size, if it is known.
+    pub(crate) fn known_dim(&mut self, value: ValueId) -> Option<Dim> {
         self.learn();
         if let Some([dim]) = self.known.facts.get(value)
             && !dim.is_any()
         {
-            return Ok(dim.clone());
+            return Some(dim.clone());
         }
-        if let Some(ints) = self.const_array(value).and_then(|a| a.to_i64s())
-            && let [one] = ints.as_slice()
-        {
-            return Ok(Dim::Known(*one));
+        match self.const_array(value)?.to_i64s()?.as_slice() {
+            [one] => Some(Dim::Known(*one)),
+            _ => None,
+        }
+    }
+    /// The element of an integer tensor of rank 0 as a size; one that is not known gets a symbol.
+    pub(crate) fn dim_of_value(&mut self, value: ValueId) -> Result<Dim, Stop> {
+        if let Some(dim) = self.known_dim(value) {
+            return Ok(dim);
         }
         let range = Range { min: None, max: None };
         let why = Some("an element of a tensor".to_owned());
@@ -179,7 +224,7 @@ impl Importer {
         if let Some(slot) = args.get_mut(call.viewed) {
             *slot = Arg::Tensor(base);
         }
-        let returns = self.run(call.schema, &args, None)?;
+        let (returns, _) = self.run(call.schema, &args, None)?;
         let item = match (call.item, returns.0.as_slice()) {
             (None, [Arg::Tensor(value), ..]) => Some(*value),
             (Some(i), [Arg::List(items), ..]) => match items.get(i) {
@@ -233,7 +278,7 @@ impl Importer {
                 None => Arg::default_of(param).unwrap_or(Arg::None),
             });
         }
-        let returns = self.run(schema, &values, wanted)?;
+        let (returns, writes) = self.run(schema, &values, wanted)?;
         if returns.0.len() != schema.returns.len() {
             return Err(Stop::Invalid(format!(
                 "{} results were made of {}",
@@ -241,7 +286,7 @@ impl Importer {
                 schema.returns.len()
             )));
         }
-        let written = self.write_results(schema, args, &returns)?;
+        let written = self.write_results(schema, args, &returns, &writes)?;
         let mut out = Vec::with_capacity(returns.0.len());
         for (result, arg) in schema.returns.iter().zip(&returns.0) {
             let source = (!result.alias.is_empty())
@@ -292,26 +337,31 @@ impl Importer {
         }
     }
 
-    /// Writes results to the arguments that the operator writes into; gives their positions.
+    /// Writes to the arguments that the operator writes into, what the rule says or else the
+    /// result that is the same memory; gives their positions.
     fn write_results(
         &mut self,
         schema: &'static Schema,
         args: &[Item],
         returns: &Returns,
+        writes: &[(usize, ValueId)],
     ) -> Result<Vec<usize>, Stop> {
         let mut written = Vec::new();
-        for (i, param) in schema.params.iter().enumerate().filter(|(_, p)| p.written) {
-            let result = schema.returns.iter().position(|r| r.alias == param.alias);
-            let handle = args.get(i).and_then(handle_of);
-            let (Some(result), Some(handle)) = (result, handle) else {
+        for (i, param) in schema.params.iter().enumerate() {
+            let stated = writes.iter().find(|(at, _)| *at == i).map(|(_, value)| *value);
+            if !param.written && stated.is_none() {
+                continue;
+            }
+            let Some(handle) = args.get(i).and_then(handle_of) else {
                 return Err(Stop::Unsupported("writes into something unnamed".to_owned()));
             };
-            let Some(Arg::Tensor(value)) = returns.0.get(result) else {
-                return Err(Stop::Invalid("what is written is no tensor".to_owned()));
+            let value = match stated {
+                Some(value) => value,
+                None => same_memory(schema, &param.alias, returns)?,
             };
             let old = self.value(handle)?;
-            if old != *value {
-                let fitted = self.fitted(*value, old)?;
+            if old != value {
+                let fitted = self.fitted(value, old)?;
                 self.write(handle, fitted)?;
             }
             written.push(i);
@@ -327,21 +377,22 @@ impl Importer {
         Ok(b.broadcast_to(value, &want.shape)?)
     }
 
-    /// Runs the rule of an operator on values.
+    /// Runs the rule of an operator on values: its results, and what it writes besides, by
+    /// position of the argument.
     pub(crate) fn run(
         &mut self,
         schema: &'static Schema,
         args: &[Arg],
         wanted: Option<&[bool]>,
-    ) -> Result<Returns, Stop> {
+    ) -> Result<(Returns, Vec<(usize, ValueId)>), Stop> {
         let Some(rule) = rules::find_functional(&schema.name, &schema.overload) else {
             return Err(Stop::Unsupported(NO_RULE.to_owned()));
         };
         self.learn();
-        let mut cx = CallCx { imp: self, schema, args, read: 0, wanted };
+        let mut cx = CallCx { imp: self, schema, args, read: 0, wanted, writes: Vec::new() };
         let returns = (rule.rule)(&mut cx)?;
         match cx.unread().as_slice() {
-            [] => Ok(returns),
+            [] => Ok((returns, cx.writes)),
             names => Err(Stop::Unsupported(format!("arguments {} are given", names.join(", ")))),
         }
     }
@@ -370,10 +421,30 @@ fn aliased(schema: &Schema, alias: &str) -> Option<usize> {
     schema.params.iter().position(|p| !p.alias.is_empty() && one_of(&p.alias))
 }
 
+/// The result that is the memory of an alias set.
+fn same_memory(schema: &Schema, alias: &str, returns: &Returns) -> Result<ValueId, Stop> {
+    let Some(result) = schema.returns.iter().position(|r| r.alias == alias) else {
+        return Err(Stop::Unsupported("writes into something unnamed".to_owned()));
+    };
+    match returns.0.get(result) {
+        Some(Arg::Tensor(value)) => Ok(*value),
+        _ => Err(Stop::Invalid("what is written is no tensor".to_owned())),
+    }
+}
+
 fn handle_of(item: &Item) -> Option<Handle> {
     match item {
         Arg::Tensor(handle) => Some(*handle),
         _ => None,
+    }
+}
+
+/// The dtype of the parts of a complex dtype; a real one itself.
+pub(crate) fn complex_part(dtype: DType) -> DType {
+    match dtype {
+        DType::C64 => DType::F32,
+        DType::C128 => DType::F64,
+        real => real,
     }
 }
 

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::arg::Returns;
 use super::call::{CallCx, Stop};
+use super::synonym;
 
 /// What a rule gives.
 pub(crate) type Outcome = Result<Returns, Stop>;
@@ -48,16 +49,58 @@ pub fn all_rules() -> impl Iterator<Item = &'static ImportRule> {
     FAMILIES.iter().copied().flatten()
 }
 
-const FAMILIES: &[&[ImportRule]] =
-    &[super::elementwise::RULES, super::linear::RULES, super::shape::RULES];
+const FAMILIES: &[&[ImportRule]] = &[
+    super::activation::RULES,
+    super::attention::RULES,
+    super::compare::RULES,
+    super::complex::RULES,
+    super::conv::RULES,
+    super::create::RULES,
+    super::decomposition::RULES,
+    super::diagonal::RULES,
+    super::distance::RULES,
+    super::dropout::RULES,
+    super::elementwise::RULES,
+    super::embedding::RULES,
+    super::fft::RULES,
+    super::image::RULES,
+    super::index::RULES,
+    super::join::RULES,
+    super::layout::RULES,
+    super::linalg::RULES,
+    super::linear::RULES,
+    super::loss::RULES,
+    super::math::RULES,
+    super::misc::RULES,
+    super::norm::RULES,
+    super::order::RULES,
+    super::pad::RULES,
+    super::patch::RULES,
+    super::pool::RULES,
+    super::prims::RULES,
+    super::random::RULES,
+    super::reduce::RULES,
+    super::rnn::RULES,
+    super::scan::RULES,
+    super::scatter::RULES,
+    super::shape::RULES,
+    super::special::RULES,
+];
 
 type Table = FxHashMap<(&'static str, Option<&'static str>), &'static ImportRule>;
 
 static TABLE: LazyLock<Table> =
     LazyLock::new(|| all_rules().map(|rule| ((rule.name, rule.overload), rule)).collect());
 
-/// The rule for an overload of an operator.
+/// The rule for an overload of an operator, or of one that means the same: another name of it,
+/// or the view of which it is a copy.
 pub(crate) fn find(name: &str, overload: &str) -> Option<&'static ImportRule> {
+    let other = || synonym::of(name).and_then(|name| find_named(name, overload));
+    let viewed = || name.strip_suffix("_copy").and_then(|name| find_named(name, overload));
+    find_named(name, overload).or_else(other).or_else(viewed)
+}
+
+fn find_named(name: &str, overload: &str) -> Option<&'static ImportRule> {
     let exact = TABLE.get(&(name, Some(overload)) as &(&str, Option<&str>));
     exact.or_else(|| TABLE.get(&(name, None) as &(&str, Option<&str>))).copied()
 }

@@ -4,7 +4,7 @@ use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::op::{
-    Broadcast, Concat, Iota, Op, OpKind, Slice, Split, Squeeze, Tile, Transpose, Unsqueeze,
+    Broadcast, Iota, Op, OpKind, Slice, Split, Squeeze, Tile, Transpose, Unsqueeze,
 };
 
 use super::DEFAULT_DTYPE;
@@ -150,10 +150,11 @@ fn unflatten(cx: &mut CallCx<'_>) -> Outcome {
     let x = cx.tensor("self")?;
     let shape = cx.shape(x)?;
     let axis = cx.axis("dim", shape.len())?;
+    cx.size(x, axis)?;
     let mut sizes = cx.dims("sizes")?;
     if let Some(open) = sizes.iter().position(|d| d.as_known() == Some(-1)) {
         sizes[open] = 1.into();
-        sizes[open] = Dim::floor_div(&shape[axis], &numel(&sizes));
+        sizes[open] = Dim::floor_div(&cx.size(x, axis)?, &numel(&sizes));
     }
     let mut dims = shape[..axis].to_vec();
     dims.extend(sizes);
@@ -162,7 +163,7 @@ fn unflatten(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// `expand`: -1 keeps a size.
-fn expand(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn expand(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["implicit"]);
     let (x, sizes) = (cx.tensor("self")?, cx.dims("size")?);
     let shape = cx.shape(x)?;
@@ -273,12 +274,12 @@ fn slice(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 /// `narrow`: `length` elements from `start` on.
-fn narrow(cx: &mut CallCx<'_>) -> Outcome {
+pub(super) fn narrow(cx: &mut CallCx<'_>) -> Outcome {
     let x = cx.tensor("self")?;
     let rank = cx.rank(x)?;
     let axis = cx.axis("dim", rank)?;
     let start = cx.dim("start")?;
-    let start = from_front(&start, &cx.shape(x)?[axis]);
+    let start = from_front(&start, &cx.size(x, axis)?);
     let end = &start + &cx.dim("length")?;
     Ok(cx.emit(slice_op(axis, start, end, 1), &[x])?.into())
 }
@@ -310,7 +311,7 @@ pub(super) fn selected(
     axis: usize,
     index: &Dim,
 ) -> Result<ValueId, Stop> {
-    let start = from_front(index, &cx.shape(x)?[axis]);
+    let start = from_front(index, &cx.size(x, axis)?);
     let end = &start + &Dim::Known(1);
     let one = cx.emit(slice_op(axis, start, end, 1), &[x])?;
     cx.emit(Squeeze { axes: vec![axis as i64] }, &[one])
@@ -324,13 +325,15 @@ fn unbind(cx: &mut CallCx<'_>) -> Outcome {
     let Some(count) = shape.get(axis).and_then(Dim::as_known) else {
         return cx.unsupported("an axis of unknown size falls apart into a list");
     };
+    check_parts(cx, count)?;
     let parts: Result<Vec<_>, Stop> =
         (0..count).map(|i| selected(cx, x, axis, &Dim::Known(i))).collect();
     Ok(parts?.into())
 }
 
 /// Parts along an axis of these sizes.
-fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim>) -> Outcome {
+pub(super) fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim>) -> Outcome {
+    cx.size(x, axis)?;
     let op = Split { axis: axis as i64, sizes: sizes.clone() };
     let types = {
         let ty = cx.ty(x)?;
@@ -350,11 +353,22 @@ fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim>) -> Outco
     Ok(values.into())
 }
 
+/// The most parts that a tensor falls into.
+const MAX_PARTS: i64 = 1 << 16;
+
+fn check_parts(cx: &CallCx<'_>, count: i64) -> Result<(), Stop> {
+    match count > MAX_PARTS {
+        true => cx.unsupported(format!("{count} parts, more than {MAX_PARTS}")),
+        false => Ok(()),
+    }
+}
+
 /// Sizes of equal parts; the last one may be smaller.
 fn even_sizes(cx: &CallCx<'_>, whole: &Dim, part: &Dim) -> Result<Vec<Dim>, Stop> {
     match (whole.as_known(), part.as_known()) {
         (Some(whole), Some(part)) if part > 0 => {
             let count = whole.div_euclid(part) + i64::from(whole % part != 0);
+            check_parts(cx, count)?;
             let size = |i: i64| Dim::Known(part.min(whole - i * part));
             Ok((0..count.max(1)).map(size).collect())
         }
@@ -365,6 +379,7 @@ fn even_sizes(cx: &CallCx<'_>, whole: &Dim, part: &Dim) -> Result<Vec<Dim>, Stop
             let count = Dim::floor_div(whole, part);
             match count.as_known() {
                 Some(count) if Dim::mul(&Dim::Known(count), part) == *whole => {
+                    check_parts(cx, count)?;
                     Ok(vec![part.clone(); count as usize])
                 }
                 _ => cx.unsupported("the number of parts depends on a size"),
@@ -384,7 +399,7 @@ fn split(cx: &mut CallCx<'_>) -> Outcome {
         cx.dims("split_size")?
     } else {
         let part = cx.dim("split_size")?;
-        even_sizes(cx, &shape[axis], &part)?
+        even_sizes(cx, &cx.size(x, axis)?, &part)?
     };
     parts(cx, x, axis, sizes)
 }
@@ -407,10 +422,11 @@ fn chunk(cx: &mut CallCx<'_>) -> Outcome {
     if chunks <= 0 {
         return cx.invalid("the number of chunks has to be positive");
     }
-    let part = Dim::ceil_div(&shape[axis], &Dim::Known(chunks));
+    check_parts(cx, chunks)?;
+    let part = Dim::ceil_div(&cx.size(x, axis)?, &Dim::Known(chunks));
     let sizes = match part.as_known() {
         Some(0) => vec![Dim::Known(0); chunks as usize],
-        _ => even_sizes(cx, &shape[axis], &part)?,
+        _ => even_sizes(cx, &cx.size(x, axis)?, &part)?,
     };
     parts(cx, x, axis, sizes)
 }
@@ -447,7 +463,16 @@ fn cat(cx: &mut CallCx<'_>) -> Outcome {
 }
 
 fn joined(cx: &mut CallCx<'_>, values: &[ValueId], axis: usize) -> Outcome {
-    Ok(cx.emit(Concat { axis: axis as i64 }, values)?.into())
+    Ok(joined_all(cx, values, axis)?.into())
+}
+
+/// Tensors joined along an axis.
+pub(super) fn joined_all(
+    cx: &mut CallCx<'_>,
+    values: &[ValueId],
+    axis: usize,
+) -> Result<ValueId, Stop> {
+    Ok(cx.b().concat(values, axis)?)
 }
 
 /// `stack`: joins along a new axis.

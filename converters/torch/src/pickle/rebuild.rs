@@ -20,6 +20,11 @@ pub(super) fn rebuild(vm: &mut Vm<'_>, function: Id, args: Id) -> Result<Rebuilt
 fn call(vm: &mut Vm<'_>, function: Id, args: Id, depth: usize) -> Result<Rebuilt, FileError> {
     let make = match vm.value(function) {
         Value::Global(Global::Known(_, make)) => *make,
+        // A member of an enumeration of the program, by its value, which stands without a tuple.
+        Value::Global(Global::Script(class)) => {
+            let class = class.clone();
+            return Ok(Rebuilt::New(Value::Object { class, state: Some(args) }));
+        }
         other => {
             let kind = other.kind();
             return vm.refuse(format!("it calls {kind}"));

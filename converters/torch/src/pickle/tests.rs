@@ -68,6 +68,17 @@ fn names_outside_the_table_are_refused_and_named() {
 }
 
 #[test]
+fn members_of_enumerations_have_their_value() {
+    let mut p = PickleWriter::new();
+    p.global("__torch__.layout", "Format").str("NCHW").reduce();
+    let pickle = read(p.finish()).unwrap();
+    let Value::Object { class, state: Some(state) } = pickle.get(pickle.root()) else {
+        panic!("{pickle:?}")
+    };
+    assert_eq!((&**class, pickle.str(*state)), ("__torch__.layout.Format", Some("NCHW")));
+}
+
+#[test]
 fn numbers_of_every_width() {
     let first = |bytes: &[u8]| {
         let pickle = read(bytes).unwrap();

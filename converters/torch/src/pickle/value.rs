@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::globals::Global;
 
 /// A value of a [`Pickle`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(pub(super) u32);
 
 /// A pickle that was read.
@@ -20,12 +20,6 @@ pub struct Id(pub(super) u32);
 pub struct Pickle {
     pub(super) values: Vec<Value>,
     pub(super) root: Id,
-}
-
-impl Default for Id {
-    fn default() -> Self {
-        Self(0)
-    }
 }
 
 /// One value; parts of it are other values of the same pickle.

@@ -1,7 +1,7 @@
 //! Higher-order operators: control flow with sub-graphs.
 
 use airconv_ir::entity::{RegionId, ValueId};
-use airconv_ir::op::{If, Loop};
+use airconv_ir::op::{If, Loop, Scan};
 use airconv_ir::types::Type;
 
 use super::import::{GraphReader, Names};
@@ -21,7 +21,15 @@ pub(super) fn higher_order<'p>(
     let results = match name {
         "cond" => cond(reader, node, names)?,
         "while_loop" => while_loop(reader, node, names)?,
-        "wrap_with_set_grad_enabled" | "wrap_with_autocast" => wrapped(reader, node, names)?,
+        "map_impl" => map(reader, node, names)?,
+        "scan" => scan(reader, node, names)?,
+        "associative_scan" => associative_scan(reader, node, names)?,
+        "wrap_with_set_grad_enabled"
+        | "wrap_with_autocast"
+        | "strict_mode"
+        | "invoke_subgraph"
+        | "wrap"
+        | "tag_activation_checkpoint" => wrapped(reader, node, names)?,
         other => return Err(Stop::Unsupported(format!("the higher-order operator `{other}`"))),
     };
     // Results are one list, or one per output.
@@ -64,13 +72,31 @@ fn values(reader: &mut GraphReader<'_>, items: &[Item]) -> Result<Vec<ValueId>, 
     Ok(out)
 }
 
+/// The types of the tensors among items.
+fn types(reader: &mut GraphReader<'_>, items: &[Item]) -> Result<Vec<Type>, Stop> {
+    let values = values(reader, items)?;
+    Ok(values.into_iter().map(|v| reader.imp.function().ty(v).clone()).collect())
+}
+
 /// Reads a sub-graph into a new region, which has a parameter for each tensor among the items,
-/// after those of the types before. Gives the region and the values of its results.
+/// of its type, after those of the types before. Gives the region and the values of its results.
 fn body<'p>(
     reader: &mut GraphReader<'p>,
     graph: &'p Graph,
     before: &[Type],
     items: &[Item],
+) -> Result<(RegionId, Vec<ValueId>), Stop> {
+    let own = types(reader, items)?;
+    body_of_types(reader, graph, before, items, own)
+}
+
+/// The same with other types for the tensors.
+fn body_of_types<'p>(
+    reader: &mut GraphReader<'p>,
+    graph: &'p Graph,
+    before: &[Type],
+    items: &[Item],
+    own: Vec<Type>,
 ) -> Result<(RegionId, Vec<ValueId>), Stop> {
     if graph.inputs.len() != items.len() {
         return Err(Stop::Invalid(format!(
@@ -79,10 +105,7 @@ fn body<'p>(
             items.len()
         )));
     }
-    let mut types = before.to_vec();
-    for value in values(reader, items)? {
-        types.push(reader.imp.function().ty(value).clone());
-    }
+    let types = [before, &own].concat();
     let (region, params) = reader.imp.builder().new_region(&types);
     let mut params = params.into_iter().skip(before.len());
     let mut names = Names::default();
@@ -146,6 +169,12 @@ fn cond<'p>(
 ) -> Result<Vec<Item>, Stop> {
     let predicate = match reader.argument(names, argument(node, 0)?)? {
         Arg::Tensor(handle) | Arg::Number(handle) => reader.imp.value(handle)?,
+        Arg::Bool(holds) => {
+            let operands = items(reader, names, argument(node, 3)?)?;
+            let taken = sub_graph(node, if holds { 1 } else { 2 })?;
+            let results = inline(reader, taken, &operands)?;
+            return Ok(fresh(reader, results));
+        }
         other => return Err(Stop::Unsupported(format!("a condition that is {}", other.kind()))),
     };
     let operands = items(reader, names, argument(node, 3)?)?;
@@ -199,6 +228,115 @@ fn while_loop<'p>(
     Ok(fresh(reader, results))
 }
 
+/// Runs a graph on slices along the first axis of `xs`, with states that go from one to the
+/// next: the last states, then the stacked outputs.
+fn scanned<'p>(
+    reader: &mut GraphReader<'p>,
+    graph: &'p Graph,
+    states: &[Item],
+    xs: &[Item],
+    captured: &[Item],
+) -> Result<Vec<ValueId>, Stop> {
+    let all: Vec<Item> = [states, xs, captured].concat();
+    let mut slices = types(reader, states)?;
+    let state_count = slices.len();
+    for ty in types(reader, xs)? {
+        let Type::Tensor(mut tensor) = ty else {
+            return Err(Stop::Unsupported("slices of a tensor of unknown rank".to_owned()));
+        };
+        if tensor.shape.is_empty() {
+            return Err(Stop::Invalid("a scalar has no slices".to_owned()));
+        }
+        tensor.shape.remove(0);
+        slices.push(Type::Tensor(tensor));
+    }
+    let slice_count = slices.len() - state_count;
+    slices.extend(types(reader, captured)?);
+    let (region, results) = body_of_types(reader, graph, &[], &all, slices)?;
+    reader.imp.builder().set_results(region, &results);
+    let outputs = results.len().saturating_sub(state_count);
+    let op = Scan {
+        body: region,
+        states: state_count as i64,
+        scanned: slice_count as i64,
+        input_axes: vec![0; slice_count],
+        input_reverse: vec![0; slice_count],
+        output_axes: vec![0; outputs],
+        output_reverse: vec![0; outputs],
+    };
+    let inputs: Vec<Option<ValueId>> = values(reader, &all)?.into_iter().map(Some).collect();
+    Ok(reader.imp.builder().emit_all(op, &inputs)?)
+}
+
+/// `map_impl(graph, mapped, captured)`: the results of a graph on slices, stacked.
+fn map<'p>(reader: &mut GraphReader<'p>, node: &'p Node, names: &Names) -> Result<Vec<Item>, Stop> {
+    let xs = items(reader, names, argument(node, 1)?)?;
+    let captured = items(reader, names, argument(node, 2)?)?;
+    let results = scanned(reader, sub_graph(node, 0)?, &[], &xs, &captured)?;
+    Ok(fresh(reader, results))
+}
+
+/// `scan(graph, states, scanned, captured)`.
+fn scan<'p>(
+    reader: &mut GraphReader<'p>,
+    node: &'p Node,
+    names: &Names,
+) -> Result<Vec<Item>, Stop> {
+    let states = items(reader, names, argument(node, 1)?)?;
+    let xs = items(reader, names, argument(node, 2)?)?;
+    let captured = items(reader, names, argument(node, 3)?)?;
+    let results = scanned(reader, sub_graph(node, 0)?, &states, &xs, &captured)?;
+    Ok(fresh(reader, results))
+}
+
+/// `associative_scan(graph, scanned, captured)`: running combinations, one after the other. The
+/// first slices are the states before the second ones, and each new state is an output too.
+fn associative_scan<'p>(
+    reader: &mut GraphReader<'p>,
+    node: &'p Node,
+    names: &Names,
+) -> Result<Vec<Item>, Stop> {
+    let xs = items(reader, names, argument(node, 1)?)?;
+    let captured = items(reader, names, argument(node, 2)?)?;
+    let mut firsts = Vec::new();
+    let mut heads = Vec::new();
+    let mut rests = Vec::new();
+    for x in values(reader, &xs)? {
+        let mut b = reader.imp.builder();
+        let head = b.slice_axis(x, 0, 0.into(), 1.into())?;
+        let rest = b.slice_axis(x, 0, 1.into(), i64::MAX.into())?;
+        firsts.push(b.squeeze(head, &[0])?);
+        heads.push(head);
+        rests.push(rest);
+    }
+    let (states, rests) = (fresh(reader, firsts), fresh(reader, rests));
+    let graph = sub_graph(node, 0)?;
+    let all: Vec<Item> = [&states[..], &rests[..], &captured[..]].concat();
+    let mut slices = types(reader, &states)?;
+    slices.extend(slices.clone());
+    slices.extend(types(reader, &captured)?);
+    let (region, next) = body_of_types(reader, graph, &[], &all, slices)?;
+    let both = [&next[..], &next[..]].concat();
+    reader.imp.builder().set_results(region, &both);
+    let count = states.len();
+    let op = Scan {
+        body: region,
+        states: count as i64,
+        scanned: count as i64,
+        input_axes: vec![0; count],
+        input_reverse: vec![0; count],
+        output_axes: vec![0; count],
+        output_reverse: vec![0; count],
+    };
+    let inputs: Vec<Option<ValueId>> = values(reader, &all)?.into_iter().map(Some).collect();
+    let results = reader.imp.builder().emit_all(op, &inputs)?;
+    let mut whole = Vec::new();
+    for (head, rest) in heads.iter().zip(results.iter().skip(count)) {
+        whole.push(reader.imp.builder().concat(&[*head, *rest], 0)?);
+    }
+    Ok(fresh(reader, whole))
+}
+
 /// Items with their tensors replaced in order.
 fn placed(items: &[Item], tensors: Vec<Item>) -> Vec<Item> {
     let mut tensors = tensors.into_iter();
@@ -245,7 +383,9 @@ fn wrapped<'p>(
     let Some(at) = at else { return Err(Stop::Invalid("there is no graph".to_owned())) };
     let mut operands = Vec::new();
     for input in &node.inputs[at + 1..] {
-        operands.extend(items(reader, names, &input.arg)?);
+        let given = items(reader, names, &input.arg)?;
+        // A graph may be followed by its name.
+        operands.extend(given.into_iter().filter(|item| !matches!(item, Arg::Str(_))));
     }
     let results = inline(reader, sub_graph(node, at)?, &operands)?;
     Ok(fresh(reader, results))

@@ -7,16 +7,17 @@ use airconv_ir::diag::Diagnostic;
 use airconv_ir::dim::{Dim, Range};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{OriginId, ValueId};
-use airconv_ir::module::{ArgKindRole, Entity, InputRole, Module, Origin, OutputRole};
+use airconv_ir::module::{ArgKindRole, Entity, InputRole, Module, Origin};
 use airconv_ir::types::{TensorType, Type};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::outputs::Owned;
 use super::payload::{Payloads, tensor_dtype};
 use super::records::{
-    Argument, ExportedProgram, Graph, InputSpec, Node, OptionalTensorArgument, OutputSpec, SymExpr,
-    SymFloatArgument, SymInt, SymIntArgument, TensorMeta,
+    Argument, ExportedProgram, Graph, InputSpec, Node, OptionalTensorArgument, SymBoolArgument,
+    SymExpr, SymFloatArgument, SymInt, SymIntArgument, TensorMeta,
 };
-use super::{control, expr};
+use super::{control, expr, uses};
 use crate::common::dtype;
 use crate::common::schema::schemas;
 use crate::error::FileError;
@@ -39,6 +40,8 @@ pub(super) struct GraphReader<'p> {
     state: BTreeSet<String>,
     /// How often a tensor's type was found to differ from what the file says.
     mismatches: Vec<String>,
+    /// The names that something besides an assertion uses, in the graphs that were begun.
+    pub used: FxHashSet<&'p str>,
 }
 
 /// Reads a program. Parameters and buffers that it writes to are state; which ones these are is
@@ -58,6 +61,7 @@ pub(super) fn import(
             symbols: BTreeMap::new(),
             state: state.clone(),
             mismatches: Vec::new(),
+            used: FxHashSet::default(),
         };
         let written = reader.program(options, report)?;
         if written.is_subset(&state) || report.has_errors() {
@@ -123,7 +127,8 @@ impl<'p> GraphReader<'p> {
         expr::parse(text, &mut |name| self.symbol(name))
             .map_err(|why| Stop::Unsupported(format!("the size `{text}`: {why}")))
     }
-    fn size(&mut self, size: &SymInt) -> Result<Dim, Stop> {
+    /// A size as it is written.
+    pub(super) fn size(&mut self, size: &SymInt) -> Result<Dim, Stop> {
         match size {
             SymInt::AsInt(n) => Ok(Dim::Known(*n)),
             SymInt::AsExpr(e) => self.expression(&e.expr_str),
@@ -297,6 +302,10 @@ impl<'p> GraphReader<'p> {
             SymFloatArgument::AsFloat(v) => Ok(Arg::Float(v.0)),
             SymFloatArgument::AsName(name) => reader.named(names, name),
         };
+        let sym_bool = |reader: &Self, arg: &SymBoolArgument| match arg {
+            SymBoolArgument::AsBool(b) => Ok(Arg::Bool(*b)),
+            SymBoolArgument::AsName(name) => reader.named(names, name),
+        };
         let optional = |reader: &Self, arg: &OptionalTensorArgument| match arg {
             OptionalTensorArgument::AsTensor(t) => reader.named(names, &t.name),
             OptionalTensorArgument::AsNone(_) => Ok(Arg::None),
@@ -336,9 +345,8 @@ impl<'p> GraphReader<'p> {
             Argument::AsNestedTensors(lists) => {
                 list_of(lists, |l| list_of(l, |t| self.named(names, &t.name)))?
             }
-            Argument::AsSymBool(_) | Argument::AsSymBools(_) => {
-                return Err(Stop::Unsupported("a truth value that depends on sizes".to_owned()));
-            }
+            Argument::AsSymBool(b) => sym_bool(self, b)?,
+            Argument::AsSymBools(list) => list_of(list, |b| sym_bool(self, b))?,
             Argument::AsGraph(_)
             | Argument::AsCustomObj(_)
             | Argument::AsOperator(_)
@@ -355,6 +363,7 @@ impl<'p> GraphReader<'p> {
 
     /// Reads all nodes; what cannot be read is noted, and what depends on it left out.
     pub(super) fn nodes(&mut self, graph: &'p Graph, names: &mut Names) {
+        uses::of_graph(graph, &mut self.used);
         for node in &graph.nodes {
             let before = self.imp.function().nodes.len();
             self.imp.origin = self.origin(node);
@@ -406,9 +415,20 @@ impl<'p> GraphReader<'p> {
             .zip(&schema.params)
             .map(|(arg, param)| arg.or_else(|| Arg::default_of(param)).unwrap_or(Arg::None))
             .collect();
-        let wanted: Vec<bool> = node.outputs.iter().map(is_used).collect();
+        if name.contains("as_strided") {
+            rows_in_order(graph, node)?;
+        }
+        let wanted: Vec<bool> = node.outputs.iter().map(|o| self.is_used(o)).collect();
         let results = self.imp.call(schema, &args, Some(&wanted))?;
         self.results(graph, node, results, names)
+    }
+
+    /// Whether something uses a result.
+    fn is_used(&self, output: &Argument) -> bool {
+        match output {
+            Argument::AsTensor(t) => self.used.contains(t.name.as_str()),
+            _ => true,
+        }
     }
 
     /// Gives the results of a node their names.
@@ -437,7 +457,8 @@ impl<'p> GraphReader<'p> {
                 (Argument::AsSymInt(SymIntArgument::AsName(name)), item) => {
                     self.define_int(graph, names, name, item)?;
                 }
-                (Argument::AsSymFloat(SymFloatArgument::AsName(name)), item) => {
+                (Argument::AsSymFloat(SymFloatArgument::AsName(name)), item)
+                | (Argument::AsSymBool(SymBoolArgument::AsName(name)), item) => {
                     names.insert(name.clone(), item);
                 }
                 _ => {}
@@ -514,7 +535,10 @@ impl<'p> GraphReader<'p> {
                 self.identify(&e.expr_str, dim);
             }
         }
-        let declared = self.tensor_type(meta)?;
+        let dtype = tensor_dtype(meta).map_err(|e| Stop::Unsupported(e.message))?;
+        // What cannot be expressed here is not compared.
+        let dims: Vec<Dim> = meta.sizes.iter().map(|s| self.size(s).unwrap_or(Dim::Any)).collect();
+        let declared = TensorType::new(dtype, dims);
         let f = self.imp.function();
         let range = |s| f.symbol_range(s);
         let differ = found.dtype != declared.dtype
@@ -538,30 +562,6 @@ impl<'p> GraphReader<'p> {
         for message in &self.mismatches {
             report.push(Diagnostic::error("torch-type", message.clone()));
         }
-    }
-
-    /// Arithmetic of sizes: the result's expression is in the file.
-    fn python_function(
-        &mut self,
-        graph: &'p Graph,
-        node: &'p Node,
-        names: &mut Names,
-    ) -> Result<(), Stop> {
-        for output in &node.outputs {
-            match output {
-                Argument::AsSymInt(SymIntArgument::AsName(name)) => {
-                    let size = graph.sym_int_values.get(name).ok_or_else(|| {
-                        Stop::Invalid(format!("the size `{name}` has no expression"))
-                    })?;
-                    let dim = self.size(size)?;
-                    names.insert(name.clone(), Arg::Int(dim));
-                }
-                // Truth values of sizes are used by assertions, which ranges replace.
-                Argument::AsSymBool(_) => {}
-                _ => return Err(Stop::Unsupported("a function of Python".to_owned())),
-            }
-        }
-        Ok(())
     }
 
     // Where things come from.
@@ -590,160 +590,6 @@ impl<'p> GraphReader<'p> {
             }
         }
     }
-
-    // Outputs.
-
-    fn outputs(
-        &mut self,
-        graph: &'p Graph,
-        names: &Names,
-        owned: &[(String, Owned)],
-        report: &mut Report,
-    ) -> Result<(), FileError> {
-        let specs = &self.program.graph_module.signature.output_specs;
-        let mut used = BTreeSet::new();
-        for (spec, output) in specs.iter().zip(&graph.outputs) {
-            let role = match spec {
-                OutputSpec::UserOutput { .. } | OutputSpec::LossOutput { .. } => {
-                    OutputRole::User(ArgKindRole::Tensor)
-                }
-                // What is written is seen from the handles.
-                OutputSpec::BufferMutation { buffer_name, .. }
-                | OutputSpec::ParameterMutation { parameter_name: buffer_name, .. } => {
-                    self.declared_write(names, output, buffer_name, owned);
-                    continue;
-                }
-                OutputSpec::UserInputMutation { user_input_name, .. } => {
-                    self.declared_write(names, output, user_input_name, owned);
-                    continue;
-                }
-                OutputSpec::Token { .. } => continue,
-                OutputSpec::GradientToParameter { .. } | OutputSpec::GradientToUserInput { .. } => {
-                    return Err(FileError::unsupported("", "programs that give gradients"));
-                }
-            };
-            self.user_output(names, output, role, &mut used, report);
-        }
-        for (name, owned) in owned {
-            self.update(name, owned, &mut used);
-        }
-        Ok(())
-    }
-
-    /// A write that the signature states rather than the graph.
-    fn declared_write(
-        &mut self,
-        names: &Names,
-        output: &Argument,
-        into: &str,
-        owned: &[(String, Owned)],
-    ) {
-        let handle = owned.iter().find(|(name, _)| name == into).map(|(_, o)| o.handle());
-        if let (Some(handle), Ok(Arg::Tensor(new))) = (handle, self.argument(names, output))
-            && let Ok(value) = self.imp.value(new)
-        {
-            // What is no view is written without fail.
-            self.imp.write(handle, value).ok();
-        }
-    }
-
-    fn user_output(
-        &mut self,
-        names: &Names,
-        output: &Argument,
-        role: OutputRole,
-        used: &mut BTreeSet<String>,
-        report: &mut Report,
-    ) {
-        let item = self.argument(names, output);
-        let (name, value, role) = match (output, item) {
-            (Argument::AsTensor(t), Ok(Arg::Tensor(handle))) => match self.imp.value(handle) {
-                Ok(value) => (t.name.as_str(), value, role),
-                Err(_) => return,
-            },
-            (Argument::AsSymInt(SymIntArgument::AsName(name)), Ok(Arg::Int(dim))) => {
-                match self.imp.builder().dim_scalar(&dim) {
-                    Ok(value) => (name.as_str(), value, OutputRole::User(ArgKindRole::Int)),
-                    Err(_) => return,
-                }
-            }
-            (_, Ok(Arg::None | Arg::Int(_) | Arg::Float(_) | Arg::Bool(_) | Arg::Str(_))) => {
-                let message = "outputs that are constants are left out";
-                report.structural("torch-constant-output", message, "");
-                return;
-            }
-            (_, Ok(_)) => {
-                report.error("torch-unsupported", "an output is neither a tensor nor a number");
-                return;
-            }
-            // The node that should have made it is reported.
-            (_, Err(_)) => return,
-        };
-        let name = unique(name, used);
-        self.imp.function_mut().add_output(&name, value, role);
-    }
-
-    /// The new contents of what was written to.
-    fn update(&mut self, name: &str, owned: &Owned, used: &mut BTreeSet<String>) {
-        let handle = owned.handle();
-        if !self.imp.was_written(handle) {
-            return;
-        }
-        let role = match owned {
-            Owned::Weight(_) => return,
-            Owned::State(_) => OutputRole::StateUpdate(name.to_owned()),
-            Owned::User(_, index) => OutputRole::InputUpdate(*index),
-        };
-        if let Ok(value) = self.imp.value(handle) {
-            let name = unique(&format!("{name}.new"), used);
-            self.imp.function_mut().add_output(&name, value, role);
-        }
-    }
-
-    /// What the calling convention is, for the way back.
-    fn notes(&mut self) {
-        let module = &mut self.imp.module;
-        for (name, version) in &self.program.opset_version {
-            module.opsets.insert(format!("torch:{name}"), *version);
-        }
-        let top = self.program.graph_module.module_call_graph.iter().find(|c| c.fqn.is_empty());
-        if let Some(signature) = top.and_then(|c| c.signature.as_ref()) {
-            module.note(Entity::Module, "torch.in_spec", signature.in_spec.as_str());
-            module.note(Entity::Module, "torch.out_spec", signature.out_spec.as_str());
-            if let Some(names) = &signature.forward_arg_names {
-                module.note(Entity::Module, "torch.forward_arg_names", names.join(","));
-            }
-        }
-    }
-}
-
-/// A tensor that the caller or the program owns.
-enum Owned {
-    /// A parameter, buffer or constant that is not written to, as far as is known.
-    Weight(crate::import::alias::Handle),
-    /// One that is.
-    State(crate::import::alias::Handle),
-    /// An input, with its position.
-    User(crate::import::alias::Handle, u32),
-}
-
-impl Owned {
-    fn handle(&self) -> crate::import::alias::Handle {
-        match self {
-            Self::Weight(h) | Self::State(h) | Self::User(h, _) => *h,
-        }
-    }
-}
-
-/// A name that is not used yet.
-fn unique(name: &str, used: &mut BTreeSet<String>) -> String {
-    let mut out = name.to_owned();
-    let mut n = 1;
-    while !used.insert(out.clone()) {
-        out = format!("{name}_{n}");
-        n += 1;
-    }
-    out
 }
 
 fn list_of<T>(items: &[T], f: impl FnMut(&T) -> Result<Item, Stop>) -> Result<Item, Stop> {
@@ -777,16 +623,34 @@ fn is_missing(arg: &Argument, names: &Names) -> bool {
     }
 }
 
-/// Whether a result is used: exporters name those that are not `..._unused_N`.
-fn is_used(output: &Argument) -> bool {
-    match output {
-        Argument::AsTensor(t) => !t.name.contains("_unused_"),
-        _ => true,
+/// Whether the operand of an operator that goes by memory lies in row-major order from the start
+/// of its storage, as values do here.
+fn rows_in_order(graph: &Graph, node: &Node) -> Result<(), Stop> {
+    let operand = node.inputs.first().map(|input| &input.arg);
+    let Some(Argument::AsTensor(operand)) = operand else { return Ok(()) };
+    let Some(meta) = graph.tensor_values.get(&operand.name) else { return Ok(()) };
+    let known = |size: &SymInt| match size {
+        SymInt::AsInt(n) => Some(*n),
+        SymInt::AsExpr(_) => None,
+    };
+    let mut step = Some(1);
+    let mut in_order = known(&meta.storage_offset) == Some(0);
+    for (size, stride) in meta.sizes.iter().zip(&meta.strides).rev() {
+        let (size, stride) = (known(size), known(stride));
+        in_order &= size == Some(1) || (stride.is_some() && stride == step);
+        step = step.zip(size).and_then(|(a, b)| a.checked_mul(b.max(1)));
+    }
+    match in_order {
+        true => Ok(()),
+        false => Err(Stop::Unsupported(
+            "its operand does not lie in row-major order, or is a part of another tensor"
+                .to_owned(),
+        )),
     }
 }
 
 /// Operators that state what ranges and types say already.
-fn is_assertion(target: &str) -> bool {
+pub(super) fn is_assertion(target: &str) -> bool {
     let name = target.split('.').nth(1).unwrap_or("");
     matches!(
         name,

@@ -1,47 +1,65 @@
-//! The tensors of an archive: strided views of raw records.
+//! The tensors of an archive: strided views of raw records, or pickles in older ones.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use airconv_api::Limits;
 use airconv_ir::tensor::Tensor;
 
+use super::container::Container;
 use super::records::{PayloadConfig, PayloadMeta, SymInt, TensorMeta};
 use crate::archive::Archive;
 use crate::common::dtype;
 use crate::error::FileError;
-use crate::strided::contiguous;
+use crate::weights::{Budget, View, read_state_dict};
 
 /// The weights and constants of a program by name.
 pub(crate) struct Payloads<'a> {
     archive: &'a Archive,
-    sets: Vec<(&'static str, PayloadConfig)>,
-    expanded_limit: u64,
+    sets: Vec<(String, PayloadConfig)>,
+    pickled: BTreeMap<String, View>,
+    budget: RefCell<Budget>,
 }
-
-const SETS: &[(&str, &str)] = &[
-    ("data/weights/", "data/weights/model_weights_config.json"),
-    ("data/constants/", "data/constants/model_constants_config.json"),
-];
 
 impl<'a> Payloads<'a> {
     /// The tables of what there is.
-    pub(crate) fn open(archive: &'a Archive, expanded_limit: u64) -> Result<Self, FileError> {
+    pub(crate) fn open(
+        archive: &'a Archive,
+        container: &Container<'_>,
+        limits: &Limits,
+    ) -> Result<Self, FileError> {
         let mut sets = Vec::new();
-        for (folder, config) in SETS {
-            if let Some(bytes) = archive.find(config)? {
+        for (folder, config) in container.tables() {
+            if let Some(bytes) = archive.find(&config)? {
                 let parsed = serde_json::from_slice(&bytes)
-                    .map_err(|e| FileError::malformed(*config, e.to_string()))?;
-                sets.push((*folder, parsed));
+                    .map_err(|e| FileError::malformed(config, e.to_string()))?;
+                sets.push((folder, parsed));
             }
         }
-        Ok(Self { archive, sets, expanded_limit })
+        let mut pickled = BTreeMap::new();
+        for entry in container.pickles() {
+            if let Some(bytes) = archive.find(&entry)?
+                && !bytes.is_empty()
+            {
+                let weights = read_state_dict(bytes, limits).map_err(|e| e.within(&entry))?;
+                pickled.extend(weights.tensors.into_iter().map(|w| (w.name, w.view)));
+            }
+        }
+        Ok(Self { archive, sets, pickled, budget: RefCell::new(Budget::new(limits)) })
     }
 
     /// A tensor by its qualified name.
     pub(crate) fn tensor(&self, name: &str) -> Result<Tensor, FileError> {
         let found =
             self.sets.iter().find_map(|(folder, set)| Some((folder, set.config.get(name)?)));
-        let Some((folder, meta)) = found else {
-            return Err(FileError::malformed(name, "the archive has no tensor of this name"));
+        let loaded = match (found, self.pickled.get(name)) {
+            (Some((folder, meta)), _) => self.load(folder, meta),
+            (None, Some(view)) => view.tensor(&mut self.budget.borrow_mut()),
+            (None, None) => {
+                return Err(FileError::malformed(name, "the archive has no tensor of this name"));
+            }
         };
-        self.load(folder, meta).map_err(|e| e.within(name))
+        loaded.map_err(|e| e.within(name))
     }
 
     fn load(&self, folder: &str, payload: &PayloadMeta) -> Result<Tensor, FileError> {
@@ -57,7 +75,7 @@ impl<'a> Payloads<'a> {
         let strides = known(&meta.strides)?;
         let offset = known(std::slice::from_ref(&meta.storage_offset))?[0];
         let bytes = self.archive.get(&format!("{folder}{}", payload.path_name))?;
-        contiguous(dtype, &sizes, &strides, offset, bytes, self.expanded_limit)
+        View::strided(dtype, sizes, strides, offset, bytes)?.tensor(&mut self.budget.borrow_mut())
     }
 }
 

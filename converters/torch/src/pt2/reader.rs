@@ -5,6 +5,7 @@ use std::path::Path;
 use airconv_api::{Failed, ReadOptions, Reader, Report, Support, SupportRow};
 use airconv_ir::module::Module;
 
+use super::container::Container;
 use super::import::import;
 use super::payload::Payloads;
 use super::records::{ExportedProgram, SchemaVersion};
@@ -16,8 +17,8 @@ use crate::import::all_rules;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Pt2Reader;
 
-/// The major version of the schema that is read.
-const SCHEMA_MAJOR: i64 = 8;
+/// The major versions of the schema that are read, and what writes them.
+const SCHEMAS: &[(i64, &str)] = &[(7, "PyTorch 2.5"), (8, "PyTorch 2.6 and later")];
 
 impl Reader for Pt2Reader {
     fn format(&self) -> &'static str {
@@ -66,32 +67,20 @@ impl Reader for Pt2Reader {
 
 fn read(path: &Path, options: &ReadOptions, report: &mut Report) -> Result<Module, FileError> {
     let archive = Archive::open(path, !options.no_mmap, &options.limits)?;
-    let bytes = archive.get(model_entry(&archive)?)?;
-    let program = parse(&bytes, options)?;
-    check_version(program.schema_version)?;
-    let payloads = Payloads::open(&archive, options.limits.expanded_bytes)?;
-    import(&program, &payloads, options, report)
+    read_archive(&archive, options, report)
 }
 
-/// The entry of the one program of the archive.
-fn model_entry(archive: &Archive) -> Result<&str, FileError> {
-    let models: Vec<&str> = archive
-        .entries()
-        .iter()
-        .map(|e| e.name.as_str())
-        .filter(|n| n.starts_with("models/") && n.ends_with(".json"))
-        .collect();
-    match models.as_slice() {
-        [one] => Ok(one),
-        [] => Err(FileError::malformed(
-            "",
-            "this is no archive of torch.export: it has no models/NAME.json",
-        )),
-        many => Err(FileError::unsupported(
-            "",
-            format!("it holds several programs: {}", many.join(", ")),
-        )),
-    }
+/// Reads the program of an archive.
+pub(super) fn read_archive(
+    archive: &Archive,
+    options: &ReadOptions,
+    report: &mut Report,
+) -> Result<Module, FileError> {
+    let container = Container::of(archive)?;
+    let program = parse(&archive.get(container.program())?, options)?;
+    check_version(program.schema_version)?;
+    let payloads = Payloads::open(archive, &container, &options.limits)?;
+    import(&program, &payloads, options, report)
 }
 
 fn parse(bytes: &[u8], options: &ReadOptions) -> Result<ExportedProgram, FileError> {
@@ -102,15 +91,19 @@ fn parse(bytes: &[u8], options: &ReadOptions) -> Result<ExportedProgram, FileErr
 }
 
 fn check_version(version: SchemaVersion) -> Result<(), FileError> {
-    match version.major {
-        SCHEMA_MAJOR => Ok(()),
-        major => Err(FileError::unsupported(
-            "",
-            format!(
-                "its schema is version {major}.{}; version {SCHEMA_MAJOR} is read, which \
-                 PyTorch 2.6 and later write",
-                version.minor
-            ),
-        )),
+    let known = SCHEMAS.iter().any(|(major, _)| *major == version.major);
+    if known {
+        return Ok(());
     }
+    let list: Vec<String> =
+        SCHEMAS.iter().map(|(major, writers)| format!("{major} ({writers})")).collect();
+    Err(FileError::unsupported(
+        "",
+        format!(
+            "its schema is version {}.{}; these are read: {}",
+            version.major,
+            version.minor,
+            list.join(", ")
+        ),
+    ))
 }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// An exported program.
 #[derive(Debug, Deserialize, Serialize)]
@@ -93,7 +93,7 @@ pub(crate) struct NamedArgument {
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Argument {
-    AsNone(bool),
+    AsNone(#[serde(deserialize_with = "nothing")] bool),
     AsTensor(TensorArgument),
     AsTensors(Vec<TensorArgument>),
     AsInt(i64),
@@ -125,6 +125,11 @@ pub(crate) enum Argument {
     AsFloatLists(Vec<Vec<Double>>),
     AsStringToArgument(BTreeMap<String, Argument>),
     AsOpaqueObj(serde_json::Value),
+}
+
+/// What stands for nothing: `true`, and `[]` before schema 8.
+fn nothing<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+    serde::de::IgnoredAny::deserialize(from).map(|_| true)
 }
 
 /// A float; JSON has no infinities and no NaN, so these are strings.
@@ -177,7 +182,7 @@ pub(crate) struct TensorArgument {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum OptionalTensorArgument {
     AsTensor(TensorArgument),
-    AsNone(bool),
+    AsNone(#[serde(deserialize_with = "nothing")] bool),
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -27,7 +27,7 @@ fn parts<'a>(key: &'a str, sizes: &'a [u64], strides: &'a [i64], offset: u64) ->
     TensorParts { key, dtype: DType::F32, numel: 8, offset, sizes, strides, requires_grad: false }
 }
 
-pub(super) fn archive(folder: &Path, source: &str) -> PathBuf {
+pub(crate) fn archive(folder: &Path, source: &str) -> PathBuf {
     let mut data = PickleWriter::new();
     data.object("__torch__", "Net").dict().str("training").bool(false);
     data.str("w").tensor(&parts("0", &[2, 3], &[3, 1], 0)).unwrap();

@@ -3,21 +3,26 @@
 
 mod index;
 mod legacy;
+mod reader;
 mod safetensors;
 mod state_dict;
 #[cfg(test)]
 mod tests;
 mod view;
+mod writer;
 
 use std::path::Path;
 
 use airconv_api::Limits;
+use bytes::Bytes;
 
 use crate::archive::{Archive, map_file};
 use crate::error::FileError;
 
+pub use reader::WeightsReader;
 pub use state_dict::Storages;
 pub use view::{Budget, View};
+pub use writer::SafetensorsWriter;
 
 /// The tensors of a file by name, in the order of the file.
 #[derive(Clone, Debug, Default)]
@@ -62,12 +67,15 @@ pub fn read_weights(path: &Path, map: bool, limits: &Limits) -> Result<Weights, 
     })
 }
 
+/// Reads the archive that `torch.save` makes of a dictionary of tensors.
+pub(crate) fn read_state_dict(bytes: Bytes, limits: &Limits) -> Result<Weights, FileError> {
+    state_dict::from_archive(&Archive::from_bytes(bytes, limits)?, limits)
+}
+
 fn read_one(path: &Path, map: bool, limits: &Limits) -> Result<Weights, FileError> {
     let bytes = map_file(path, map)?;
     match bytes.get(..4) {
-        Some(b"PK\x03\x04") => {
-            state_dict::from_archive(&Archive::from_bytes(bytes, limits)?, limits)
-        }
+        Some(b"PK\x03\x04") => read_state_dict(bytes, limits),
         Some([0x80, 2..=5, ..]) => legacy::read(&bytes, limits),
         Some([b'{', ..]) => index::read(path, &bytes, map, limits),
         _ if safetensors::sniff(&bytes) => safetensors::read(&bytes, limits),

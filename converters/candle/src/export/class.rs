@@ -1,0 +1,279 @@
+//! Structs: modules that are alike but for numbers are one struct, loaded with those numbers.
+
+use std::collections::BTreeMap;
+
+use airconv_ir::array::Array;
+use airconv_ir::dim::Dim;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::TensorId;
+use airconv_ir::module::Module as Hub;
+use rustc_hash::FxHashMap;
+
+use super::names::{self, Used};
+use super::print::{Naming, Printed, print};
+use super::tree::{Body, Item, Module};
+use crate::program::dtype::is_float;
+use crate::program::{Program, Source, Var};
+
+/// A number that the members of a class differ in.
+#[derive(Clone, Debug)]
+pub(super) struct Param {
+    pub name: String,
+    /// The numbers of the text that it is.
+    pub columns: Vec<usize>,
+    /// Whether `forward` needs it, so that it is a field.
+    pub in_forward: bool,
+}
+
+/// Modules that are alike.
+#[derive(Clone, Debug)]
+pub(super) struct Class {
+    pub name: String,
+    pub params: Vec<Param>,
+    /// The modules, by number.
+    pub members: Vec<usize>,
+}
+
+/// All classes of a program.
+pub(super) struct Classes<'p> {
+    hub: &'p Hub,
+    main_dtype: DType,
+    of: FxHashMap<usize, usize>,
+    pub classes: Vec<Class>,
+    sizes: FxHashMap<usize, Vec<Dim>>,
+    args: FxHashMap<usize, Vec<(String, String)>>,
+    /// The tensors of the weights file by name.
+    pub tensors: BTreeMap<String, Var>,
+}
+
+impl<'p> Classes<'p> {
+    /// The classes of the modules of a tree.
+    pub fn of(program: &'p Program, hub: &'p Hub, root: &'p Module) -> Result<Self, String> {
+        let mut classes = Self {
+            hub,
+            main_dtype: main_dtype(program),
+            of: FxHashMap::default(),
+            classes: Vec::new(),
+            sizes: FxHashMap::default(),
+            args: FxHashMap::default(),
+            tensors: BTreeMap::new(),
+        };
+        let mut levels: BTreeMap<usize, Vec<&Module>> = BTreeMap::new();
+        height(root, &mut levels);
+        let mut used = Used::default();
+        for name in RESERVED {
+            used.fresh(name);
+        }
+        for modules in levels.values() {
+            classes.level(program, modules, &mut used)?;
+        }
+        Ok(classes)
+    }
+
+    fn level(
+        &mut self,
+        program: &'p Program,
+        modules: &[&'p Module],
+        used: &mut Used,
+    ) -> Result<(), String> {
+        let mut groups: Vec<(String, Vec<(&Module, Printed)>)> = Vec::new();
+        for module in modules {
+            let printed = print(program, self, module, Naming::Numbered)?;
+            let key = key(&printed);
+            match groups.iter_mut().find(|(k, _)| *k == key) {
+                Some((_, members)) => members.push((module, printed)),
+                None => groups.push((key, vec![(module, printed)])),
+            }
+        }
+        for (_, members) in groups {
+            let params = params(&members);
+            let Some((first, _)) = members.first() else { continue };
+            let name = class_name(first, used);
+            let class = self.classes.len();
+            for (module, printed) in &members {
+                self.of.insert(module.id, class);
+                self.sizes.insert(module.id, printed.sizes.iter().map(|s| s.1.clone()).collect());
+                let value = |p: &Param| {
+                    let column = p.columns.first().and_then(|&c| printed.consts.get(c));
+                    (p.name.clone(), column.map(|c| c.text.clone()).unwrap_or_default())
+                };
+                self.args.insert(module.id, params.iter().map(value).collect());
+                for (name, var) in &printed.tensors {
+                    self.tensors.insert(name.clone(), *var);
+                }
+            }
+            let members = members.iter().map(|(m, _)| m.id).collect();
+            self.classes.push(Class { name, params, members });
+        }
+        Ok(())
+    }
+
+    /// The class of a module.
+    pub fn class_of(&self, module: usize) -> Option<usize> {
+        self.of.get(&module).copied()
+    }
+    /// The sizes that a module's `forward` is passed.
+    pub fn sizes(&self, module: usize) -> Vec<Dim> {
+        self.sizes.get(&module).cloned().unwrap_or_default()
+    }
+    /// The names and values of the numbers that a module is loaded with.
+    pub fn args(&self, module: usize) -> Vec<(String, String)> {
+        self.args.get(&module).cloned().unwrap_or_default()
+    }
+    /// The float dtype of most weights.
+    pub fn main_dtype(&self) -> DType {
+        self.main_dtype
+    }
+    /// The elements of a tensor of the module.
+    pub fn tensor(&self, id: TensorId) -> Option<Array> {
+        self.hub.tensors[id].to_array().ok()
+    }
+}
+
+/// Names that generated code has from elsewhere.
+const RESERVED: &[&str] = &[
+    "Model",
+    "Output",
+    "Tensor",
+    "Result",
+    "Module",
+    "ModuleT",
+    "Device",
+    "DType",
+    "D",
+    "VarBuilder",
+    "Linear",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "LayerNorm",
+    "RmsNorm",
+    "BatchNorm",
+    "GroupNorm",
+    "Embedding",
+    "Vec",
+    "Some",
+    "None",
+    "Ok",
+    "Err",
+    "Self",
+    "Option",
+    "Box",
+    "String",
+    "Debug",
+    "Clone",
+];
+
+/// The text of a module that those like it share.
+fn key(p: &Printed) -> String {
+    let fields: Vec<String> =
+        p.fields.iter().map(|f| format!("{}: {} = {}", f.name, f.ty, f.load)).collect();
+    format!(
+        "{}\n{} {} {}\n{}",
+        fields.join("\n"),
+        p.params.len(),
+        p.sizes.len(),
+        p.consts.len(),
+        p.body
+    )
+}
+
+/// The numbers in which members differ; those that always agree are one.
+fn params(members: &[(&Module, Printed)]) -> Vec<Param> {
+    let columns = members.first().map_or(0, |(_, p)| p.consts.len());
+    let mut found: BTreeMap<Vec<&str>, Vec<usize>> = BTreeMap::new();
+    let mut order: Vec<Vec<&str>> = Vec::new();
+    for c in 0..columns {
+        let values: Vec<&str> =
+            members.iter().filter_map(|(_, p)| p.consts.get(c)).map(|k| k.text.as_str()).collect();
+        if values.iter().all(|v| Some(v) == values.first()) {
+            continue;
+        }
+        if !found.contains_key(&values) {
+            order.push(values.clone());
+        }
+        found.entry(values).or_default().push(c);
+    }
+    let Some((_, first)) = members.first() else { return Vec::new() };
+    let mut used = Used::default();
+    order
+        .into_iter()
+        .filter_map(|values| found.remove(&values))
+        .map(|columns| {
+            let consts = columns.iter().filter_map(|&c| first.consts.get(c));
+            let in_forward = consts.clone().any(|c| c.in_forward);
+            let hint = consts.map(|c| c.hint.as_str()).find(|h| !h.is_empty()).unwrap_or("size");
+            Param { name: used.fresh(&names::snake(hint)), columns, in_forward }
+        })
+        .collect()
+}
+
+/// What a module is called: after the last part of its path that is no number.
+fn class_name(module: &Module, used: &mut Used) -> String {
+    if module.path.is_empty() {
+        return "Model".to_owned();
+    }
+    let mut words = module.path.iter().rev().filter(|p| p.parse::<usize>().is_err());
+    let last = words.next().map_or("Block", |w| w);
+    let mut name = match last {
+        "self" => "SelfAttention".to_owned(),
+        other => names::camel(other.strip_suffix("layers").map_or(other, |_| "layer")),
+    };
+    if let Some(singular) = name.strip_suffix('s')
+        && module.path.last().is_some_and(|p| p.parse::<usize>().is_ok())
+        && singular.len() > 2
+    {
+        name = singular.to_owned();
+    }
+    if name == "Model" {
+        name = "Network".to_owned();
+    }
+    while used.has(&name) {
+        match words.next() {
+            Some(word) => name = format!("{}{name}", names::camel(word)),
+            None => break,
+        }
+    }
+    let mut n = 1;
+    let stem = name.clone();
+    while used.has(&name) {
+        n += 1;
+        name = format!("{stem}{n}");
+    }
+    used.fresh(&name)
+}
+
+/// Sorts modules by how deep they nest.
+fn height<'m>(module: &'m Module, levels: &mut BTreeMap<usize, Vec<&'m Module>>) -> usize {
+    let h = height_in(&module.body, levels);
+    levels.entry(h).or_default().push(module);
+    h
+}
+
+fn height_in<'m>(body: &'m Body, levels: &mut BTreeMap<usize, Vec<&'m Module>>) -> usize {
+    let mut most = 0;
+    for item in &body.items {
+        let h = match item {
+            Item::Child(m) => height(m, levels) + 1,
+            Item::If { then, other, .. } => height_in(then, levels).max(height_in(other, levels)),
+            Item::Loop { body, .. } => height_in(body, levels),
+            Item::Stmt(..) => 0,
+        };
+        most = most.max(h);
+    }
+    most
+}
+
+/// The float dtype that most of the weights have.
+fn main_dtype(program: &Program) -> DType {
+    let mut count: BTreeMap<DType, u64> = BTreeMap::new();
+    for info in &program.vars {
+        let weight = matches!(info.source, Source::Weight(_) | Source::Turned(_));
+        if weight && is_float(info.dtype) {
+            let n = airconv_ir::dim::numel(&info.shape).as_known().unwrap_or(0);
+            *count.entry(info.dtype).or_default() += n.unsigned_abs();
+        }
+    }
+    count.into_iter().max_by_key(|(_, n)| *n).map_or(DType::F32, |(d, _)| d)
+}

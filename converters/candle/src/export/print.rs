@@ -1,0 +1,644 @@
+//! Bodies of functions: the statements of a module as Rust text.
+//!
+//! A value that is read once, soon after it is made, is written where it is read. A value takes
+//! the name of the one that it is made from where that one is not read again, so that what flows
+//! through a module is `x`. Numbers that may differ between modules that are otherwise alike are
+//! written as `__kN__`, and types of modules as `__classN__`, until it is known what they are.
+
+mod args;
+mod blocks;
+mod children;
+mod fields;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use airconv_ir::dim::Dim;
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::class::Classes;
+use super::helpers::HELPERS;
+use super::names::{self, Used};
+use super::size;
+use super::template::Position;
+use super::tree::{Body, Item, Module};
+use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
+
+/// The most calls and arguments of an expression that is written where its value is read.
+const LONGEST: usize = 9;
+/// The most of one that is written as an argument that is not the first.
+const LONGEST_INNER: usize = 3;
+/// How many statements later a value may be read to be written there.
+const NEAR: usize = 3;
+
+/// A number that may differ between modules that are alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Const {
+    pub text: String,
+    /// What it is called when it differs.
+    pub hint: String,
+    /// Whether the body of `forward` has it.
+    pub in_forward: bool,
+}
+
+/// A field of a struct.
+#[derive(Clone, Debug)]
+pub(super) struct Field {
+    pub name: String,
+    pub ty: String,
+    /// The expression that loads it from `vb`.
+    pub load: String,
+}
+
+/// A module as text.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Printed {
+    pub fields: Vec<Field>,
+    /// Names of the parameters that are tensors.
+    pub params: Vec<String>,
+    /// Sizes that the caller passes, with their names.
+    pub sizes: Vec<(String, Dim)>,
+    /// Statements and the last expression.
+    pub body: String,
+    pub consts: Vec<Const>,
+    pub helpers: BTreeSet<&'static str>,
+    /// The tensors of the weights file that the fields are loaded from.
+    pub tensors: Vec<(String, Var)>,
+}
+
+/// How a value is written.
+#[derive(Clone, Debug)]
+enum Form {
+    /// A local variable that owns it.
+    Local(String),
+    /// A variable that refers to it.
+    Ref(String),
+    /// A field.
+    Field(String),
+    /// An expression that makes it, and the variables in it.
+    Expr(String, Vec<Var>),
+}
+
+/// How local variables are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Naming {
+    /// By number, so that modules that are alike have the same text.
+    Numbered,
+    /// For readers.
+    Told,
+}
+
+/// What is in scope.
+#[derive(Clone, Default)]
+struct Scope {
+    forms: FxHashMap<Var, Form>,
+    owners: FxHashMap<String, Var>,
+    sizes: BTreeMap<Dim, String>,
+    /// Variables whose sizes can be asked for, in order.
+    seen: Vec<Var>,
+    /// Variables made in the innermost block.
+    own: FxHashSet<Var>,
+}
+
+/// Writes the body of one module.
+pub(super) struct Printer<'p> {
+    program: &'p Program,
+    classes: &'p Classes<'p>,
+    module: &'p Module,
+    naming: Naming,
+    scope: Scope,
+    used: Used,
+    field_names: Used,
+    lines: Vec<String>,
+    /// How often each value is still read.
+    left: FxHashMap<Var, usize>,
+    out: Printed,
+    /// Fields by what they hold.
+    by_weight: FxHashMap<String, String>,
+    lists: children::Lists,
+    /// Axes of parameters that are asked for, with names.
+    asked: BTreeMap<(usize, usize), String>,
+    needs_device: bool,
+    counter: usize,
+    /// Whether numbers are noted as part of `forward`.
+    in_forward: bool,
+    /// The last expression, where it gives all results at once.
+    whole_tail: Option<String>,
+}
+
+/// The text of a module.
+pub(super) fn print(
+    program: &Program,
+    classes: &Classes,
+    module: &Module,
+    naming: Naming,
+) -> Result<Printed, String> {
+    let printer = Printer {
+        program,
+        classes,
+        module,
+        naming,
+        scope: Scope::default(),
+        used: Used::default(),
+        field_names: Used::default(),
+        lines: Vec::new(),
+        left: FxHashMap::default(),
+        out: Printed::default(),
+        by_weight: FxHashMap::default(),
+        lists: children::Lists::default(),
+        asked: BTreeMap::new(),
+        needs_device: false,
+        counter: 0,
+        in_forward: true,
+        whole_tail: None,
+    };
+    printer.module()
+}
+
+impl<'p> Printer<'p> {
+    fn module(mut self) -> Result<Printed, String> {
+        count(&self.module.body, &mut self.left);
+        self.lists = children::lists(self.classes, self.module);
+        self.params();
+        let module = self.module;
+        self.items(&module.body.items)?;
+        let tail = self.tail(&module.body.results)?;
+        let mut lines = self.prelude();
+        lines.append(&mut self.lines);
+        lines.push(tail);
+        self.out.body = lines.join("\n");
+        Ok(self.out)
+    }
+
+    fn params(&mut self) {
+        let inputs = &self.module.inputs;
+        let root = self.module.path.is_empty();
+        for (i, &var) in inputs.iter().enumerate() {
+            let name = match (self.naming, root) {
+                (Naming::Numbered, _) => self.number(),
+                (Naming::Told, true) => {
+                    names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
+                }
+                (Naming::Told, false) if i == 0 => "x".to_owned(),
+                (Naming::Told, false) => {
+                    names::of_value(self.program.info(var))
+                }
+            };
+            let name = self.used.fresh(&name);
+            self.out.params.push(name.clone());
+            self.scope.owners.insert(name.clone(), var);
+            self.scope.forms.insert(var, Form::Ref(name));
+            self.scope.seen.push(var);
+        }
+    }
+
+    /// Statements at the start: sizes of parameters and the device.
+    fn prelude(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (i, param) in self.out.params.iter().enumerate() {
+            let rank = self.module.inputs.get(i).map_or(0, |&v| self.program.info(v).shape.len());
+            let asked: Vec<(usize, &String)> =
+                self.asked.range((i, 0)..(i + 1, 0)).map(|((_, a), n)| (*a, n)).collect();
+            match &asked[..] {
+                [] => {}
+                [(axis, name)] => lines.push(format!("let {name} = {param}.dim({axis})?;")),
+                many if (2..=5).contains(&rank) => {
+                    let all: Vec<&str> = (0..rank)
+                        .map(|a| {
+                            many.iter().find(|(x, _)| *x == a).map_or("_", |(_, n)| n.as_str())
+                        })
+                        .collect();
+                    lines.push(format!("let ({}) = {param}.dims{rank}()?;", all.join(", ")));
+                }
+                many => {
+                    for (axis, name) in many {
+                        lines.push(format!("let {name} = {param}.dim({axis})?;"));
+                    }
+                }
+            }
+        }
+        if self.needs_device {
+            let device = match self.out.params.first() {
+                Some(param) => format!("{param}.device()"),
+                None => "&candle_core::Device::Cpu".to_owned(),
+            };
+            lines.push(format!("let device = {device};"));
+        }
+        lines
+    }
+
+    fn number(&mut self) -> String {
+        self.counter += 1;
+        format!("v{}", self.counter)
+    }
+
+    fn items(&mut self, items: &'p [Item]) -> Result<(), String> {
+        let mut i = 0;
+        while let Some(item) = items.get(i) {
+            match item {
+                Item::Stmt(stmt, path) => self.stmt(items, i, stmt, path.as_deref())?,
+                Item::Child(_) => {
+                    i += self.children(items, i)?;
+                    continue;
+                }
+                Item::If { condition, then, other, vars } => {
+                    self.branch(*condition, then, other, vars)?;
+                }
+                Item::Loop { head, body } => self.repeat(head, body)?,
+            }
+            i += 1;
+        }
+        Ok(())
+    }
+
+    fn stmt(
+        &mut self,
+        items: &'p [Item],
+        at: usize,
+        stmt: &'p Stmt,
+        path: Option<&[std::sync::Arc<str>]>,
+    ) -> Result<(), String> {
+        match stmt {
+            Stmt::Let { vars, call, .. } => {
+                let (text, reads) = self.call(call, path)?;
+                if let [var] = vars[..]
+                    && self.written_later(items, at, var, &text)
+                {
+                    self.scope.forms.insert(var, Form::Expr(text, reads));
+                    return Ok(());
+                }
+                self.done_reading(&reads);
+                self.bind_all(vars, &text, call, path);
+                Ok(())
+            }
+            Stmt::Sizes { x, dims, .. } => self.read_sizes(*x, dims),
+            Stmt::Assert { condition, message, .. } => {
+                let (value, reads) = self.value(*condition, Position::Argument)?;
+                self.done_reading(&reads);
+                self.helper("is_true");
+                self.lines.push(format!(
+                    "if !ops::is_true({value})? {{ candle_core::bail!({message:?}) }}"
+                ));
+                Ok(())
+            }
+            Stmt::If { .. } | Stmt::Loop(_) => Err("a block outside of its place".to_owned()),
+        }
+    }
+
+    /// Whether a value is written where it is read.
+    fn written_later(&self, items: &[Item], at: usize, var: Var, text: &str) -> bool {
+        if self.left.get(&var) != Some(&1) || cost(text) > LONGEST {
+            return false;
+        }
+        for item in items.iter().skip(at + 1).take(NEAR) {
+            match item {
+                Item::Stmt(Stmt::Let { call, .. }, _) => {
+                    if let Some(place) = call.vars().position(|v| v == var) {
+                        let list = call.args.iter().any(
+                            |a| matches!(a, Arg::Tensors(l) if l.contains(&var)),
+                        );
+                        if mentions_twice(call, var) {
+                            return false;
+                        }
+                        let limit = if place == 0 && !list { LONGEST } else { LONGEST_INNER };
+                        return cost(text) <= limit;
+                    }
+                }
+                Item::Child(m) if m.inputs.contains(&var) => return cost(text) <= LONGEST_INNER,
+                _ => return false,
+            }
+        }
+        // The last expression of a function.
+        at + 1 == items.len()
+            && self.module.body.results[..] == [var]
+            && std::ptr::eq(items.as_ptr(), self.module.body.items.as_ptr())
+    }
+
+    /// Takes down that values were read.
+    fn done_reading(&mut self, reads: &[Var]) {
+        for v in reads {
+            if let Some(left) = self.left.get_mut(v) {
+                *left = left.saturating_sub(1);
+            }
+        }
+    }
+
+    /// `let` for the results of a call.
+    fn bind_all(
+        &mut self,
+        vars: &[Var],
+        text: &str,
+        call: &Call,
+        path: Option<&[std::sync::Arc<str>]>,
+    ) {
+        let flow = call.vars().next();
+        let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+        let mut names = Vec::new();
+        for &var in vars {
+            if self.left.get(&var).copied().unwrap_or(0) == 0 {
+                names.push("_".to_owned());
+                continue;
+            }
+            let single = vars.len() == 1;
+            names.push(self.bind(var, flow.filter(|_| single), layer.as_deref()));
+        }
+        let left = match &names[..] {
+            [one] => one.clone(),
+            many => format!("({})", many.join(", ")),
+        };
+        self.lines.push(format!("let {left} = {text};"));
+    }
+
+    /// A name for a new value: that of the value it is made from, if that is not read again, else
+    /// the name of the layer, else what the source calls it.
+    fn bind(&mut self, var: Var, flow: Option<Var>, layer: Option<&str>) -> String {
+        let from = flow.filter(|f| self.left.get(f).copied().unwrap_or(0) == 0);
+        let flowing = from.and_then(|f| match self.scope.forms.get(&f) {
+            Some(Form::Local(name) | Form::Ref(name)) => Some(name.clone()),
+            _ => None,
+        });
+        let name = match self.naming {
+            Naming::Numbered => self.number(),
+            Naming::Told if self.output_name(var).is_some() => {
+                self.output_name(var).unwrap_or_default()
+            }
+            Naming::Told => match (flowing, layer) {
+                (Some(name), _) => name,
+                (None, Some(layer)) => layer.to_owned(),
+                (None, None) => {
+                    names::of_value(self.program.info(var))
+                }
+            },
+        };
+        self.local(var, &name)
+    }
+
+    /// The name of a value that is an output of the program.
+    fn output_name(&self, var: Var) -> Option<String> {
+        let root = self.module.path.is_empty();
+        let at = self.module.body.results.iter().position(|v| *v == var && root)?;
+        self.program.outputs.get(at).map(|n| names::snake(n))
+    }
+
+    /// Makes a local variable of a name like this one.
+    fn local(&mut self, var: Var, name: &str) -> String {
+        if let Some(owner) = self.scope.owners.get(name)
+            && self.left.get(owner).copied().unwrap_or(0) == 0
+        {
+            self.used.release(name);
+        }
+        let name = self.used.fresh(name);
+        self.scope.owners.insert(name.clone(), var);
+        self.scope.forms.insert(var, Form::Local(name.clone()));
+        self.scope.seen.push(var);
+        self.scope.own.insert(var);
+        name
+    }
+
+    /// A name that is no value's.
+    fn plain_name(&mut self, name: &str) -> String {
+        match self.naming {
+            Naming::Numbered => self.number(),
+            Naming::Told => self.used.fresh(name),
+        }
+    }
+
+    /// The last expression: the results.
+    fn tail(&mut self, results: &[Var]) -> Result<String, String> {
+        if let Some(text) = self.whole_tail.take() {
+            return Ok(text);
+        }
+        if let [one] = results {
+            if let Some(Form::Expr(text, _)) = self.scope.forms.get(one) {
+                // `Ok(x?)` is `x`.
+                return Ok(match text.strip_suffix('?') {
+                    Some(bare) => unwrapped(bare),
+                    None => format!("Ok({text})"),
+                });
+            }
+            return Ok(format!("Ok({})", self.owned(*one)?));
+        }
+        let mut list = Vec::new();
+        for &var in results {
+            list.push(self.owned(var)?);
+        }
+        if self.module.path.is_empty() && results.len() != 1 {
+            let mut fields = Used::default();
+            let outputs = self.program.outputs.iter().zip(list);
+            let texts = outputs.map(|(name, value)| {
+                let name = fields.fresh(&names::snake(name));
+                if name == value { name } else { format!("{name}: {value}") }
+            });
+            return Ok(format!("Ok(Output {{ {} }})", texts.collect::<Vec<_>>().join(", ")));
+        }
+        Ok(format!("Ok(({}))", list.join(", ")))
+    }
+
+    /// A value that its reader owns.
+    fn owned(&mut self, var: Var) -> Result<String, String> {
+        let again = self.left.get(&var).copied().unwrap_or(0) > 1;
+        self.done_reading(&[var]);
+        let own = self.scope.own.contains(&var);
+        Ok(match self.form(var)? {
+            Form::Local(name) if own && !again => name,
+            Form::Local(name) | Form::Ref(name) | Form::Field(name) => format!("{name}.clone()"),
+            Form::Expr(text, reads) => {
+                self.done_reading(&reads);
+                text
+            }
+        })
+    }
+
+    fn form(&mut self, var: Var) -> Result<Form, String> {
+        if let Some(form) = self.scope.forms.get(&var) {
+            return Ok(form.clone());
+        }
+        match self.program.info(var).source {
+            Source::Weight(_) | Source::Turned(_) | Source::Literal(_) => self.constant(var),
+            Source::Param | Source::Made => {
+                Err(format!("`{}` is read before it is made", self.program.info(var).name))
+            }
+        }
+    }
+
+    fn helper(&mut self, name: &str) {
+        if let Some(helper) = HELPERS.iter().find(|h| h.name == name) {
+            self.out.helpers.insert(helper.name);
+        }
+    }
+
+    /// A size as text.
+    fn size(&mut self, dim: &Dim, hint: &str) -> String {
+        if let Some(known) = dim.as_known() {
+            return self.note(known.to_string(), hint);
+        }
+        self.bind_sizes(dim);
+        let scope = &self.scope.sizes;
+        match size::text(dim, &mut |d| scope.get(d).cloned()) {
+            Some(text) => text,
+            None => self.passed(dim),
+        }
+    }
+
+    /// A size that the caller passes.
+    fn passed(&mut self, dim: &Dim) -> String {
+        let name = self.size_name(dim, "size");
+        self.out.sizes.push((name.clone(), dim.clone()));
+        self.scope.sizes.insert(dim.clone(), name.clone());
+        name
+    }
+
+    /// Finds names for a size or for what it is made of.
+    fn bind_sizes(&mut self, dim: &Dim) {
+        if dim.as_known().is_some() || self.scope.sizes.contains_key(dim) || self.ask_param(dim) {
+            return;
+        }
+        if dim.as_symbol().is_some() {
+            self.ask_local(dim);
+            return;
+        }
+        let mut symbols = Vec::new();
+        dim.symbols(&mut |s| symbols.push(Dim::symbol(s)));
+        for symbol in &symbols {
+            self.bind_sizes(symbol);
+        }
+        let all = symbols.iter().all(|s| self.scope.sizes.contains_key(s));
+        if !all {
+            self.ask_local(dim);
+        }
+    }
+
+    /// Asks a parameter for a size at the start of the function.
+    fn ask_param(&mut self, dim: &Dim) -> bool {
+        for (i, &var) in self.module.inputs.iter().enumerate() {
+            let Some(axis) = self.program.info(var).shape.iter().position(|d| d == dim) else {
+                continue;
+            };
+            let name = self.size_name(dim, "len");
+            self.asked.insert((i, axis), name.clone());
+            self.scope.sizes.insert(dim.clone(), name);
+            return true;
+        }
+        false
+    }
+
+    /// Asks a local variable for a size.
+    fn ask_local(&mut self, dim: &Dim) {
+        let found = self.scope.seen.iter().rev().find_map(|&v| {
+            let axis = self.program.info(v).shape.iter().position(|d| d == dim)?;
+            match self.scope.forms.get(&v)? {
+                Form::Local(name) | Form::Ref(name)
+                    if self.scope.owners.get(name) == Some(&v) && self.is_alive(v) =>
+                {
+                    Some((name.clone(), axis))
+                }
+                _ => None,
+            }
+        });
+        if let Some((var, axis)) = found {
+            let name = self.size_name(dim, "len");
+            self.lines.push(format!("let {name} = {var}.dim({axis})?;"));
+            self.scope.sizes.insert(dim.clone(), name);
+        }
+    }
+
+    /// Whether a variable has not been moved away.
+    fn is_alive(&self, var: Var) -> bool {
+        self.left.get(&var).copied().unwrap_or(0) > 0
+    }
+
+    fn size_name(&mut self, dim: &Dim, other: &str) -> String {
+        let symbol = dim.as_symbol().and_then(|s| self.program.symbols.get(s.0 as usize));
+        let name = symbol.map(|s| size_hint(s)).unwrap_or_else(|| other.to_owned());
+        self.plain_name(&name)
+    }
+
+    /// Notes a number that may differ between modules.
+    fn note(&mut self, text: String, hint: &str) -> String {
+        let name = format!("__k{}__", self.out.consts.len());
+        let in_forward = self.in_forward;
+        self.out.consts.push(Const { text, hint: hint.to_owned(), in_forward });
+        name
+    }
+}
+
+/// A symbol's name as that of a variable.
+fn size_hint(symbol: &str) -> String {
+    let snake = names::snake(symbol);
+    let long = snake.len() > 24 || snake.contains("output") || snake.contains("if_");
+    if long { "n".to_owned() } else { snake }
+}
+
+/// An expression in parentheses without them.
+fn unwrapped(text: &str) -> String {
+    let inner = text.strip_prefix('(').and_then(|t| t.strip_suffix(')'));
+    match inner {
+        Some(inner) if balanced(inner) => inner.to_owned(),
+        _ => text.to_owned(),
+    }
+}
+
+fn balanced(text: &str) -> bool {
+    let mut depth = 0i32;
+    for c in text.chars() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if depth < 0 {
+            return false;
+        }
+    }
+    depth == 0
+}
+
+/// How much there is in an expression, whatever its names.
+fn cost(text: &str) -> usize {
+    text.matches(['(', ',', '{']).count()
+}
+
+/// Counts how often each value is read.
+fn count(body: &Body, left: &mut FxHashMap<Var, usize>) {
+    let mut add = |v: Var| *left.entry(v).or_default() += 1;
+    body.results.iter().for_each(|&v| add(v));
+    for item in &body.items {
+        match item {
+            Item::Stmt(stmt, _) => stmt.reads(&mut add),
+            Item::Child(m) => m.inputs.iter().for_each(|&v| add(v)),
+            Item::If { condition, .. } => add(*condition),
+            Item::Loop { head, .. } => {
+                let first = head.trips.iter().chain(&head.condition);
+                first.chain(&head.initial).for_each(|&v| add(v));
+            }
+        }
+    }
+    for item in &body.items {
+        match item {
+            Item::If { then, other, .. } => {
+                count(then, left);
+                count(other, left);
+            }
+            Item::Loop { body, .. } => count(body, left),
+            _ => {}
+        }
+    }
+}
+
+/// Whether the body of a call has an argument more than once.
+fn mentions_twice(call: &Call, var: Var) -> bool {
+    let Callee::Func(func) = call.callee else { return false };
+    let is = |arg: &Arg| *arg == Arg::Tensor(var);
+    let param = call.args.iter().position(is).and_then(|i| func.params.get(i));
+    param.is_some_and(|(name, _)| {
+        let words = func.body.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.filter(|w| w == name).count() > 1
+    })
+}
+
+/// Whether a call is of a layer.
+fn layer_of(call: &Call) -> Option<crate::program::Layer> {
+    match call.callee {
+        Callee::Layer(layer) => Some(layer),
+        Callee::Func(_) => None,
+    }
+}

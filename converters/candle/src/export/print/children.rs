@@ -1,0 +1,282 @@
+//! Modules within a module: their fields and how they are called.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::super::class::Classes;
+use super::super::names;
+use super::super::template::Position;
+use super::super::tree::{Body, Item, Module, Names};
+use super::{Field, Form, Printer};
+use crate::program::Var;
+
+/// Which children are elements of lists: by the id of the child, the path of the list and the
+/// position.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lists {
+    place: FxHashMap<usize, (Names, usize)>,
+    members: BTreeMap<Names, Vec<usize>>,
+}
+
+fn children<'m>(body: &'m Body, out: &mut Vec<&'m Module>) {
+    for item in &body.items {
+        match item {
+            Item::Child(m) => out.push(m),
+            Item::If { then, other, .. } => {
+                children(then, out);
+                children(other, out);
+            }
+            Item::Loop { body, .. } => children(body, out),
+            Item::Stmt(..) => {}
+        }
+    }
+}
+
+/// Children whose paths end in 0, 1, 2 ... and that are of one class.
+pub(super) fn lists(classes: &Classes, module: &Module) -> Lists {
+    let mut all = Vec::new();
+    children(&module.body, &mut all);
+    let mut stems: BTreeMap<Names, BTreeMap<usize, &Module>> = BTreeMap::new();
+    for m in all {
+        if let Some((last, stem)) = m.path.split_last()
+            && let Ok(n) = last.parse::<usize>()
+        {
+            stems.entry(stem.to_vec()).or_default().insert(n, m);
+        }
+    }
+    let mut lists = Lists::default();
+    for (stem, members) in stems {
+        let class = members.values().next().and_then(|m| classes.class_of(m.id));
+        let same = members.values().all(|m| classes.class_of(m.id) == class);
+        let counted = members.keys().enumerate().all(|(i, &n)| i == n);
+        if members.len() < 2 || !same || !counted {
+            continue;
+        }
+        for (&n, m) in &members {
+            lists.place.insert(m.id, (stem.clone(), n));
+        }
+        lists.members.insert(stem, members.values().map(|m| m.id).collect());
+    }
+    lists
+}
+
+impl<'p> Printer<'p> {
+    /// Calls the children at a position: one, or a whole list; how many items that were.
+    pub(super) fn children(&mut self, items: &'p [Item], at: usize) -> Result<usize, String> {
+        let Some(Item::Child(first)) = items.get(at) else { return Ok(1) };
+        if let Some((through, run)) = self.whole_list(items, at, first) {
+            self.for_each(&run, through)?;
+            return Ok(run.len());
+        }
+        let field = self.child_field(first)?;
+        let mut args = Vec::new();
+        let mut reads = Vec::new();
+        for &input in &first.inputs {
+            let (text, read) = self.value(input, Position::Argument)?;
+            args.push(text);
+            reads.extend(read);
+        }
+        self.size_args(first, &mut args);
+        let text = format!("self.{field}.forward({})?", args.join(", "));
+        self.done_reading(&reads);
+        let flow = first.inputs.first().copied();
+        let hint = first.path.iter().rev().find(|p| p.parse::<usize>().is_err());
+        let hint = hint.map(|h| names::snake(h));
+        let results = &first.body.results;
+        let own = &self.module.body;
+        let last = at + 1 == items.len() && std::ptr::eq(items.as_ptr(), own.items.as_ptr());
+        let once = results.iter().all(|v| self.left.get(v) == Some(&1));
+        if last && once && own.results == *results && !results.is_empty() {
+            if let [var] = results[..] {
+                self.scope.forms.insert(var, Form::Expr(text, Vec::new()));
+                return Ok(1);
+            }
+            if !self.module.path.is_empty() {
+                self.whole_tail = text.strip_suffix('?').map(str::to_owned);
+                return Ok(1);
+            }
+        }
+        let single = results.len() == 1;
+        let mut names = Vec::new();
+        for &var in results {
+            names.push(self.bind(var, flow.filter(|_| single), hint.as_deref().filter(|_| single)));
+        }
+        let left = match &names[..] {
+            [one] => one.clone(),
+            many => format!("({})", many.join(", ")),
+        };
+        self.lines.push(format!("let {left} = {text};"));
+        Ok(1)
+    }
+
+    fn size_args(&mut self, child: &Module, args: &mut Vec<String>) {
+        for dim in self.classes.sizes(child.id) {
+            args.push(self.size(&dim, "size"));
+        }
+    }
+
+    /// All elements of a list one after the other, each applied to what the one before gives at
+    /// one input and to the same values at the others.
+    fn whole_list(
+        &self,
+        items: &'p [Item],
+        at: usize,
+        first: &'p Module,
+    ) -> Option<(usize, Vec<&'p Module>)> {
+        let (stem, 0) = self.lists.place.get(&first.id)? else { return None };
+        let members = self.lists.members.get(stem)?;
+        let mut run: Vec<&Module> = Vec::new();
+        for (i, id) in members.iter().enumerate() {
+            match items.get(at + i) {
+                Some(Item::Child(m)) if m.id == *id && m.body.results.len() == 1 => run.push(m),
+                _ => return None,
+            }
+        }
+        if !self.classes.sizes(first.id).is_empty() {
+            return None;
+        }
+        let mut through = None;
+        for pair in run.windows(2) {
+            let [a, b] = pair else { return None };
+            let result = *a.body.results.first()?;
+            let here = b.inputs.iter().position(|v| *v == result)?;
+            let others = a.inputs.iter().zip(&b.inputs).enumerate();
+            let same = others.filter(|(i, _)| *i != here).all(|(_, (x, y))| x == y);
+            let once = self.left.get(&result) == Some(&1);
+            if !same
+                || !once
+                || a.inputs.len() != b.inputs.len()
+                || *through.get_or_insert(here) != here
+            {
+                return None;
+            }
+        }
+        Some((through?, run))
+    }
+
+    fn for_each(&mut self, run: &[&'p Module], through: usize) -> Result<(), String> {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+        let field = self.list_field(first)?;
+        let field = field.split('[').next().unwrap_or_default().to_owned();
+        let (Some(&start), Some(&end)) = (first.inputs.get(through), last.body.results.first())
+        else {
+            return Err("a list without a value".to_owned());
+        };
+        let mut others: FxHashMap<usize, String> = FxHashMap::default();
+        for (i, &input) in first.inputs.iter().enumerate() {
+            if i != through {
+                let (text, _) = self.borrowed(input)?;
+                others.insert(i, text);
+            }
+        }
+        let initial = self.owned(start)?;
+        for m in run {
+            let inputs: Vec<Var> = m.inputs.iter().copied().filter(|v| *v != start).collect();
+            self.done_reading(&inputs);
+        }
+        let flow = self.bind(end, Some(start), None);
+        self.lines.push(format!("let mut {flow} = {initial};"));
+        let singular = field.strip_suffix('s').filter(|s| s.len() > 2).unwrap_or(&field).to_owned();
+        let item = self.plain_name(if singular == "block" { "block" } else { &singular });
+        let args: Vec<String> = (0..first.inputs.len())
+            .map(|i| others.get(&i).cloned().unwrap_or_else(|| format!("&{flow}")))
+            .collect();
+        self.lines.push(format!(
+            "for {item} in &self.{field} {{ {flow} = {item}.forward({})?; }}",
+            args.join(", ")
+        ));
+        self.used.release(&item);
+        Ok(())
+    }
+
+    /// A value to be read more than once.
+    fn borrowed(&mut self, var: Var) -> Result<(String, Vec<Var>), String> {
+        if let Form::Expr(text, reads) = self.form(var)? {
+            self.done_reading(&reads);
+            let name = match self.naming {
+                super::Naming::Numbered => self.number(),
+                super::Naming::Told => names::of_value(self.program.info(var)),
+            };
+            let name = self.local(var, &name);
+            self.lines.push(format!("let {name} = {text};"));
+        }
+        self.value(var, Position::Argument)
+    }
+
+    /// The field of a child, an element of a list as `list[0]`.
+    fn child_field(&mut self, child: &Module) -> Result<String, String> {
+        if self.lists.place.contains_key(&child.id) {
+            return self.list_field(child);
+        }
+        let relative = self.relative(&child.path);
+        let dotted = relative.join(".");
+        let key = format!("child {}", child.id);
+        let name = self.field_names.fresh(&names::snake(&dotted));
+        let load = self.load_child(child, &format!("vb.pp({dotted:?})"))?;
+        let ty = self.class_text(child)?;
+        self.by_weight.insert(key, name.clone());
+        self.out.fields.push(Field { name: name.clone(), ty, load });
+        Ok(name)
+    }
+
+    fn class_text(&self, child: &Module) -> Result<String, String> {
+        match self.classes.class_of(child.id) {
+            Some(class) => Ok(format!("__class{class}__")),
+            None => Err("a module without a class".to_owned()),
+        }
+    }
+
+    fn load_child(&mut self, child: &Module, vb: &str) -> Result<String, String> {
+        let class = self.class_text(child)?;
+        let mut args = self.child_args(child.id);
+        args.push(vb.to_owned());
+        Ok(format!("{class}::load({})?", args.join(", ")))
+    }
+
+    fn child_args(&mut self, id: usize) -> Vec<String> {
+        let was = std::mem::replace(&mut self.in_forward, false);
+        let args = self.classes.args(id);
+        let texts = args.into_iter().map(|(hint, value)| self.note(value, &hint)).collect();
+        self.in_forward = was;
+        texts
+    }
+
+    fn list_field(&mut self, child: &Module) -> Result<String, String> {
+        let Some((stem, at)) = self.lists.place.get(&child.id).cloned() else {
+            return Err("no element of a list".to_owned());
+        };
+        let key = format!("list {}", stem.join("."));
+        if let Some(name) = self.by_weight.get(&key) {
+            return Ok(format!("{name}[{at}]"));
+        }
+        let members = self.lists.members.get(&stem).cloned().unwrap_or_default();
+        let relative: Vec<Arc<str>> = self.relative(&stem);
+        let dotted = relative.join(".");
+        let name = self.field_names.fresh(&names::snake(&dotted));
+        let class = self.class_text(child)?;
+        let all: Vec<_> = members.iter().map(|&id| self.classes.args(id)).collect();
+        let prefix = if dotted.is_empty() { String::new() } else { format!("{dotted}.") };
+        let load = if all.iter().all(|a| Some(a) == all.first()) {
+            let mut args = self.child_args(child.id);
+            args.push(format!("vb.pp(format!(\"{prefix}{{i}}\"))"));
+            format!(
+                "(0..{}).map(|i| {class}::load({})).collect::<Result<_>>()?",
+                members.len(),
+                args.join(", ")
+            )
+        } else {
+            let mut elements = Vec::new();
+            for (i, &id) in members.iter().enumerate() {
+                let mut args = self.child_args(id);
+                args.push(format!("vb.pp(\"{prefix}{i}\")"));
+                elements.push(format!("{class}::load({})?", args.join(", ")));
+            }
+            format!("vec![{}]", elements.join(", "))
+        };
+        self.out.fields.push(Field { name: name.clone(), ty: format!("Vec<{class}>"), load });
+        self.by_weight.insert(key, name.clone());
+        Ok(format!("{name}[{at}]"))
+    }
+}

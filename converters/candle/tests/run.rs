@@ -1,0 +1,106 @@
+//! What is written runs, and so does the executor: both against the interpreter. The generated
+//! code is that of `tests/golden`, compiled into this test.
+
+mod common;
+
+#[allow(dead_code)]
+#[path = "golden/control/lib.rs"]
+mod control;
+#[allow(dead_code)]
+#[path = "golden/mlp/lib.rs"]
+mod mlp;
+
+use std::collections::BTreeMap;
+
+use airconv_api::{Executor, Report, RunOptions};
+use airconv_candle::CandleExecutor;
+use airconv_ir::array::Array;
+use airconv_ir::dtype::DType;
+use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
+use airconv_ir::module::Module;
+use airconv_ir::verify::{Stage, verify};
+use candle_core::{Device, Tensor};
+
+type Named = BTreeMap<String, Datum>;
+
+fn interpreted(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
+    Interpreter::new(module.clone(), EvalLimits::default()).run(inputs).unwrap()
+}
+
+fn executed(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
+    let verified = verify(module, Stage::Canonical).unwrap();
+    let mut report = Report::default();
+    CandleExecutor
+        .run(&verified, inputs, &RunOptions::default(), &mut report)
+        .unwrap_or_else(|_| panic!("{report:?}"))
+}
+
+fn numbers(datum: &Datum) -> Vec<f64> {
+    let array = datum.as_array().unwrap();
+    let ints = || array.to_i64s().map(|v| v.into_iter().map(|i| i as f64).collect());
+    array.to_f64s().or_else(ints).unwrap()
+}
+
+fn same(a: &[f64], b: &[f64]) {
+    assert_eq!(a.len(), b.len());
+    for (x, y) in a.iter().zip(b) {
+        assert!((x - y).abs() <= 1e-5 * y.abs().max(1.0), "{x} {y}");
+    }
+}
+
+fn features(rows: usize) -> Vec<f32> {
+    (0..rows * 8).map(|i| (i * 5 % 13) as f32 / 6.5 - 1.0).collect()
+}
+
+/// The model of the golden code, with the weights that are written beside it.
+fn written<M>(module: &Module, load: impl Fn(&std::path::Path) -> M) -> M {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m-candle");
+    common::write(module, &path, false).unwrap();
+    load(&path.join("model.safetensors"))
+}
+
+#[test]
+fn layers_run_on_any_batch() {
+    let module = common::mlp();
+    let model = written(&module, |p| mlp::Model::from_safetensors(p, &Device::Cpu).unwrap());
+    for rows in [1, 3] {
+        let array = Array::from_vec(vec![rows, 8], features(rows)).unwrap();
+        let inputs = BTreeMap::from([("features".to_owned(), Datum::from(array))]);
+        let expected = interpreted(&module, &inputs);
+        let x = Tensor::from_vec(features(rows), (rows, 8), &Device::Cpu).unwrap();
+        let y = model.forward(&x).unwrap();
+        assert_eq!(y.dims(), [rows, 3]);
+        let y: Vec<f32> = y.flatten_all().unwrap().to_vec1().unwrap();
+        same(&y.into_iter().map(f64::from).collect::<Vec<_>>(), &numbers(&expected[0].1));
+        same(&numbers(&executed(&module, &inputs)[0].1), &numbers(&expected[0].1));
+    }
+}
+
+#[test]
+fn loops_branches_and_sizes_from_tensors_run() {
+    let module = common::control();
+    let model = written(&module, |p| control::Model::from_safetensors(p, &Device::Cpu).unwrap());
+    for (values, trips, k) in [(vec![1f32, 4.0, 2.25], 2, 2), (vec![-1.0, 3.0], 3, 1), (vec![-5.0], 0, 1)] {
+        let array = Array::from_vec(vec![values.len()], values.clone()).unwrap();
+        let scalar = |shape: Vec<usize>, v: i64| {
+            Datum::from(Array::from_i64s(DType::I64, shape, &[v]).unwrap())
+        };
+        let inputs = BTreeMap::from([
+            ("x".to_owned(), Datum::from(array)),
+            ("trips".to_owned(), scalar(vec![], trips)),
+            ("k".to_owned(), scalar(vec![1], k)),
+        ]);
+        let expected = interpreted(&module, &inputs);
+        let actual = executed(&module, &inputs);
+        let x = Tensor::new(values.as_slice(), &Device::Cpu).unwrap();
+        let [trips, k] = [Tensor::new(trips, &Device::Cpu), Tensor::new(&[k], &Device::Cpu)];
+        let output = model.forward(&x, &trips.unwrap(), &k.unwrap()).unwrap();
+        let tensors = [output.sums, output.greatest, output.positions];
+        for ((tensor, (_, e)), (_, a)) in tensors.iter().zip(&expected).zip(&actual) {
+            let t = tensor.to_dtype(candle_core::DType::F64).unwrap().flatten_all().unwrap();
+            same(&t.to_vec1::<f64>().unwrap(), &numbers(e));
+            same(&numbers(a), &numbers(e));
+        }
+    }
+}
