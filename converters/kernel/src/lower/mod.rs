@@ -351,7 +351,7 @@ impl<'m> Lowerer<'m> {
             }
         };
         let last = size.as_known()?.checked_sub(1)?;
-        if tensor.numel().is_none_or(|n| n as u64 > MOST) {
+        if tensor.numel().is_none_or(|n| n > MOST) {
             return None;
         }
         let all = tensor.to_array().ok()?.to_i64s()?;

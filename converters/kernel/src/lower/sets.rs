@@ -198,10 +198,7 @@ struct Corners {
 impl Pull<'_, '_> {
     /// Coordinates over a value with the counters that run over them, and whether the element
     /// there differs from zero.
-    fn nonzero_walk(
-        &mut self,
-        x: ValueId,
-    ) -> Result<(Vec<Dim>, Vec<Axis>, ExprId), Stop> {
+    fn nonzero_walk(&mut self, x: ValueId) -> Result<(Vec<Dim>, Vec<Axis>, ExprId), Stop> {
         let shape = self.shape_of(x)?;
         let mut axes = Vec::new();
         let at: Vec<Dim> = shape.iter().map(|n| self.reduction_index(n, &mut axes)).collect();
