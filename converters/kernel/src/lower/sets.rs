@@ -9,6 +9,7 @@ use airconv_ir::op::{self, ReduceKind};
 
 use super::code::{each, either, repeat, set, when};
 use super::compute::needed;
+use super::nest::Axis;
 use super::pull::Pull;
 use super::{Lowerer, Stop};
 use crate::ir::{
@@ -194,13 +195,10 @@ struct Corners {
     high: [ExprId; 2],
 }
 
-/// Coordinates, the counters that run over them with their ends, and what is true there.
-type Walk = (Vec<Dim>, Vec<(crate::ir::Var, Dim)>, ExprId);
-
 impl Pull<'_, '_> {
     /// Coordinates over a value with the counters that run over them, and whether the element
     /// there differs from zero.
-    fn nonzero_walk(&mut self, x: ValueId) -> Result<Walk, Stop> {
+    fn nonzero_walk(&mut self, x: ValueId) -> Result<(Vec<Dim>, Vec<Axis>, ExprId), Stop> {
         let shape = self.shape_of(x)?;
         let mut axes = Vec::new();
         let at: Vec<Dim> = shape.iter().map(|n| self.reduction_index(n, &mut axes)).collect();

@@ -86,10 +86,7 @@ pub(super) struct Trees {
 
 /// The most levels that are walked in one expression.
 const LEVELS: u32 = 8;
-/// The deepest trees that are walked to their full depth, a stretch of all trees after another;
-/// in others each walk ends at its leaf.
-const SHALLOW: u32 = 24;
-/// The levels of a stretch of the deepest trees, after which a walk may be over.
+/// The levels of a stretch of deeper trees, after which a walk may be over.
 const STRETCH: u32 = 4;
 
 /// The parameters and locals of a kernel in the making.
@@ -205,39 +202,6 @@ impl Walk<'_> {
         (0..levels).try_fold(node, |node, _| self.step(p, node))
     }
 
-    /// Whether the trees are walked stretch by stretch.
-    fn by_stretches(forest: &Forest) -> bool {
-        (LEVELS + 1..=SHALLOW).contains(&forest.depth)
-    }
-
-    /// The statements that walk all trees of a row a stretch at a time, from their roots to
-    /// their leaves; `nodes` has an element per tree and row, that of the row at `first`.
-    fn stretches(
-        &self,
-        p: &mut Pull<'_, '_>,
-        (nodes, first): (u32, &Dim),
-        roots: u32,
-    ) -> Result<Vec<Stmt>, Stop> {
-        let depth = self.forest.depth;
-        let turns = depth.div_ceil(LEVELS);
-        let levels = depth.div_ceil(turns);
-        let trees = Dim::Known(self.forest.trees);
-        let mut body = Vec::new();
-        for turn in 0..turns {
-            let tree = p.counter(&trees);
-            let at = first + &tree;
-            let from = match turn {
-                0 => p.b.load(roots, tree.clone()),
-                _ => p.b.load(nodes, at.clone()),
-            };
-            let from = p.b.cast(Scalar::I64, from);
-            let to = self.steps(p, from, levels)?;
-            let value = p.b.cast(Scalar::I32, to);
-            body.push(each(&tree, trees.clone(), vec![Stmt::Store { param: nodes, at, value }])?);
-        }
-        Ok(body)
-    }
-
     /// The statements that walk from a root, and the leaf.
     fn leaf(&self, p: &mut Pull<'_, '_>, root: ExprId) -> Result<(Vec<Stmt>, ExprId), Stop> {
         let depth = self.forest.depth;
@@ -330,8 +294,6 @@ impl Lowerer<'_> {
                 Some((sums, seen))
             }
         };
-        let nodes = Walk::by_stretches(forest)
-            .then(|| self.scratch(DType::I32, vec![rows.clone(), Dim::Known(forest.trees)]));
         let made = {
             let mut p = Pull::new(self, node.op.name());
             let rows = p.size(&rows);
@@ -364,7 +326,7 @@ impl Lowerer<'_> {
                 Decide::Regress { aggregate, .. } => *aggregate,
                 Decide::Classify { .. } => Aggregate::Sum,
             };
-            let (mut body, tally) = p.tally(&walk, &params, how, (memory, nodes), targets)?;
+            let (mut body, tally) = p.tally(&walk, &params, how, memory, targets)?;
             match &trees.decide {
                 Decide::Regress { aggregate, transform, base, .. } => {
                     let Some(out) = out(0) else { return Ok(()) };
@@ -416,27 +378,15 @@ impl Pull<'_, '_> {
         walk: &Walk<'_>,
         params: &[u32],
         how: Aggregate,
-        (memory, nodes): (Option<(BufferId, Option<BufferId>)>, Option<BufferId>),
+        memory: Option<(BufferId, Option<BufferId>)>,
         targets: i64,
     ) -> Result<(Vec<Stmt>, Tally), Stop> {
         let forest = walk.forest;
         let trees = Dim::Known(forest.trees);
-        let mut walks = Vec::new();
         let tree = self.counter(&trees);
-        let (mut body, leaf) = match nodes {
-            Some(nodes) => {
-                let nodes = self.parameter(nodes, Access::ReadWrite)?;
-                let first = self.simple(&walk.row * &trees)?;
-                walks = walk.stretches(self, (nodes, &first), params[0])?;
-                let leaf = self.b.load(nodes, &first + &tree);
-                (Vec::new(), self.b.cast(Scalar::I64, leaf))
-            }
-            None => {
-                let tree = self.b.index(tree.clone());
-                let root = self.index_at(params[0], tree);
-                walk.leaf(self, root)?
-            }
-        };
+        let tree_index = self.b.index(tree.clone());
+        let root = self.index_at(params[0], tree_index);
+        let (mut body, leaf) = walk.leaf(self, root)?;
         let start = self.number(walk.ty, how.start());
         if let (Votes::Single { target, .. }, &[.., weights]) = (forest.votes, params) {
             let sum = self.b.local(walk.ty);
@@ -444,8 +394,7 @@ impl Pull<'_, '_> {
             let next = self.b.binary(how.combine(), held, weight);
             body.push(set(sum, next));
             let tally = Tally::One { target, sum, any: forest.trees > 0 };
-            walks.extend([set(sum, start), each(&tree, trees, body)?]);
-            return Ok((walks, tally));
+            return Ok((vec![set(sum, start), each(&tree, trees, body)?], tally));
         }
         let (Some((sums, seen)), &[.., first, vote_targets, weights]) = (memory, params) else {
             return Err(Stop::Unsupported("votes without memory".to_owned()));
@@ -482,8 +431,7 @@ impl Pull<'_, '_> {
         }
         body.push(each(&v, votes, count_vote)?);
         let tally = Tally::All { sums, seen, first: line };
-        walks.extend([each(&t, count, clear)?, each(&tree, trees, body)?]);
-        Ok((walks, tally))
+        Ok((vec![each(&t, count, clear)?, each(&tree, trees, body)?], tally))
     }
 
     /// The base value of a target.

@@ -143,7 +143,7 @@ fn masked_index(cx: &mut CallCx<'_>) -> Outcome {
     let tuples = held(cx, how.tuples, front)?;
     let taken = cx.emit(GatherNd { batch_dims: 0 }, &[front, tuples])?;
     let rank = cx.rank(taken)?;
-    let taken = permuted(cx, taken, &how.into_place(rank))?;
+    let taken = permuted(cx, taken, &how.new_places(rank))?;
     let fill = cx.number_value(&fill, dtype)?;
     let mask = cx.cast(mask, DType::Bool)?;
     Ok(chosen(cx, mask, taken, fill)?.into())

@@ -85,7 +85,7 @@ fn masked_put(cx: &mut CallCx<'_>) -> Outcome {
     let perm = how.to_front(cx.rank(x)?);
     let front = permuted(cx, x, &perm)?;
     let tuples = super::index::held(cx, how.tuples, front)?;
-    let place = how.into_place(cx.rank(values)?);
+    let place = how.new_places(cx.rank(values)?);
     let updates = permuted(cx, values, &inverse_permutation(&place))?;
     let y = scattered(cx, front, tuples, updates, ScatterReduction::Add)?;
     Ok(permuted(cx, y, &inverse_permutation(&perm))?.into())
