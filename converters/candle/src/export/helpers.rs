@@ -15,6 +15,7 @@ macro_rules! helpers {
 /// All helpers by name.
 pub(crate) const HELPERS: &[Helper] = helpers! {
     "conv_nd"
+    "conv_transpose1d"
     "cumsum"
     "gather_nd"
     "gru"
@@ -23,6 +24,7 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "ints"
     "is_true"
     "layer_norm"
+    "lookup"
     "lstm"
     "map"
     "non_max_suppression"
@@ -43,8 +45,10 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "sizes"
     "take"
     "top_k"
+    "tree_votes"
     "windows"
     "wrap_indices"
+    "zip_ints"
 };
 
 /// Adds the helpers that these helpers use themselves.

@@ -63,7 +63,13 @@ pub(super) fn camel(text: &str) -> String {
 
 /// What a value is called: after the name that its source gives it, or after its op.
 pub(super) fn of_value(info: &crate::program::VarInfo) -> String {
-    hint(&info.name).unwrap_or_else(|| snake(info.op))
+    let op = match info.op {
+        "if" => "chosen",
+        "loop" => "state",
+        "reduce" => "reduced",
+        op => op,
+    };
+    hint(&info.name).unwrap_or_else(|| snake(op))
 }
 
 /// The longest name of a source that a value takes.

@@ -123,6 +123,8 @@ pub(super) struct Printer<'p> {
     in_forward: bool,
     /// The last expression, where it gives all results at once.
     whole_tail: Option<String>,
+    /// The single result of each block around, innermost last.
+    tails: Vec<Option<Var>>,
 }
 
 /// The text of a module.
@@ -150,6 +152,7 @@ pub(super) fn print(
         counter: 0,
         in_forward: true,
         whole_tail: None,
+        tails: vec![single(&module.body.results)],
     };
     printer.module()
 }
@@ -306,10 +309,8 @@ impl<'p> Printer<'p> {
                 _ => return false,
             }
         }
-        // The last expression of a function.
-        at + 1 == items.len()
-            && self.module.body.results[..] == [var]
-            && std::ptr::eq(items.as_ptr(), self.module.body.items.as_ptr())
+        // The last expression of a function or a block.
+        at + 1 == items.len() && self.tails.last() == Some(&Some(var))
     }
 
     /// Takes down that values were read.
@@ -587,6 +588,14 @@ fn balanced(text: &str) -> bool {
         }
     }
     depth == 0
+}
+
+/// The result of a body that has exactly one.
+fn single(results: &[Var]) -> Option<Var> {
+    match results {
+        [one] => Some(*one),
+        _ => None,
+    }
 }
 
 /// How much there is in an expression, whatever its names.

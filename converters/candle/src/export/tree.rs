@@ -180,6 +180,9 @@ fn place(program: &Program) -> Places {
             let (Some(a), Some(b), Some(&var)) = (&before, after, stmt.made().first()) else {
                 continue;
             };
+            if is_layer(stmt) {
+                continue;
+            }
             places.insert(var, Place { module: common(a, b), layer: None });
         }
     }
@@ -348,7 +351,9 @@ pub(super) fn made_all(stmt: &Stmt) -> Vec<Var> {
 pub(super) fn is_big(program: &Program, var: Var) -> bool {
     let info = program.info(var);
     match info.source {
-        Source::Weight(_) | Source::Turned(_) => super::literal::is_loaded(info),
+        Source::Weight(_) | Source::Turned(_) | Source::Literal(_) => {
+            super::literal::is_loaded(info)
+        }
         _ => false,
     }
 }

@@ -22,6 +22,9 @@ pub(super) struct Entry<'m> {
 
 impl Entry<'_> {
     fn bytes(&self) -> Result<Vec<u8>, String> {
+        if let Source::Literal(array) = &self.source {
+            return in_file(array)?.to_bytes().map_err(|e| e.to_string());
+        }
         let (id, turned) = match &self.source {
             Source::Weight(id) => (*id, false),
             Source::Turned(id) => (*id, true),

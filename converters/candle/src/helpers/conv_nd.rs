@@ -10,7 +10,7 @@ pub fn conv_nd(
     groups: usize,
 ) -> Result<Tensor> {
     let (xs, ws) = (x.chunk(groups, 1)?, w.chunk(groups, 0)?);
-    let parts = xs.iter().zip(&ws).map(|(x, w)| one_group(x, w, strides, dilations));
+    let parts = xs.iter().zip(&ws).map(|(x, w)| one_group(&x.contiguous()?, w, strides, dilations));
     Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 1)
 }
 

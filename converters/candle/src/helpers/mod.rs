@@ -2,6 +2,7 @@
 //! model needs beside it as they are; the executor calls them.
 
 mod conv_nd;
+mod conv_transpose1d;
 mod cumsum;
 mod gather_nd;
 mod gru;
@@ -10,6 +11,7 @@ mod int_div;
 mod ints;
 mod is_true;
 mod layer_norm;
+mod lookup;
 mod lstm;
 mod map;
 mod non_max_suppression;
@@ -32,10 +34,13 @@ mod select;
 mod sizes;
 mod take;
 mod top_k;
+mod tree_votes;
 mod windows;
 mod wrap_indices;
+mod zip_ints;
 
 pub use conv_nd::conv_nd;
+pub use conv_transpose1d::conv_transpose1d;
 pub use cumsum::cumsum;
 pub use gather_nd::gather_nd;
 pub use gru::gru;
@@ -44,6 +49,7 @@ pub use int_div::int_div;
 pub use ints::ints;
 pub use is_true::is_true;
 pub use layer_norm::layer_norm;
+pub use lookup::lookup;
 pub use lstm::lstm;
 pub use map::map;
 pub use non_max_suppression::non_max_suppression;
@@ -63,5 +69,7 @@ pub use scatter_nd::scatter_nd;
 pub use select::select;
 pub use take::take;
 pub use top_k::top_k;
+pub use tree_votes::tree_votes;
 pub use windows::windows;
 pub use wrap_indices::wrap_indices;
+pub use zip_ints::zip_ints;

@@ -8,5 +8,5 @@ pub fn pad_reflect(x: &Tensor, axis: usize, low: usize, high: usize) -> Result<T
         let i = i.rem_euclid(period);
         i.min(period - i)
     });
-    x.index_select(&Tensor::from_iter(indices, x.device())?, axis)
+    x.contiguous()?.index_select(&Tensor::from_iter(indices, x.device())?, axis)
 }

@@ -1,11 +1,12 @@
 //! Rules of convolutions.
 
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::infer::conv::window::Windows;
 use airconv_ir::op::{AutoPad, Op, OpKind, PadMode};
 
 use super::cx::{Cx, Refuse, other};
+use super::linear::check_exact;
 use super::rules::Rule;
 use super::shape::{Fill, pad_axis};
 use crate::program::calls::*;
@@ -75,9 +76,6 @@ fn conv<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return Refuse::because("candle has no convolution of data with gaps");
     }
     let dtype = cx.ty(0)?.dtype;
-    if !is_float(dtype) {
-        return Refuse::because(format!("candle has no convolution of {dtype}"));
-    }
     let moves = Moves {
         strides: &c.strides,
         pads: &c.pads,
@@ -86,6 +84,14 @@ fn conv<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         auto_pad: c.auto_pad,
     };
     let (x, w, bias) = (cx.x(0)?, cx.x(1)?, cx.opt(2)?);
+    if !is_float(dtype) {
+        let depth = numel(cx.shape(w).get(1..).unwrap_or_default());
+        check_exact(cx, dtype, &depth)?;
+        let (x, w) = (cx.as_dtype(x, DType::F64), cx.as_dtype(w, DType::F64));
+        let y = plain(cx, x, w, &moves)?;
+        let y = cx.as_dtype(y, dtype);
+        return biased(cx, y, bias);
+    }
     if let Some(window) = layer_window(cx, x, w, bias, &moves)? {
         let pads = pads_of(cx, x, w, &moves)?;
         let (x, padding) = match uniform_pads(&pads) {
@@ -98,6 +104,11 @@ fn conv<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return cx.done_layer(layer, vec![x.into(), w.into(), Arg::Maybe(bias)]);
     }
     let y = plain(cx, x, w, &moves)?;
+    biased(cx, y, bias)
+}
+
+/// Adds a bias per channel.
+fn biased(cx: &mut Cx<'_, '_>, y: Var, bias: Option<Var>) -> Result<(), Refuse> {
     match bias {
         None => cx.same(y),
         Some(bias) => {
@@ -219,6 +230,17 @@ fn conv_transpose<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return Refuse::because("candle adds the same at the end of both axes");
     };
     let window = Window { padding: padding.unwrap_or(0), output_padding, stride, dilation, groups };
+    let one = cx.shape(x).first() == Some(&Dim::Known(1));
+    if rank == 3 && !one {
+        if padding.is_none() {
+            return Refuse::because("candle removes the same at both ends");
+        }
+        let mut args = vec![x.into(), w.into()];
+        let numbers = [window.padding, output_padding, stride, dilation, groups];
+        args.extend(numbers.map(Arg::Number));
+        let y = cx.temp(&CONV_TRANSPOSE1D, args, dtype, &out);
+        return biased(cx, y, bias);
+    }
     let layer =
         if rank == 3 { Layer::ConvTranspose1d(window) } else { Layer::ConvTranspose2d(window) };
     let args = vec![x.into(), w.into(), Arg::Maybe(bias)];

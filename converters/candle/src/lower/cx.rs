@@ -462,10 +462,14 @@ impl<'m> Cx<'_, 'm> {
     }
     /// Numbers as a variable.
     pub fn literal(&mut self, array: Array) -> Var {
+        self.named_literal(array, "")
+    }
+    /// Numbers as a variable of a name, under which they are stored when there are many.
+    pub fn named_literal(&mut self, array: Array, name: &str) -> Var {
         let shape = array.shape.iter().map(|&d| Dim::Known(d as i64)).collect();
         let dtype = array.dtype;
         let source = Source::Literal(Arc::new(array));
-        self.l.push(VarInfo { dtype, shape, source, name: "".into(), op: "constant" })
+        self.l.push(VarInfo { dtype, shape, source, name: name.into(), op: "constant" })
     }
     /// A variable with its elements in order.
     pub fn contiguous(&mut self, x: Var) -> Var {

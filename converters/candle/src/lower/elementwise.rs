@@ -1,6 +1,7 @@
 //! Rules of the elementwise family.
 
 use airconv_ir::dtype::DType;
+use airconv_ir::module::Node;
 use airconv_ir::op::{IntRounding, Op, OpKind};
 
 use super::cx::{Cx, Refuse, float, number, other};
@@ -45,6 +46,11 @@ pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::And, |cx, _| truths(cx, &MINIMUM)),
     (OpKind::Or, |cx, _| truths(cx, &MAXIMUM)),
     (OpKind::Xor, |cx, _| truths(cx, &NE)),
+    (OpKind::BitAnd, |cx, _| bits(cx, &BIT_AND)),
+    (OpKind::BitOr, |cx, _| bits(cx, &BIT_OR)),
+    (OpKind::BitXor, |cx, _| bits(cx, &BIT_XOR)),
+    (OpKind::ShiftLeft, |cx, _| shift(cx, &SHIFT_LEFT)),
+    (OpKind::ShiftRight, |cx, _| shift(cx, &SHIFT_RIGHT)),
     (OpKind::Equal, equal),
     (OpKind::Less, |cx, _| compare(cx, &LT, Some(&LT_SCALAR))),
     (OpKind::LessOrEqual, |cx, _| compare(cx, &LE, Some(&LE_SCALAR))),
@@ -244,6 +250,21 @@ fn truths(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
     cx.done(func, vars.into_iter().map(Arg::from).collect())
 }
 
+fn bits(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    number(cx.ty(0)?.dtype, "bits")?;
+    let (vars, _) = cx.broadcast_operands()?;
+    cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+fn shift(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    let dtype = cx.ty(0)?.dtype;
+    number(dtype, "shift")?;
+    let (vars, _) = cx.broadcast_operands()?;
+    let mut args: Vec<Arg> = vars.into_iter().map(Arg::from).collect();
+    args.push(Arg::Int(i64::from(dtype.bits())));
+    cx.done(func, args)
+}
+
 fn equal<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     let dtype = cx.ty(0)?.dtype;
     if is_float(dtype)
@@ -291,7 +312,18 @@ fn select<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
 /// Whether the operand is the result of a limit, as in quantisation.
 fn is_limited(cx: &Cx<'_, '_>) -> bool {
     let def = cx.value(0).and_then(|v| cx.l.def(v));
-    def.is_some_and(|n| matches!(n.op, Op::Clip(_)))
+    let limited = |n: &&Node, outer: fn(&Op) -> bool| {
+        outer(&n.op) && n.inputs().any(|v| cx.l.constant(cx.bare_value(v)).is_some())
+    };
+    match def {
+        Some(Node { op: Op::Clip(_), .. }) => true,
+        // The lesser of a number and the greater of another one.
+        Some(node) if limited(&node, |op| matches!(op, Op::Min(_))) => node
+            .inputs()
+            .filter_map(|v| cx.l.def(v))
+            .any(|inner| limited(&inner, |op| matches!(op, Op::Max(_)))),
+        _ => false,
+    }
 }
 
 fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {

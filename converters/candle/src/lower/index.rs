@@ -91,7 +91,7 @@ fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         let at = if at < 0 { len.as_known().map(|n| n + at) } else { Some(at) };
         if let Some(at) = at.and_then(|a| usize::try_from(a).ok()) {
             if axis == 0 {
-                return cx.done(&GET, vec![x.into(), Arg::Number(at)]);
+                return super::shape::viewed(cx, &GET, x, at);
             }
             let args = vec![x.into(), Arg::Number(axis), Arg::Number(at)];
             cx.done(&GET_ON_DIM, args)?;

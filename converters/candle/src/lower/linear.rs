@@ -2,6 +2,7 @@
 
 use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
+use airconv_ir::entity::ValueId;
 use airconv_ir::module::Node;
 use airconv_ir::op::{Op, OpKind};
 
@@ -197,10 +198,16 @@ fn sizes(shape: &[Dim], axes: &[usize]) -> Vec<Dim> {
 /// Any contraction as a stack of matrix products: axes moved and joined, then taken apart.
 fn contract<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::Contract(c) = op else { return other() };
-    let dtype = cx.ty(0)?.dtype;
-    float(dtype, "matrix product")?;
-    let (a, b) = (cx.x(0)?, cx.x(1)?);
+    let held = cx.ty(0)?.dtype;
+    let (mut a, mut b) = (cx.x(0)?, cx.x(1)?);
     let (left, right) = (cx.shape(a), cx.shape(b));
+    let mut dtype = held;
+    if !is_float(held) {
+        let depth = numel(&sizes(&left, &axes(&c.lhs_contract)));
+        check_exact(cx, held, &depth)?;
+        dtype = DType::F64;
+        (a, b) = (cx.as_dtype(a, dtype), cx.as_dtype(b, dtype));
+    }
     let l = Sides::of(left.len(), &c.lhs_batch, &c.lhs_contract);
     let r = Sides::of(right.len(), &c.rhs_batch, &c.rhs_contract);
     let batch = numel(&sizes(&left, &l.batch));
@@ -219,6 +226,7 @@ fn contract<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let y = cx.temp(&MATMUL, vec![a.into(), b.into()], dtype, &of(&m, &n));
     let result = cx.result_ty(0)?.shape.to_vec();
     let y = cx.reshaped(y, &result);
+    let y = cx.as_dtype(y, held);
     cx.same(y)
 }
 
@@ -232,6 +240,59 @@ fn arranged(cx: &mut Cx<'_, '_>, x: Var, order: [&Vec<usize>; 3]) -> Var {
     let y = cx.temp(&PERMUTE, vec![x.into(), Arg::Numbers(order)], dtype, &shape);
     cx.mark_view(y);
     y
+}
+
+/// Refuses sums of products of integers that `f64` may not hold: it has to be known that the
+/// operands come from few bits.
+pub(super) fn check_exact(cx: &Cx<'_, '_>, dtype: DType, depth: &Dim) -> Result<(), Refuse> {
+    let limit = |slot: usize| cx.value(slot).and_then(|v| magnitude(cx, v, 0));
+    let depth = depth.as_known().unwrap_or(1 << 24) as f64;
+    match (limit(0), limit(1)) {
+        (Some(a), Some(b)) if a * b * depth < (1u64 << 53) as f64 => Ok(()),
+        _ => Refuse::because(format!("candle has no products of {dtype}")),
+    }
+}
+
+/// A bound of the magnitude of integers, by what they are made of.
+fn magnitude(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> Option<f64> {
+    if depth > 16 {
+        return None;
+    }
+    let dtype = cx.l.f().ty(value).dtype()?;
+    if let Some((low, high)) = dtype.int_range()
+        && dtype.bits() <= 16
+    {
+        return Some((low as f64).abs().max(high as f64));
+    }
+    let node = cx.l.def(value)?;
+    let inner = |slot: usize| magnitude(cx, node.operand(slot)?, depth + 1);
+    match &node.op {
+        Op::Add(_) | Op::Sub(_) => Some(inner(0)? + inner(1)?),
+        Op::Cast(_)
+        | Op::Neg(_)
+        | Op::Broadcast(_)
+        | Op::Reshape(_)
+        | Op::Transpose(_)
+        | Op::Slice(_)
+        | Op::Squeeze(_)
+        | Op::Unsqueeze(_)
+        | Op::Split(_)
+        | Op::Identity(_) => inner(0),
+        Op::Pad(_) if node.operand(1).is_none() => inner(0),
+        Op::Pad(_) => Some(inner(0)?.max(inner(1)?)),
+        Op::Constant(c) => {
+            let t = &cx.l.module.tensors[c.tensor];
+            let array = t.to_array().ok()?;
+            Some(
+                array
+                    .to_f64s()
+                    .or_else(|| array.to_i64s().map(|v| v.into_iter().map(|i| i as f64).collect()))?
+                    .into_iter()
+                    .fold(0.0, |m, x| m.max(x.abs())),
+            )
+        }
+        _ => None,
+    }
 }
 
 /// A product of integers of at most 8 bits, computed in `f64`, which holds every sum.

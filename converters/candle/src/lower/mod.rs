@@ -18,6 +18,7 @@ mod elementwise;
 mod image;
 mod index;
 mod linear;
+mod ml;
 mod norm;
 mod pool;
 mod quant;

@@ -19,6 +19,7 @@ pub(super) const FAMILIES: &[&[(OpKind, Rule)]] = &[
     super::image::RULES,
     super::index::RULES,
     super::linear::RULES,
+    super::ml::RULES,
     super::norm::RULES,
     super::pool::RULES,
     super::quant::RULES,

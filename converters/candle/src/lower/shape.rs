@@ -10,7 +10,7 @@ use super::cx::{Cx, Refuse, axes, number, other, tidy};
 use super::rules::Rule;
 use crate::program::calls::*;
 use crate::program::dtype::is_float;
-use crate::program::{Arg, Stmt, Var};
+use crate::program::{Arg, Func, Stmt, Var};
 
 pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::Constant, constant),
@@ -100,6 +100,21 @@ fn reshape<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     by_shape(cx, op)
 }
 
+/// A call that leaves the order of elements as it is.
+pub(super) fn viewed(
+    cx: &mut Cx<'_, '_>,
+    func: &'static Func,
+    x: Var,
+    axis: usize,
+) -> Result<(), Refuse> {
+    let view = cx.is_view(x);
+    cx.done(func, vec![x.into(), Arg::Number(axis)])?;
+    if view {
+        mark_result(cx);
+    }
+    Ok(())
+}
+
 /// A reshape to the result's shape, as one axis more or less where that is all.
 fn by_shape<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     let x = cx.x(0)?;
@@ -108,10 +123,10 @@ fn by_shape<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
         return cx.same(x);
     }
     if let Some(axis) = one_more(&from, &to) {
-        return cx.done(&UNSQUEEZE, vec![x.into(), Arg::Number(axis)]);
+        return viewed(cx, &UNSQUEEZE, x, axis);
     }
     if let Some(axis) = one_more(&to, &from) {
-        return cx.done(&SQUEEZE, vec![x.into(), Arg::Number(axis)]);
+        return viewed(cx, &SQUEEZE, x, axis);
     }
     cx.done(&RESHAPE, vec![x.into(), Arg::Shape(to)])
 }
@@ -130,7 +145,7 @@ fn squeeze<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let x = cx.x(0)?;
     match axes(&s.axes)[..] {
         [] => cx.same(x),
-        [axis] => cx.done(&SQUEEZE, vec![x.into(), Arg::Number(axis)]),
+        [axis] => viewed(cx, &SQUEEZE, x, axis),
         _ => by_shape(cx, op),
     }
 }
@@ -148,9 +163,13 @@ fn unsqueeze<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     for axis in list {
         let mut shape = cx.shape(x);
         shape.insert(axis.min(shape.len()), Dim::Known(1));
+        let view = cx.is_view(x);
         x = cx.temp(&UNSQUEEZE, vec![x.into(), Arg::Number(axis)], dtype, &shape);
+        if view {
+            cx.mark_view(x);
+        }
     }
-    cx.done(&UNSQUEEZE, vec![x.into(), Arg::Number(last)])
+    viewed(cx, &UNSQUEEZE, x, last)
 }
 
 fn transpose<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
@@ -295,7 +314,12 @@ pub(super) fn pad_axis(
         (PadMode::Edge, _) => &PAD_WITH_SAME,
         (PadMode::Wrap, _) => &PAD_WRAP,
     };
-    Ok(cx.temp(func, args, dtype, &shape))
+    let view = axis > 0 && cx.is_view(x);
+    let y = cx.temp(func, args, dtype, &shape);
+    if view {
+        cx.mark_view(y);
+    }
+    Ok(y)
 }
 
 fn concat<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
@@ -308,10 +332,21 @@ fn concat<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return cx.same(one);
     }
     let Ok(axis) = usize::try_from(c.axis) else { return other() };
+    // candle joins what is out of order along the first axis, and moves that one.
     if let Some(parts) = stacked(cx, axis)? {
-        return cx.done(&STACK, vec![Arg::Tensors(parts), Arg::Number(axis)]);
+        let view = axis > 0 && parts.iter().any(|&p| cx.is_view(p));
+        cx.done(&STACK, vec![Arg::Tensors(parts), Arg::Number(axis)])?;
+        if view {
+            mark_result(cx);
+        }
+        return Ok(());
     }
-    cx.done(&CAT, vec![Arg::Tensors(parts), Arg::Number(axis)])
+    let view = axis > 0 && parts.iter().any(|&p| cx.is_view(p));
+    cx.done(&CAT, vec![Arg::Tensors(parts), Arg::Number(axis)])?;
+    if view {
+        mark_result(cx);
+    }
+    Ok(())
 }
 
 /// What is joined, where each operand has the axis only to be joined along it.

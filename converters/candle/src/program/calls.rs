@@ -179,6 +179,27 @@ calls! {
     /// `atanh`, element by element.
     ATANH(a: Tensor) = ops::map(a, f64::atanh)?;
 
+    /// Bitwise and.
+    BIT_AND(a: Tensor, b: Tensor) = ops::zip_ints(a, b, |p, q| p & q)?;
+    /// Bitwise or.
+    BIT_OR(a: Tensor, b: Tensor) = ops::zip_ints(a, b, |p, q| p | q)?;
+    /// Bitwise exclusive or.
+    BIT_XOR(a: Tensor, b: Tensor) = ops::zip_ints(a, b, |p, q| p ^ q)?;
+    /// Left shift.
+    SHIFT_LEFT(a: Tensor, b: Tensor, bits: Int) =
+        ops::zip_ints(a, b, |p, q| if (0..bits).contains(&q) { p << q } else { 0 })?;
+    /// Right shift, arithmetic.
+    SHIFT_RIGHT(a: Tensor, b: Tensor, bits: Int) =
+        ops::zip_ints(a, b, |p, q| p >> if (0..bits).contains(&q) { q } else { 63 })?;
+    /// Sums of what trees vote for.
+    TREE_VOTES(
+        x: Tensor, nodes: Tensor, thresholds: Tensor, roots: Tensor, targets: Tensor,
+        votes: Tensor, count: Number
+    ) = ops::tree_votes(x, nodes, thresholds, roots, targets, votes, count)?;
+    /// Values by keys.
+    LOOKUP(x: Tensor, keys: Tensor, values: Tensor, default: Tensor) =
+        ops::lookup(x, keys, values, default)?;
+
     /// Whether equal.
     EQ(a: Tensor, b: Tensor) = a.broadcast_eq(b)?;
     /// Whether different.
@@ -364,6 +385,11 @@ calls! {
     /// Convolution over any number of axes, with a stride and a distance for each.
     CONV_ND(x: Tensor, w: Tensor, strides: Ints, dilations: Ints, groups: Number) =
         ops::conv_nd(x, w, strides, dilations, groups)?;
+    /// Transposed convolution over one axis.
+    CONV_TRANSPOSE1D(
+        x: Tensor, w: Tensor, pad: Number, out_pad: Number, stride: Number, dilation: Number,
+        groups: Number
+    ) = ops::conv_transpose1d(x, w, pad, out_pad, stride, dilation, groups)?;
     /// Greatest of windows.
     MAX_POOL2D(x: Tensor, kernel: Pair, stride: Pair) =
         x.max_pool2d_with_stride(kernel, stride)?;

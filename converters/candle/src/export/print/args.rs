@@ -182,7 +182,7 @@ impl Printer<'_> {
     pub(super) fn constant(&mut self, var: Var) -> Result<Form, String> {
         let info = self.program.info(var).clone();
         let array = match &info.source {
-            Source::Literal(array) => array.clone(),
+            Source::Literal(array) if !literal::is_loaded(&info) => array.clone(),
             Source::Weight(id) | Source::Turned(id) if !literal::is_loaded(&info) => {
                 match self.classes.tensor(*id) {
                     Some(array) => Arc::new(array),

@@ -14,13 +14,16 @@ impl<'p> Printer<'p> {
     fn inside(
         &mut self,
         body: &'p Body,
+        tail: Option<Var>,
         results: impl FnOnce(&mut Self) -> Result<Vec<String>, String>,
     ) -> Result<String, String> {
         let scope = self.scope.clone();
         let used = self.used.clone();
         let outer = std::mem::take(&mut self.lines);
         self.scope.own.clear();
+        self.tails.push(tail);
         let done = self.items(&body.items).and_then(|()| results(self));
+        self.tails.pop();
         let kept = self.kept_sizes(&scope.sizes);
         let mut lines = std::mem::replace(&mut self.lines, outer);
         self.scope = scope;
@@ -54,7 +57,11 @@ impl<'p> Printer<'p> {
         self.helper("is_true");
         let mut blocks = Vec::new();
         for body in [then, other] {
-            blocks.push(self.inside(body, |p| p.block_results(&body.results))?);
+            blocks.push(
+                self.inside(body, super::single(&body.results), |p| {
+                    p.block_results(&body.results)
+                })?,
+            );
         }
         let mut list = Vec::new();
         for &var in vars {
@@ -135,7 +142,7 @@ impl<'p> Printer<'p> {
         for (i, &initial) in l.initial.iter().enumerate() {
             let text = self.owned(initial)?;
             let hint = l.vars.get(i).map(|&v| names::of_value(self.program.info(v)));
-            let hint = hint.filter(|h| h != "loop_").unwrap_or_else(|| "state".to_owned());
+            let hint = hint.unwrap_or_else(|| "state".to_owned());
             let name = self.plain_name(&hint);
             self.lines.push(format!("let mut {name} = {text};"));
             states.push(name);
@@ -168,7 +175,8 @@ impl<'p> Printer<'p> {
                 self.scope.forms.insert(var, Form::Local(name));
             }
         }
-        let text = self.inside(body, |p| p.next_trip(l, body, &holds, ends, &states, &stacks))?;
+        let text =
+            self.inside(body, None, |p| p.next_trip(l, body, &holds, ends, &states, &stacks))?;
         self.scope = scope;
         self.used = used;
         head.push(text);
@@ -244,20 +252,13 @@ impl<'p> Printer<'p> {
         let values: Vec<Var> = results.copied().collect();
         let (next, slices) = values.split_at(l.carried.len().min(values.len()));
         for (&v, stack) in slices.iter().zip(stacks) {
-            let text = match self.form(v)? {
-                Form::Expr(text, _) => text,
-                Form::Local(n) | Form::Ref(n) | Form::Field(n) => format!("{n}.clone()"),
-            };
-            self.done_reading(&[v]);
+            let text = self.owned(v)?;
             lines.push(format!("{stack}.push({text});"));
         }
         let mut changed = Vec::new();
         for ((&v, state), carried) in next.iter().zip(states).zip(&l.carried) {
             if v != *carried {
-                let text = match self.form(v)? {
-                    Form::Expr(text, _) => text,
-                    Form::Local(n) | Form::Ref(n) | Form::Field(n) => format!("{n}.clone()"),
-                };
+                let text = self.owned(v)?;
                 changed.push((state.clone(), text));
             }
         }

@@ -273,7 +273,7 @@ impl<'p> Printer<'p> {
                 args.push(format!("vb.pp(\"{prefix}{i}\")"));
                 elements.push(format!("{class}::load({})?", args.join(", ")));
             }
-            format!("vec![{}]", elements.join(", "))
+            format!("Vec::from([{}])", elements.join(", "))
         };
         self.out.fields.push(Field { name: name.clone(), ty: format!("Vec<{class}>"), load });
         self.by_weight.insert(key, name.clone());

@@ -9,7 +9,7 @@ use super::super::names;
 use super::args::tuple;
 use super::{Field, Form, Printer};
 use crate::program::dtype::{held, is_float, stored};
-use crate::program::{Arg, Call, Layer, Var, Window};
+use crate::program::{Arg, Call, Layer, Source, Var, Window};
 
 impl Printer<'_> {
     /// What follows the module's path in another one.
@@ -66,7 +66,10 @@ impl Printer<'_> {
 
     /// What tells a weight from others.
     fn identity(&self, var: Var) -> String {
-        format!("{:?}", self.program.info(var).source)
+        match &self.program.info(var).source {
+            Source::Literal(array) => format!("literal {:p}", Arc::as_ptr(array)),
+            source => format!("{source:?}"),
+        }
     }
 
     fn load_layer(
