@@ -34,16 +34,21 @@ fn operators_give_what_pytorch_gives() {
     let folder = tempfile::tempdir().unwrap();
     unpack(folder.path());
     let (mut pass, mut refused, mut wrong) = (0, BTreeMap::new(), BTreeMap::new());
+    let mut worst = 0f64;
     for path in judge::cases(folder.path(), "") {
         let name = path.file_stem().unwrap().to_string_lossy().into_owned();
         match judge::judged(&path, 1e-4, 1e-5) {
-            Verdict::Pass(_) => pass += 1,
+            Verdict::Pass(distance) => {
+                worst = worst.max(distance);
+                pass += 1;
+            }
             Verdict::Refused(why) => drop(refused.insert(name, why)),
             Verdict::Wrong(why) => drop(wrong.insert(name, why)),
             Verdict::NoReference => drop(wrong.insert(name, "there is no reference".to_owned())),
         }
     }
     assert_eq!(wrong, BTreeMap::new());
+    assert!(worst.is_finite());
     assert_eq!((pass, refused.len()), (PASS, REFUSED), "refused: {refused:#?}");
     // What is refused says what it is that cannot be read.
     for (name, why) in refused {
