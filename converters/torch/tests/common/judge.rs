@@ -1,5 +1,7 @@
 //! Judges exported programs: runs them on the interpreter and compares with what PyTorch gave.
 
+#![allow(dead_code, reason = "each test uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +39,8 @@ pub fn cases(folder: &Path, pattern: &str) -> Vec<PathBuf> {
     out
 }
 
-fn reference(path: &Path) -> Option<BTreeMap<String, Member>> {
+/// The inputs and outputs that belong to a program.
+pub fn reference(path: &Path) -> Option<BTreeMap<String, Member>> {
     let name = path.file_name()?.to_str()?;
     let first = name.split('.').next()?;
     let stem = path.file_stem()?.to_str()?;
@@ -97,7 +100,9 @@ fn of_dtype(member: Member, dtype: Option<DType>) -> Result<Array, String> {
     }
 }
 
-fn run(
+/// Runs a program on `in_0`, `in_1` ... and compares with `out_0`, `out_1` ...; the greatest
+/// relative difference.
+pub fn run(
     module: &Module,
     mut members: BTreeMap<String, Member>,
     rtol: f64,
