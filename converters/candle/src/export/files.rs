@@ -142,7 +142,7 @@ fn has_ops(text: &str) -> bool {
     text.replace("candle_nn::ops::", "").replace("candle_nn :: ops :: ", "").contains("ops::")
 }
 
-fn mentions(text: &str, name: &str) -> bool {
+pub(super) fn mentions(text: &str, name: &str) -> bool {
     text.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == name)
 }
 
@@ -201,8 +201,10 @@ fn outputs(program: &Program) -> String {
         return format!("[({one:?}, output)]");
     }
     let mut used = super::names::Used::default();
-    let pairs =
-        program.outputs.iter().map(|n| format!("({n:?}, output.{})", used.fresh(&snake(n))));
+    let pairs = program
+        .outputs
+        .iter()
+        .map(|n| format!("({n:?}, output.{})", used.fresh(&super::names::output(n))));
     format!("[{}]", pairs.collect::<Vec<_>>().join(", "))
 }
 

@@ -47,6 +47,11 @@ pub(super) fn snake(text: &str) -> String {
     }
 }
 
+/// The name of an output as that of a field.
+pub(super) fn output(name: &str) -> String {
+    if name.chars().all(|c| c.is_ascii_digit()) { format!("output_{name}") } else { snake(name) }
+}
+
 /// A name in camel case: what stands for it as a type.
 pub(super) fn camel(text: &str) -> String {
     let snake = snake(text);
@@ -115,7 +120,7 @@ impl Used {
         while !self.taken.insert(out.clone()) {
             let next = self.next.entry(name.to_owned()).or_insert(1);
             *next += 1;
-            out = format!("{name}_{next}");
+            out = format!("{}_{next}", name.trim_end_matches('_'));
         }
         out
     }

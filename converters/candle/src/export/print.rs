@@ -25,6 +25,8 @@ use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
 
 /// The most calls and arguments of an expression that is written where its value is read.
 const LONGEST: usize = 9;
+/// The most of one that is the last of its block.
+const LONGEST_LAST: usize = 30;
 /// The most of one that is written as an argument that is not the first.
 const LONGEST_INNER: usize = 3;
 /// How many statements later a value may be read to be written there.
@@ -125,6 +127,8 @@ pub(super) struct Printer<'p> {
     whole_tail: Option<String>,
     /// The single result of each block around, innermost last.
     tails: Vec<Option<Var>>,
+    /// The layers that values come from which are written where they are read.
+    layers: FxHashMap<Var, String>,
 }
 
 /// The text of a module.
@@ -153,6 +157,7 @@ pub(super) fn print(
         in_forward: true,
         whole_tail: None,
         tails: vec![single(&module.body.results)],
+        layers: FxHashMap::default(),
     };
     printer.module()
 }
@@ -182,6 +187,11 @@ impl<'p> Printer<'p> {
                     names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
                 }
                 (Naming::Told, false) if i == 0 => "x".to_owned(),
+                (Naming::Told, false) if self.program.params.contains(&var) => {
+                    let at = self.program.params.iter().position(|v| *v == var);
+                    let name = at.and_then(|i| self.program.inputs.get(i));
+                    names::snake(name.map_or("x", String::as_str))
+                }
                 (Naming::Told, false) => names::of_value(self.program.info(var)),
             };
             let name = self.used.fresh(&name);
@@ -220,7 +230,7 @@ impl<'p> Printer<'p> {
         if self.needs_device {
             let device = match self.out.params.first() {
                 Some(param) => format!("{param}.device()"),
-                None => "&candle_core::Device::Cpu".to_owned(),
+                None => "&Device::Cpu".to_owned(),
             };
             lines.push(format!("let device = {device};"));
         }
@@ -264,6 +274,11 @@ impl<'p> Printer<'p> {
                 if let [var] = vars[..]
                     && self.written_later(items, at, var, &text)
                 {
+                    let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+                    let flow = call.vars().next().and_then(|f| self.layers.get(&f).cloned());
+                    if let Some(name) = layer.or(flow) {
+                        self.layers.insert(var, name);
+                    }
                     self.scope.forms.insert(var, Form::Expr(text, reads));
                     return Ok(());
                 }
@@ -287,7 +302,14 @@ impl<'p> Printer<'p> {
 
     /// Whether a value is written where it is read.
     fn written_later(&self, items: &[Item], at: usize, var: Var, text: &str) -> bool {
-        if self.left.get(&var) != Some(&1) || cost(text) > LONGEST {
+        if self.left.get(&var) != Some(&1) {
+            return false;
+        }
+        // The last expression of a function or a block.
+        if at + 1 == items.len() && self.tails.last() == Some(&Some(var)) {
+            return cost(text) <= LONGEST_LAST;
+        }
+        if cost(text) > LONGEST {
             return false;
         }
         for item in items.iter().skip(at + 1).take(NEAR) {
@@ -309,8 +331,7 @@ impl<'p> Printer<'p> {
                 _ => return false,
             }
         }
-        // The last expression of a function or a block.
-        at + 1 == items.len() && self.tails.last() == Some(&Some(var))
+        false
     }
 
     /// Takes down that values were read.
@@ -332,6 +353,7 @@ impl<'p> Printer<'p> {
     ) {
         let flow = call.vars().next();
         let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+        let layer = layer.or_else(|| flow.and_then(|f| self.layers.get(&f).cloned()));
         let mut names = Vec::new();
         for &var in vars {
             if self.left.get(&var).copied().unwrap_or(0) == 0 {
@@ -374,7 +396,7 @@ impl<'p> Printer<'p> {
     fn output_name(&self, var: Var) -> Option<String> {
         let root = self.module.path.is_empty();
         let at = self.module.body.results.iter().position(|v| *v == var && root)?;
-        self.program.outputs.get(at).map(|n| names::snake(n))
+        self.program.outputs.get(at).map(|n| names::output(n))
     }
 
     /// Makes a local variable of a name like this one.
@@ -423,7 +445,7 @@ impl<'p> Printer<'p> {
             let mut fields = Used::default();
             let outputs = self.program.outputs.iter().zip(list);
             let texts = outputs.map(|(name, value)| {
-                let name = fields.fresh(&names::snake(name));
+                let name = fields.fresh(&names::output(name));
                 if name == value { name } else { format!("{name}: {value}") }
             });
             return Ok(format!("Ok(Output {{ {} }})", texts.collect::<Vec<_>>().join(", ")));

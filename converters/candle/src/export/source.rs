@@ -115,7 +115,12 @@ fn structure(
         // `stride: stride` is `stride`.
         loads = loads.replace(&format!("{0}: {0},", p.name), &format!("{},", p.name));
     }
-    let mut inputs: Vec<String> = printed.params.iter().map(|p| format!("{p}: &Tensor")).collect();
+    let unread = |p: &&String| !super::files::mentions(&printed.body, p);
+    let mut inputs: Vec<String> = printed
+        .params
+        .iter()
+        .map(|p| format!("{}{p}: &Tensor", if unread(&p) { "_" } else { "" }))
+        .collect();
     inputs.extend(printed.sizes.iter().map(|(n, _)| format!("{n}: usize")));
     let results = &module.body.results;
     let result = match (root, results.len()) {
@@ -124,11 +129,7 @@ fn structure(
         (_, n) => format!("({})", vec!["Tensor"; n].join(", ")),
     };
     let body = with_numbers(&printed.body, printed, params, true);
-    let doc = if root {
-        format!("The model `{}`.", one_line(&class_title(program)))
-    } else {
-        member_paths(class, module)
-    };
+    let doc = if root { "The model.".to_owned() } else { member_paths(class, module) };
     let many = if inputs.len() > 6 { "#[allow(clippy::too_many_arguments)]\n" } else { "" };
     let many_load = if args.len() > 7 { "#[allow(clippy::too_many_arguments)]\n" } else { "" };
     let shapes = signature_doc(program, module, printed);
@@ -147,14 +148,6 @@ fn structure(
         inputs.join(", "),
         if root { output_struct(program, module) } else { String::new() }
     )
-}
-
-fn class_title(program: &Program) -> String {
-    program.outputs.join("`, `")
-}
-
-fn one_line(text: &str) -> String {
-    text.replace(['\n', '\r'], " ")
 }
 
 /// How the root is loaded from a file.
@@ -187,7 +180,7 @@ fn output_struct(program: &Program, module: &Module) -> String {
     let mut used = names::Used::default();
     let mut fields = String::new();
     for (name, &var) in program.outputs.iter().zip(&module.body.results) {
-        let field = used.fresh(&names::snake(name));
+        let field = used.fresh(&names::output(name));
         fields.push_str(&format!("/// {}.\npub {field}: Tensor,\n", type_text(program, var)));
     }
     format!(
@@ -280,8 +273,9 @@ pub(super) fn imports(text: &str) -> String {
     ];
     let mut core: Vec<&str> =
         ["D", "DType", "Device"].into_iter().filter(|w| words.contains(w)).collect();
+    let close: String = text.chars().filter(|c| !c.is_whitespace()).collect();
     let calls_layer =
-        layer_fields(text, &layers).iter().any(|f| text.contains(&format!("self.{f}.forward(")));
+        layer_fields(text, &layers).iter().any(|f| close.contains(&format!("self.{f}.forward(")));
     if calls_layer {
         core.push("Module");
     }

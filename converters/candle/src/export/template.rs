@@ -31,7 +31,8 @@ pub(super) fn fill(body: &str, arg: &mut dyn FnMut(&str, Position) -> Option<Str
         let before =
             chars.get(..start).unwrap_or_default().iter().rev().find(|c| !c.is_whitespace());
         let after = chars.get(i..).unwrap_or_default().iter().find(|c| !c.is_whitespace());
-        if matches!(before, Some('.' | ':')) {
+        let range = chars.get(..start).unwrap_or_default().ends_with(&['.', '.']);
+        if matches!(before, Some('.' | ':')) && !range {
             out.push_str(&word);
             continue;
         }
@@ -58,6 +59,8 @@ mod tests {
     #[test]
     fn parameters_are_found_by_name_and_position() {
         let mut seen = Vec::new();
+        let mut number = |name: &str, _| (name == "n").then(|| "8".to_owned());
+        assert_eq!(fill("(0..n).contains(x.n)", &mut number), "(0..8).contains(x.n)");
         let text = fill("(a + b)?.max(axis)?.a(a.dim(b))", &mut |name, position| {
             seen.push((name.to_owned(), position));
             match name {

@@ -78,6 +78,13 @@ fn indices(cx: &mut Cx<'_, '_>, slot: usize, len: &Dim) -> Result<Var, Refuse> {
     Ok(ids)
 }
 
+/// Whether an operand is an i64 input of the program.
+fn is_input(cx: &Cx<'_, '_>, slot: usize) -> bool {
+    let f = cx.l.f();
+    cx.value(slot)
+        .is_some_and(|v| f.body().params.contains(&v) && f.ty(v).dtype() == Some(DType::I64))
+}
+
 fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::Gather(g) = op else { return other() };
     let x = cx.x(0)?;
@@ -103,9 +110,13 @@ fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         }
     }
     let is_table = cx.is_weight(x) && axis == 0 && shape.len() == 2 && is_float(cx.ty(0)?.dtype);
+    if is_table && rank >= 1 && is_input(cx, 1) {
+        // What the caller gives are rows of the table; candle refuses others.
+        let ids = cx.x(1)?;
+        return cx.done_layer(Layer::Embedding, vec![ids.into(), x.into()]);
+    }
     let ids = indices(cx, 1, &len)?;
     if is_table && rank >= 1 {
-        let ids = cx.contiguous(ids);
         return cx.done_layer(Layer::Embedding, vec![ids.into(), x.into()]);
     }
     if rank == 1 {

@@ -3,7 +3,7 @@
 use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
-use airconv_ir::module::Node;
+use airconv_ir::module::{Def, Node};
 use airconv_ir::op::{Op, OpKind};
 
 use super::cx::{Cx, Refuse, axes, float, other, tidy};
@@ -264,7 +264,9 @@ fn magnitude(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> Option<f64> {
     {
         return Some((low as f64).abs().max(high as f64));
     }
-    let node = cx.l.def(value)?;
+    let Some(node) = cx.l.def(value) else {
+        return magnitude(cx, captured(cx, value)?, depth + 1);
+    };
     let inner = |slot: usize| magnitude(cx, node.operand(slot)?, depth + 1);
     match &node.op {
         Op::Add(_) | Op::Sub(_) => Some(inner(0)? + inner(1)?),
@@ -291,6 +293,19 @@ fn magnitude(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> Option<f64> {
                     .fold(0.0, |m, x| m.max(x.abs())),
             )
         }
+        _ => None,
+    }
+}
+
+/// The value around a region that a parameter of it stands for throughout.
+fn captured(cx: &Cx<'_, '_>, value: ValueId) -> Option<ValueId> {
+    let f = cx.l.f();
+    let Def::Param { region, index } = f.values[value].def else { return None };
+    let index = usize::try_from(index).ok()?;
+    let node = f.nodes.values().find(|n| n.regions().contains(&region))?;
+    match &node.op {
+        Op::If(_) => node.operand(index + 1),
+        Op::Loop(l) if index >= usize::try_from(l.carried).ok()? + 2 => node.operand(index),
         _ => None,
     }
 }

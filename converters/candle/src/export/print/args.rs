@@ -192,6 +192,12 @@ impl Printer<'_> {
             _ => return self.tensor_field(var),
         };
         self.needs_device = true;
+        if array.numel() == 0 {
+            let sizes = tuple(array.shape.iter().map(ToString::to_string).collect());
+            let dtype = held(array.dtype).map_or("F32", |h| h.name);
+            let text = format!("Tensor::zeros({sizes}, DType::{dtype}, device)?");
+            return Ok(Form::Expr(text, Vec::new()));
+        }
         let text = match literal::elements(&array) {
             Some(text) => text,
             None => return Err(format!("candle has no {}", array.dtype)),

@@ -144,7 +144,9 @@ impl<'p> Printer<'p> {
             let hint = l.vars.get(i).map(|&v| names::of_value(self.program.info(v)));
             let hint = hint.unwrap_or_else(|| "state".to_owned());
             let name = self.plain_name(&hint);
-            self.lines.push(format!("let mut {name} = {text};"));
+            let same = body.results.get(i + 1) == l.carried.get(i);
+            let mutable = if same { "" } else { "mut " };
+            self.lines.push(format!("let {mutable}{name} = {text};"));
             states.push(name);
         }
         let mut stacks = Vec::new();

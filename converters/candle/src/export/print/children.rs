@@ -177,9 +177,15 @@ impl<'p> Printer<'p> {
             self.done_reading(&inputs);
         }
         let flow = self.bind(end, Some(start), None);
-        self.lines.push(format!("let mut {flow} = {initial};"));
-        let singular = field.strip_suffix('s').filter(|s| s.len() > 2).unwrap_or(&field).to_owned();
-        let item = self.plain_name(if singular == "block" { "block" } else { &singular });
+        let made = format!("let {initial} = ");
+        match self.lines.last_mut().filter(|l| flow == initial && l.starts_with(&made)) {
+            Some(line) => line.insert_str("let ".len(), "mut "),
+            None => self.lines.push(format!("let mut {flow} = {initial};")),
+        }
+        let stem = first.path.iter().rev().find(|p| p.parse::<usize>().is_err());
+        let stem = stem.map_or_else(|| "item".to_owned(), |s| names::snake(s));
+        let singular = stem.strip_suffix('s').filter(|s| s.len() > 2).unwrap_or(&stem).to_owned();
+        let item = self.plain_name(&singular);
         let args: Vec<String> = (0..first.inputs.len())
             .map(|i| others.get(&i).cloned().unwrap_or_else(|| format!("&{flow}")))
             .collect();
@@ -254,7 +260,10 @@ impl<'p> Printer<'p> {
         let members = self.lists.members.get(&stem).cloned().unwrap_or_default();
         let relative: Vec<Arc<str>> = self.relative(&stem);
         let dotted = relative.join(".");
-        let name = self.field_names.fresh(&names::snake(&dotted));
+        let stem = names::snake(&dotted);
+        let plural =
+            if stem.ends_with('s') || relative.len() < 2 { stem } else { format!("{stem}s") };
+        let name = self.field_names.fresh(&plural);
         let class = self.class_text(child)?;
         let all: Vec<_> = members.iter().map(|&id| self.classes.args(id)).collect();
         let prefix = if dotted.is_empty() { String::new() } else { format!("{dotted}.") };

@@ -11,7 +11,7 @@
 use candle_core::{DType, Device, Module, Result, Tensor};
 use candle_nn::{LayerNorm, Linear, VarBuilder};
 
-/// The model `probabilities`.
+/// The model.
 #[derive(Clone, Debug)]
 pub struct Model {
     layers: Vec<Layer>,
@@ -20,7 +20,10 @@ pub struct Model {
 
 impl Model {
     /// Loads the weights from a safetensors file.
-    pub fn from_safetensors(path: impl AsRef<std::path::Path>, device: &Device) -> Result<Self> {
+    pub fn from_safetensors(
+        path: impl AsRef<std::path::Path>,
+        device: &Device,
+    ) -> Result<Self> {
         let weights = std::fs::read(path)?;
         let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, device)?;
         Self::load(vb)
@@ -29,11 +32,11 @@ impl Model {
     /// Loads the weights.
     pub fn load(vb: VarBuilder) -> Result<Self> {
         Ok(Self {
-            layers: vec![
+            layers: Vec::from([
                 Layer::load(12, vb.pp("layers.0"))?,
                 Layer::load(12, vb.pp("layers.1"))?,
                 Layer::load(16, vb.pp("layers.2"))?,
-            ],
+            ]),
             head: candle_nn::linear(8, 3, vb.pp("head"))?,
         })
     }
