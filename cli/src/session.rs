@@ -34,6 +34,7 @@ fn read_options(reading: &Reading) -> ReadOptions {
             ..defaults
         },
         no_mmap: reading.no_mmap,
+        inputs: reading.input_type.clone(),
     }
 }
 
@@ -171,10 +172,15 @@ pub(crate) fn read_with(
         Exit::Usage
     })?;
     let _progress = Progress::start(&format!("reading {}", path.display()), common);
-    let module = reader.read(path, &read_options(reading), report);
-    module
-        .and_then(|module| registry.specialize(module, &given, report))
-        .map_err(|failed| fail(report, common, failed))
+    let options = read_options(reading);
+    let module = reader.read(path, &options, report).and_then(|mut module| {
+        if let Some(weights) = &reading.weights {
+            let numbers = airconv_torch::WeightsReader.read(weights, &options, report)?;
+            airconv_api::weights::apply(&mut module, &numbers, report)?;
+        }
+        registry.specialize(module, &given, report)
+    });
+    module.map_err(|failed| fail(report, common, failed))
 }
 
 /// Verifies a program; all errors are printed when that fails.

@@ -4,6 +4,7 @@ mod bisect;
 mod diff;
 mod native;
 mod report;
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

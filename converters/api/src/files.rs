@@ -58,6 +58,14 @@ impl Draft {
         Ok(Self { to: To::Beside(BufWriter::with_capacity(BUFFER, file)), path: target })
     }
 
+    /// Where the file is until it has its name, for libraries that write by name themselves.
+    pub fn place(&self) -> &Path {
+        match &self.to {
+            To::Beside(file) => file.get_ref().path(),
+            To::Direct(_) => &self.path,
+        }
+    }
+
     /// Gives the file its name.
     pub fn finish(self) -> io::Result<Written> {
         match self.to {

@@ -17,6 +17,7 @@ pub mod legalize;
 pub mod limits;
 pub mod npz;
 pub mod report;
+pub mod weights;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -53,6 +54,8 @@ pub struct ReadOptions {
     pub limits: Limits,
     /// Whether files are read instead of mapped.
     pub no_mmap: bool,
+    /// The types of inputs, for formats that do not state them: `x` and `f32[N, 3]`.
+    pub inputs: Vec<(String, String)>,
 }
 
 /// Options of writing.

@@ -4,9 +4,11 @@
 mod common;
 
 #[allow(dead_code)]
+#[rustfmt::skip]
 #[path = "golden/control/lib.rs"]
 mod control;
 #[allow(dead_code)]
+#[rustfmt::skip]
 #[path = "golden/mlp/lib.rs"]
 mod mlp;
 

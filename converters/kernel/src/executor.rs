@@ -77,7 +77,7 @@ impl Executor for KernelExecutor {
         options: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
-        let lower = LowerOptions { host: !options.native_only };
+        let lower = LowerOptions { host: !options.native_only, ..LowerOptions::default() };
         let lowered =
             lower_for(module.module(), inputs, lower).map_err(|stop| report_stop(&stop, report))?;
         let oracle = Oracle(&lowered.program);

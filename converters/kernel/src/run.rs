@@ -1,6 +1,8 @@
 //! Runs the steps of a program: memory, sizes, control flow, and host ops. What runs a kernel is
 //! a [`Backend`].
 
+mod steady;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -223,8 +225,13 @@ impl<'p, B: Backend> Machine<'p, B> {
         for (name, buffer) in &program.outputs {
             out.push((name.clone(), self.datum(&mut frame, *buffer)?));
         }
-        for held in frame.held.into_iter().flatten() {
-            self.recycle(held);
+        // Inputs have memory of their own in each run.
+        for (held, buffer) in frame.held.into_iter().zip(&program.buffers) {
+            if let Some(held) = held
+                && !matches!(buffer.kind, BufferKind::Input(_))
+            {
+                self.recycle(held);
+            }
         }
         Ok(out)
     }
@@ -307,9 +314,29 @@ impl<'p, B: Backend> Machine<'p, B> {
             let memory = Memory::Block(Arc::new(block));
             frame.held[buffer.0 as usize] = Some(Held::Memory { memory, dims });
         }
-        match self.get(frame, buffer)? {
-            Held::Memory { memory, .. } => Ok(memory.mem()),
-            Held::Host(_) => Err(RunError::Internal("a kernel on a host value".to_owned())),
+        let held = frame.held[buffer.0 as usize].as_ref().or_else(|| self.constants.get(&buffer));
+        let mem = match held {
+            Some(Held::Memory { memory, .. }) => Some(memory.mem()),
+            Some(Held::Host(_)) => None,
+            None => match self.get(frame, buffer)? {
+                Held::Memory { memory, .. } => Some(memory.mem()),
+                Held::Host(_) => None,
+            },
+        };
+        mem.ok_or_else(|| RunError::Internal("a kernel on a host value".to_owned()))
+    }
+
+    /// A scalar in memory of the run.
+    fn scalar(&mut self, dtype: DType, bytes: &[u8]) -> Result<Held, RunError> {
+        let mut block = self.block(dtype, &[])?;
+        block.bytes_mut().copy_from_slice(bytes);
+        Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: Vec::new() })
+    }
+
+    /// Lets a buffer hold something else, and keeps its memory for later.
+    fn put(&mut self, frame: &mut Frame<'_>, buffer: BufferId, held: Held) {
+        if let Some(old) = frame.held[buffer.0 as usize].replace(held) {
+            self.recycle(old);
         }
     }
 
@@ -321,7 +348,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             .try_fold(elem.bytes() * parts, |n, &d| n.checked_mul(d))
             .filter(|&n| n as u64 <= self.limits.array_bytes)
             .ok_or_else(|| RunError::Limit(format!("an array of shape {dims:?}")))?;
-        if let Some(i) = self.spare.iter().position(|b| b.len() == bytes) {
+        if let Some(i) = self.spare.iter().rposition(|b| b.len() == bytes) {
             return Ok(self.spare.swap_remove(i));
         }
         Block::new(bytes).ok_or_else(|| RunError::Limit(format!("{bytes} bytes of memory")))
@@ -330,6 +357,7 @@ impl<'p, B: Backend> Machine<'p, B> {
     fn recycle(&mut self, held: Held) {
         if let Held::Memory { memory: Memory::Block(b), .. } = held
             && let Ok(block) = Arc::try_unwrap(b)
+            && self.spare.len() < self.lowered.program.buffers.len()
         {
             self.spare.push(block);
         }
@@ -446,14 +474,19 @@ impl<'p, B: Backend> Machine<'p, B> {
             buffers.push(self.memory(frame, *buffer, param.access)?);
         }
         let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
-        match self.backend.launch(launch, &buffers, &sizes) {
-            Ok(()) => Ok(()),
-            Err(LaunchError::Check(code)) => {
+        let done = self.backend.launch(launch, &buffers, &sizes);
+        done.map_err(|e| self.launch_error(launch, e))
+    }
+
+    fn launch_error(&self, launch: &Launch, error: LaunchError) -> RunError {
+        match error {
+            LaunchError::Check(code) => {
                 let text = self.program().failures.get(code as usize);
-                Err(RunError::Failed(text.cloned().unwrap_or_default()))
+                RunError::Failed(text.cloned().unwrap_or_default())
             }
-            Err(LaunchError::Broken(why)) => {
-                Err(RunError::Internal(format!("kernel `{}`: {why}", kernel.name)))
+            LaunchError::Broken(why) => {
+                let name = &self.program().kernel(launch.kernel).name;
+                RunError::Internal(format!("kernel `{name}`: {why}"))
             }
         }
     }
@@ -470,6 +503,11 @@ impl<'p, B: Backend> Machine<'p, B> {
             None => true,
             Some(b) => self.truth(frame, b)?,
         };
+        if let Some(trips) = trips.filter(|_| running)
+            && self.steady(l, trips, frame)?
+        {
+            return Ok(());
+        }
         let mut state = Vec::new();
         for [initial, ..] in &l.carried {
             state.push(self.get(frame, *initial)?);
@@ -485,24 +523,21 @@ impl<'p, B: Backend> Machine<'p, B> {
             for s in &l.fresh {
                 frame.sizes[s.0 as usize] = None;
             }
-            let scalar = |e: Result<Array, airconv_ir::array::ArrayError>| {
-                e.map_err(|e| RunError::Internal(e.to_string()))
-            };
-            let number = scalar(Array::from_vec(Vec::new(), vec![iteration]))?;
-            let flag = scalar(Array::from_vec(Vec::new(), vec![running]))?;
-            frame.held[l.iteration.0 as usize] = Some(held(&number)?);
-            frame.held[l.running.0 as usize] = Some(held(&flag)?);
-            for ([_, seen, ..], held) in l.carried.iter().zip(state.drain(..)) {
-                frame.held[seen.0 as usize] = Some(held);
-            }
+            let number = self.scalar(DType::I64, &iteration.to_le_bytes())?;
+            let flag = self.scalar(DType::Bool, &[u8::from(running)])?;
             self.clear(&made, frame);
+            self.put(frame, l.iteration, number);
+            self.put(frame, l.running, flag);
+            for ([_, seen, ..], held) in l.carried.iter().zip(state.drain(..)) {
+                self.put(frame, *seen, held);
+            }
             self.steps(&l.body, frame)?;
             running = self.truth(frame, l.next)?;
             for [_, _, made, _] in &l.carried {
                 state.push(self.get(frame, *made)?);
             }
             for (stack, (made, _)) in stacks.iter_mut().zip(&l.stacked) {
-                stack.push(self.get(frame, *made)?)?;
+                stack.push(self.get(frame, *made)?, trips, self.limits.array_bytes)?;
                 if stack.bytes.len() as u64 > self.limits.array_bytes {
                     return Err(RunError::Limit("a stack of a loop".to_owned()));
                 }
@@ -545,7 +580,12 @@ impl<'p, B: Backend> Machine<'p, B> {
     }
 
     /// What a loop stacked; `like` is the buffer of one element.
-    fn stacked(&self, stack: Stack, like: BufferId, frame: &Frame<'_>) -> Result<Held, RunError> {
+    fn stacked(
+        &mut self,
+        stack: Stack,
+        like: BufferId,
+        frame: &Frame<'_>,
+    ) -> Result<Held, RunError> {
         let b = self.program().buffer(like);
         let Some(first) = stack.dims else {
             let dtype = b.dtype.ok_or_else(|| {
@@ -556,8 +596,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             let array = Array::zeros(dtype, shape).map_err(|e| RunError::Failed(e.to_string()))?;
             return held(&array);
         };
-        let mut block = Block::new(stack.bytes.len())
-            .ok_or_else(|| RunError::Limit(format!("{} bytes of memory", stack.bytes.len())))?;
+        let mut block = self.block(DType::U8, &[stack.bytes.len()])?;
         block.bytes_mut().copy_from_slice(&stack.bytes);
         let mut dims = vec![stack.count];
         dims.extend(first);
@@ -607,6 +646,9 @@ impl<'p, B: Backend> Machine<'p, B> {
     }
 }
 
+/// The most bytes that a stack is given before they are needed.
+const AHEAD: u64 = 64 << 20;
+
 /// Elements that a loop stacks, one after another.
 #[derive(Default)]
 struct Stack {
@@ -617,12 +659,18 @@ struct Stack {
 }
 
 impl Stack {
-    fn push(&mut self, element: Held) -> Result<(), RunError> {
+    /// Adds an element; `most` is how many there will be at most, as far as it is known.
+    fn push(&mut self, element: Held, most: Option<i64>, limit: u64) -> Result<(), RunError> {
         let Held::Memory { memory, dims } = element else {
             return Err(RunError::Unsupported("a loop that stacks strings".to_owned()));
         };
         if self.dims.as_ref().is_some_and(|d| *d != dims) {
             return Err(RunError::Failed("stacked elements differ in shape".to_owned()));
+        }
+        if self.dims.is_none() {
+            let whole =
+                most.and_then(|n| memory.bytes().len().checked_mul(usize::try_from(n).ok()?));
+            self.bytes.reserve(whole.filter(|&n| n as u64 <= limit.min(AHEAD)).unwrap_or(0));
         }
         self.bytes.extend_from_slice(memory.bytes());
         self.dims = Some(dims);

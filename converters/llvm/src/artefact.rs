@@ -119,7 +119,7 @@ impl Build<'_> {
         let program = Bytes::from(std::fs::read(&ir).map_err(|e| self.system(e))?);
         let module = wire::read_ir_bytes(program.clone(), &wire::Limits::default())
             .map_err(|e| self.system(e))?;
-        let lowered = lower(&module, LowerOptions { host: false })
+        let lowered = lower(&module, LowerOptions { host: false, ..LowerOptions::default() })
             .map_err(|stop| report_stop(&stop, self.report))?;
         let stem = self.path.file_stem().map(|s| s.to_string_lossy().into_owned());
         let levels = levels();

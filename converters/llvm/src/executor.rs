@@ -95,6 +95,8 @@ impl Compiled {
             }
             let phases = select::split_phases(kernel);
             let kernel = phases.as_ref().unwrap_or(kernel);
+            let shared = select::share(kernel);
+            let kernel = shared.as_ref().unwrap_or(kernel);
             let short = select::unroll(kernel);
             let kernel = short.as_ref().unwrap_or(kernel);
             let parts = select::split_guards(kernel);
@@ -271,7 +273,7 @@ pub fn prepare(
     options: &RunOptions,
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
-    let lower = LowerOptions { host: !options.native_only };
+    let lower = LowerOptions { host: !options.native_only, channel_last: true };
     let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {

@@ -7,7 +7,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::TensorId;
 use airconv_kernel::interp::run_kernel;
 use airconv_kernel::ir::{
-    Access, Buffer, BufferId, BufferKind, Elem, Kernel, KernelId, Launch, Program, Step,
+    Access, Buffer, BufferId, BufferKind, Elem, Expr, Kernel, KernelId, Launch, Program, Step, UnOp,
 };
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::Backend;
@@ -184,6 +184,7 @@ fn attention() {
 
 /// A convolution of NCHW data without padding: batch, groups, channels of a group in and out,
 /// output rows and columns, and the window.
+#[derive(Clone, Copy)]
 struct Conv {
     n: usize,
     g: usize,
@@ -276,6 +277,213 @@ fn convolutions() {
     Conv { size: [3, 40], stride: [2, 2], ..plain }.check(&[1], true);
     Conv { g: 3, stride: [1, 3], dilation: [2, 1], ..plain }.check(&[1], true);
     Conv { g: 2, oc: 3, kernel: [5, 2], dilation: [1, 2], size: [1, 70], ..plain }.check(&[], true);
+}
+
+/// A convolution whose images lie with their channels last, with zeros around them.
+struct Last {
+    conv: Conv,
+    padding: [usize; 2],
+}
+
+impl Last {
+    fn check(&self, constants: &[usize], product: bool) {
+        let Conv { n, g, ic, oc, size: [oh, ow], kernel: [kh, kw], stride, dilation } = self.conv;
+        let [py, px] = self.padding;
+        let h = (oh - 1) * stride[0] + (kh - 1) * dilation[0] + 1 - 2 * py;
+        let w = (ow - 1) * stride[1] + (kw - 1) * dilation[1] + 1 - 2 * px;
+        let window = ic == 1 && oc == 1;
+        // A group of one channel has no loops of its own.
+        let (sum, inner) = match window {
+            true => (String::new(), String::new()),
+            false => (format!("v5 < {ic}, "), format!("independent v2 < [{oc}] {{")),
+        };
+        let end = if window { "" } else { "}" };
+        let (channel, output) = if window { ("0", "0") } else { ("v5", "v2") };
+        let text = format!(
+            r#"kernel "conv" {{
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = read f32
+  param p3 = read f32
+  param p4 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  var v5 = counter
+  var v6 = counter
+  var v7 = counter
+  e0 = const i64 0 : i64
+  e1 = index [{sy}*v3 + {dy}*v6 - {py}] : i64
+  e2 = const i64 {h} : i64
+  e3 = le e0 e1 : bool
+  e4 = lt e1 e2 : bool
+  e5 = and e3 e4 : bool
+  e6 = index [{sx}*v4 + {dx}*v7 - {px}] : i64
+  e7 = const i64 {w} : i64
+  e8 = le e0 e6 : bool
+  e9 = lt e6 e7 : bool
+  e10 = and e8 e9 : bool
+  e11 = and e5 e10 : bool
+  e12 = load p0 [{in_n}*v0 + {row}*{sy}*v3 + {row}*{dy}*v6 + {all}*{sx}*v4 + {all}*{dx}*v7 + {ic}*v1 + {channel} - {corner}] : f32
+  e13 = const f32 0.0 : f32
+  e14 = guard e11 e12 e13 : f32
+  e15 = load p1 [{w_g}*v1 + {k}*{output} + {taps}*{channel} + {kw}*v6 + v7] : f32
+  e16 = mul e14 e15 : f32
+  e17 = reduce sum [{sum}v6 < {kh}, v7 < {kw}] e16 : f32
+  e18 = load p2 [{oc}*v1 + {output}] : f32
+  e19 = add e17 e18 : f32
+  e20 = load p3 [{area}*v0 + {outs}*{ow}*v3 + {outs}*v4 + {oc}*v1 + {output}] : f32
+  e21 = add e19 e20 : f32
+  e22 = tanh e21 : f32
+  independent v0 < [{n}] {{
+    independent v3 < [{oh}] {{
+      independent v4 < [{ow}] {{
+        independent v1 < [{g}] {{
+          {inner}
+            p4 [{area}*v0 + {outs}*{ow}*v3 + {outs}*v4 + {oc}*v1 + {output}] = e22
+          {end}
+        }}
+      }}
+    }}
+  }}
+}}
+"#,
+            in_n = h * w * g * ic,
+            row = w * g * ic,
+            all = g * ic,
+            corner = py * w * g * ic + px * g * ic,
+            sy = stride[0],
+            dy = dilation[0],
+            sx = stride[1],
+            dx = dilation[1],
+            k = ic * kh * kw,
+            taps = kh * kw,
+            w_g = oc * ic * kh * kw,
+            outs = g * oc,
+            area = oh * ow * g * oc,
+        );
+        let out = n * g * oc * oh * ow;
+        let lengths = [n * g * ic * h * w, g * oc * ic * kh * kw, g * oc, out, out];
+        check(&text, &lengths, &[], constants, product);
+    }
+}
+
+#[test]
+fn convolutions_with_channels_last() {
+    let conv = Conv {
+        n: 2,
+        g: 1,
+        ic: 9,
+        oc: 21,
+        size: [7, 13],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+    };
+    let plain = Last { conv, padding: [1, 1] };
+    plain.check(&[1, 2], true);
+    plain.check(&[], true);
+    let with = |conv: Conv, padding: [usize; 2]| Last { conv, padding }.check(&[1], true);
+    with(Conv { kernel: [1, 1], stride: [2, 2], ..conv }, [0, 0]);
+    with(Conv { kernel: [5, 2], stride: [2, 3], dilation: [1, 2], ..conv }, [2, 1]);
+    // More taps than are done at once.
+    with(Conv { ic: 300, oc: 5, size: [3, 4], ..conv }, [1, 0]);
+    with(Conv { g: 3, oc: 18, ..conv }, [1, 1]);
+    // No padding: taps of a row touch and are one run.
+    with(Conv { ic: 3, stride: [2, 2], ..conv }, [0, 0]);
+    // Too few channels together.
+    Last { conv: Conv { ic: 2, ..conv }, padding: [1, 1] }.check(&[1], false);
+}
+
+#[test]
+fn rows_that_are_not_even_at_run_time_sizes() {
+    let text = r#"kernel "rows" {
+  param p0 = read f32
+  param p1 = read f32
+  param p2 = write f32
+  sizes 1
+  var v0 = size 0
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  var v4 = counter
+  e0 = load p0 [100*v1 + 8*v2 + v4] : f32
+  e1 = load p1 [5*v4 + v3] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v4 < 8] e2 : f32
+  independent v1 < [3] {
+    independent v2 < [v0] {
+      independent v3 < [5] {
+        p2 [5*v0*v1 + 5*v2 + v3] = e3
+      }
+    }
+  }
+}
+"#;
+    for width in [5, 7] {
+        check(text, &[300, 40, 3 * 5 * width], &[width as i64], &[1], true);
+    }
+}
+
+#[test]
+fn windows_with_channels_last() {
+    let conv = Conv {
+        n: 2,
+        g: 37,
+        ic: 1,
+        oc: 1,
+        size: [5, 9],
+        kernel: [3, 3],
+        stride: [1, 1],
+        dilation: [1, 1],
+    };
+    let with = |conv: Conv, padding: [usize; 2]| Last { conv, padding }.check(&[1], true);
+    with(conv, [1, 1]);
+    with(Conv { g: 16, stride: [2, 2], ..conv }, [1, 0]);
+    with(Conv { g: 130, kernel: [5, 5], size: [7, 7], n: 1, ..conv }, [2, 2]);
+    with(Conv { kernel: [1, 7], dilation: [1, 2], ..conv }, [0, 6]);
+    Last { conv, padding: [1, 1] }.check(&[], true);
+}
+
+#[test]
+fn softmax_takes_each_exponential_once() {
+    let text = r#"kernel "softmax" {
+  param p0 = read f32
+  param p1 = write f32
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  var v3 = counter
+  e0 = load p0 [37*v0 + v1] : f32
+  e1 = load p0 [37*v0 + v2] : f32
+  e2 = reduce max [v2 < 37] e1 : f32
+  e3 = sub e0 e2 : f32
+  e4 = exp e3 : f32
+  e5 = load p0 [37*v0 + v3] : f32
+  e6 = sub e5 e2 : f32
+  e7 = exp e6 : f32
+  e8 = reduce sum [v3 < 37] e7 : f32
+  e9 = div e4 e8 : f32
+  independent v0 < [11] {
+    independent v1 < [37] {
+      p1 [37*v0 + v1] = e9
+    }
+  }
+}
+"#;
+    let kernel = schedule(parse(text).unwrap());
+    let shared = airconv_llvm::select::share(&kernel).unwrap();
+    let exponentials = |k: &Kernel| {
+        let live = schedule(k.clone());
+        let is = |e: &Expr| matches!(e, Expr::Unary(UnOp::Exp, _));
+        live.exprs.iter().filter(|e| is(e)).count()
+    };
+    assert_eq!((exponentials(&kernel), exponentials(&shared)), (2, 1));
+    check(text, &[11 * 37, 11 * 37], &[], &[], false);
 }
 
 #[test]

@@ -46,6 +46,9 @@ fn floats(cx: &Cx<'_, '_>, plain: &[Float], tensor: Option<TensorId>) -> Result<
     }
 }
 
+/// The rows of nodes, the roots, and the positions of votes.
+type Nodes = (Vec<i64>, Vec<i64>, Vec<usize>);
+
 fn mode(name: &str) -> i64 {
     match name {
         "BRANCH_LEQ" => 0,
@@ -93,7 +96,7 @@ impl Trees<'_> {
     }
 
     /// The rows of nodes one after the other, the roots, and votes in the order of leaves.
-    fn nodes(&self, count: usize) -> Result<(Vec<i64>, Vec<i64>, Vec<usize>), Refuse> {
+    fn nodes(&self, count: usize) -> Result<Nodes, Refuse> {
         let mut index: BTreeMap<(i64, i64), usize> = BTreeMap::new();
         for (i, id) in self.trees.iter().copied().zip(self.ids.iter().copied()).enumerate() {
             if index.insert(id, i).is_some() {

@@ -50,8 +50,12 @@ impl Executor for CExecutor {
         _: &RunOptions,
         report: &mut Report,
     ) -> Result<Vec<(String, Datum)>, Failed> {
-        let lowered = lower_for(module.module(), inputs, LowerOptions { host: false })
-            .map_err(|stop| report_stop(&stop, report))?;
+        let lowered = lower_for(
+            module.module(),
+            inputs,
+            LowerOptions { host: false, ..LowerOptions::default() },
+        )
+        .map_err(|stop| report_stop(&stop, report))?;
         let options = COptions { name: "model".to_owned(), ..COptions::default() };
         let source = program_c(&lowered.program, &lowered.module, &options).map_err(|refused| {
             report.push(Diagnostic::error("run-unsupported", refused.to_string()));

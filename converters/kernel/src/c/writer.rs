@@ -32,8 +32,9 @@ impl Writer for CWriter {
         if report.refused(&options.allow_lossy) {
             return Err(Failed::Unsupported);
         }
-        let lowered = lower(module.module(), LowerOptions { host: false })
-            .map_err(|stop| report_stop(&stop, report))?;
+        let lowered =
+            lower(module.module(), LowerOptions { host: false, ..LowerOptions::default() })
+                .map_err(|stop| report_stop(&stop, report))?;
         let name = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
         let options = COptions { name, ..COptions::default() };
         let mut text =

@@ -82,7 +82,10 @@ impl Pull<'_, '_> {
         if ta.is_float() {
             let wide = if ta == Scalar::F64 || tb.bits() > 32 { Scalar::F64 } else { Scalar::F32 };
             let (x, y) = (self.b.cast(wide, a), self.b.cast(wide, b));
-            let y = self.b.binary(BinOp::Pow, x, y);
+            // A square is one product, rounded alike.
+            let two = matches!(self.b.kernel.expr(y), Expr::Const(c) if c.as_f64() == 2.0);
+            let y =
+                if two { self.b.binary(BinOp::Mul, x, x) } else { self.b.binary(BinOp::Pow, x, y) };
             let y = self.b.cast(ta, y);
             return Ok(Val::Real(self.rounded(dtype, y)));
         }

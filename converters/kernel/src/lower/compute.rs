@@ -50,7 +50,9 @@ impl Pull<'_, '_> {
             Op::Reshape(_) => {
                 let x = needed(x)?;
                 let to = self.shape_of(v)?;
-                if let Place::Buffer(_) = self.l.place(x)? {
+                if let Place::Buffer(b) = self.l.place(x)?
+                    && !self.l.orders.contains_key(&b)
+                {
                     let flat = self.flat(at, &to)?;
                     return self.element_flat(x, &flat);
                 }
@@ -118,6 +120,11 @@ impl Pull<'_, '_> {
                     }
                 })
             }
+            Op::Rng(op) => self.drawn(op, at),
+            Op::LabelEncoder(op) => match self.l.tables.get(&id) {
+                Some(table) => self.looked_up(needed(x)?, table, at),
+                None => Err(Stop::Unsupported(format!("the table {}", op.keys))),
+            },
             op => self.elementwise(&node, op, dtype, at),
         }
     }
@@ -240,10 +247,40 @@ impl Pull<'_, '_> {
             let mut place = at[..outer].to_vec();
             place.push(Dim::Known(j as i64));
             let index = self.real(indices, &place)?;
-            from.push(self.checked_index(index, &shape[batch + j])?);
+            from.push(match self.l.within_all(indices, &shape[batch + j]) {
+                Some(last) => {
+                    let index = self.b.cast(Scalar::I64, index);
+                    let dim = self.b.index_of(index);
+                    if let Some(var) = dim.as_symbol() {
+                        self.bound(var, 0, last);
+                    }
+                    dim
+                }
+                None => self.checked_index(index, &shape[batch + j])?,
+            });
         }
         from.extend_from_slice(&at[outer..]);
         self.element(x, &from)
+    }
+
+    /// Whether an index is the number of an iteration of a loop that runs at most as often as an
+    /// axis has elements, counted from either end.
+    fn runs_within(&mut self, index: ExprId, size: &Dim) -> bool {
+        match *self.b.kernel.expr(index) {
+            Expr::Load { param, ref at } if at.as_known() == Some(0) => {
+                let most = self.buffers.get(param as usize).and_then(|b| self.l.iterations.get(b));
+                most.cloned().is_some_and(|most| self.size(&most) == *size)
+            }
+            Expr::Binary(BinOp::Sub, last, i) => {
+                let last = match self.b.kernel.expr(last) {
+                    Expr::Index(d) => d.clone(),
+                    Expr::Const(c) => Dim::Known(c.bits as i64),
+                    _ => return false,
+                };
+                last == size - 1 && self.runs_within(i, size)
+            }
+            _ => false,
+        }
     }
 
     /// An index into an axis; negative ones count from the end, others outside fail the run.
@@ -254,6 +291,13 @@ impl Pull<'_, '_> {
             && (-i128::from(n)..i128::from(n)).contains(&i)
         {
             return Ok(Dim::Known(if i < 0 { i as i64 + n } else { i as i64 }));
+        }
+        if self.runs_within(i, size) {
+            let dim = self.b.index_of(i);
+            if let (Some(var), Some(n)) = (dim.as_symbol(), size.range(&|v| self.range(v)).max) {
+                self.bound(var, 0, (n - 1).max(0));
+            }
+            return Ok(dim);
         }
         let zero = self.b.index(Dim::Known(0));
         let n = self.b.index(size.clone());

@@ -1,11 +1,12 @@
 //! Control flow: branches and loops become steps with steps inside.
 
+use airconv_ir::dim::Dim;
 use airconv_ir::entity::{RegionId, SymbolId, ValueId};
 use airconv_ir::module::Node;
 use airconv_ir::op;
 
 use super::compute::needed;
-use super::{Lowerer, Stop};
+use super::{Lowerer, Place, Stop};
 use crate::ir::{BufferId, BufferKind, Loop, Step};
 
 impl Lowerer<'_> {
@@ -19,6 +20,9 @@ impl Lowerer<'_> {
         let outer = std::mem::take(&mut self.steps);
         let params = self.f.regions[region].params.clone();
         for (&param, &arg) in params.iter().zip(args) {
+            if self.is_constant(param, arg) {
+                continue;
+            }
             let to = self.new_buffer(param, BufferKind::Temporary)?;
             self.steps.push(Step::Alias { to, from: arg });
             self.steps.push(Step::BindShape(to));
@@ -29,6 +33,22 @@ impl Lowerer<'_> {
         });
         let steps = std::mem::replace(&mut self.steps, outer);
         Ok((steps, made?))
+    }
+
+    /// Whether a parameter of a region stands for a constant of known shape: then it is that
+    /// constant, for all that is made of it.
+    fn is_constant(&mut self, param: ValueId, arg: BufferId) -> bool {
+        let buffer = self.program.buffer(arg);
+        let constant = matches!(buffer.kind, BufferKind::Constant(_));
+        let known = self.f.ty(param).as_tensor().is_some_and(|t| {
+            Some(t.dtype) == buffer.dtype
+                && t.shape[..] == buffer.shape[..]
+                && t.shape.iter().all(|d| d.as_known().is_some())
+        });
+        if constant && known {
+            self.places.insert(param, Place::Buffer(arg));
+        }
+        constant && known
     }
 
     /// `if`.
@@ -69,28 +89,39 @@ impl Lowerer<'_> {
             Some(v) => l.settle(v).map(Some),
             None => Ok(None),
         };
+        let most = node.operand(0).and_then(|v| self.known_number(v));
         let trips = optional(self, 0)?;
         let condition = optional(self, 1)?;
-        let mut values = Vec::new();
-        for v in node.operands.iter().skip(2).flatten() {
-            values.push(self.settle(*v)?);
-        }
         let region = &self.f.regions[op.body];
         let (params, results) = (region.params.clone(), region.results.clone());
-        // What the body sees.
+        let given: Vec<ValueId> = node.operands.iter().skip(2).flatten().copied().collect();
+        let mut values = Vec::new();
+        for &v in given.iter().take(count) {
+            values.push(self.settle(v)?);
+        }
+        let mut captures = Vec::new();
+        for (&v, &param) in given.iter().zip(params.iter().skip(2)).skip(count) {
+            captures.extend(self.capture(v, param)?);
+        }
+        // What the body sees of its own.
         let mut seen = Vec::new();
-        for &p in &params {
+        for &p in params.iter().take(2 + count) {
             seen.push(self.new_buffer(p, BufferKind::Temporary)?);
+        }
+        if let Some(most) = most {
+            self.iterations.insert(seen[0], most);
         }
         self.note_bound();
         let outer = std::mem::take(&mut self.steps);
-        for (i, &buffer) in seen.iter().enumerate() {
-            if let Some(&capture) = i.checked_sub(2).and_then(|i| values.get(i))
-                && i >= 2 + count
-            {
-                self.steps.push(Step::Alias { to: buffer, from: capture });
+        for (to, from) in captures {
+            self.steps.push(Step::Alias { to, from });
+            self.steps.push(Step::BindShape(to));
+        }
+        for &buffer in &seen {
+            // Where all sizes are known there is nothing to bind.
+            if self.program.buffer(buffer).shape.iter().any(|d| d.as_known().is_none()) {
+                self.steps.push(Step::BindShape(buffer));
             }
-            self.steps.push(Step::BindShape(buffer));
         }
         let made = self
             .region(op.body)
@@ -132,6 +163,44 @@ impl Lowerer<'_> {
         })));
         self.steps.extend(ends.into_iter().map(Step::BindShape));
         Ok(())
+    }
+
+    /// The number that a scalar is known to be, over sizes.
+    fn known_number(&self, v: ValueId) -> Option<Dim> {
+        match self.places.get(&v)? {
+            Place::Inline(id) => match &self.f.nodes[*id].op {
+                op::Op::DimValue(d) if d.scalar => d.dims.first().cloned(),
+                _ => None,
+            },
+            Place::Buffer(b) => {
+                let (c, _) = self.scalar_constant(*b)?;
+                c.as_int().and_then(|k| i64::try_from(k).ok()).map(Dim::Known)
+            }
+        }
+    }
+
+    /// Lets the parameter of a body stand for a value from outside: where that is, unless their
+    /// shapes are said differently. Then the parameter has a buffer of its own, which each
+    /// iteration lets stand for the other one.
+    fn capture(
+        &mut self,
+        v: ValueId,
+        param: ValueId,
+    ) -> Result<Option<(BufferId, BufferId)>, Stop> {
+        let same = self.f.ty(v) == self.f.ty(param);
+        if same
+            && let (Some(_), Ok(place @ Place::Inline(_))) = (self.known_number(v), self.place(v))
+        {
+            self.places.insert(param, place);
+            return Ok(None);
+        }
+        let from = self.settle(v)?;
+        if same {
+            self.places.insert(param, Place::Buffer(from));
+            return Ok(None);
+        }
+        let to = self.new_buffer(param, BufferKind::Temporary)?;
+        Ok(Some((to, from)))
     }
 
     /// A buffer for a result that nobody uses.

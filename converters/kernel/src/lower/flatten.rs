@@ -15,6 +15,9 @@ use airconv_ir::op::{self, AutoPad, Op, OpKind, PadMode, ReduceKind, Tier};
 use rustc_hash::FxHashMap;
 
 use super::Stop;
+use super::facts::Facts;
+use super::lookup::{Table, of_encoder};
+use super::trees::{Trees, of_node};
 
 /// The deepest nesting of calls and decompositions.
 const DEEPEST: u32 = 64;
@@ -27,6 +30,10 @@ pub(super) struct Groups {
     pub members: FxHashMap<NodeId, NodeId>,
     /// The values that are results of a composite.
     pub results: FxHashMap<ValueId, NodeId>,
+    /// The tables of tree ensembles, or why there are none.
+    pub trees: FxHashMap<NodeId, Result<Trees, Stop>>,
+    /// The tables of label encoders, or why there are none.
+    pub tables: FxHashMap<NodeId, Result<Table, Stop>>,
 }
 
 /// Composites whose decomposition is kept in one loop nest.
@@ -50,9 +57,16 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
     let func = flat.entry;
     let mut groups = Groups::default();
     let mut sizes = Bindings::default();
+    let mut facts = Facts::default();
     let mut region = 0;
     while region < flat.functions[func].regions.len() {
-        let mut pass = Flatten { module: &mut flat, func, groups: &mut groups, sizes: &mut sizes };
+        let mut pass = Flatten {
+            module: &mut flat,
+            func,
+            groups: &mut groups,
+            sizes: &mut sizes,
+            facts: &mut facts,
+        };
         pass.region(RegionId(region as u32))?;
         region += 1;
     }
@@ -75,12 +89,14 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
     Ok((flat, groups))
 }
 
-struct Flatten<'m> {
-    module: &'m mut Module,
-    func: FuncId,
+pub(super) struct Flatten<'m> {
+    pub(super) module: &'m mut Module,
+    pub(super) func: FuncId,
     groups: &'m mut Groups,
     /// What decompositions found for sizes that the composite had named.
     sizes: &'m mut Bindings,
+    /// What is known of the values so far.
+    pub(super) facts: &'m mut Facts,
 }
 
 /// A node to look at: how deep it was made, and the row-wise composite that it came from.
@@ -109,6 +125,9 @@ impl Flatten<'_> {
             let node = node.clone();
             let Some(pairs) = self.simpler(region, &node)? else {
                 order.push(id);
+                self.tables_of(id, &node);
+                self.fold(id, &node);
+                self.facts.note(&self.module.functions[func], id);
                 if let Some(g) = group {
                     self.groups.members.insert(id, g);
                 }
@@ -142,6 +161,20 @@ impl Flatten<'_> {
         r.results = r.results.iter().map(|&v| last(v)).collect();
         r.nodes = order;
         Ok(())
+    }
+
+    /// Makes the tables of ops that are tables; they become tensors of the module.
+    fn tables_of(&mut self, id: NodeId, node: &Node) {
+        if let Op::LabelEncoder(op) = &node.op {
+            self.groups.tables.insert(id, of_encoder(self.module, op));
+            return;
+        }
+        let dtype = node.operand(0).and_then(|x| self.module.functions[self.func].ty(x).dtype());
+        if let Some(dtype) = dtype
+            && let Some(trees) = of_node(self.module, node, dtype)
+        {
+            self.groups.trees.insert(id, trees);
+        }
     }
 
     /// Lets the sizes that only the old value named stand for those of the new one.
@@ -178,7 +211,11 @@ impl Flatten<'_> {
                 let results = b.inline_region(body.then_branch, &args).map_err(Stop::build)?;
                 Ok(Some(pairs(node, results)))
             }
-            Op::Conv(conv) => self.without_padding(region, node, conv),
+            Op::Contract(contract) => self.whole_numbers(region, node, contract),
+            Op::Conv(conv) => match self.whole_convolution(region, node, conv)? {
+                Some(pairs) => Ok(Some(pairs)),
+                None => self.without_padding(region, node, conv),
+            },
             Op::ReduceWindow(window) => self.windows_without_padding(region, node, window),
             op if op.info().tier == Tier::Composite => {
                 match expand(self.module, self.func, region, node) {
@@ -269,7 +306,7 @@ impl Flatten<'_> {
     }
 }
 
-fn pairs(node: &Node, new: Vec<ValueId>) -> Vec<(ValueId, ValueId)> {
+pub(super) fn pairs(node: &Node, new: Vec<ValueId>) -> Vec<(ValueId, ValueId)> {
     node.results.iter().flatten().copied().zip(new).collect()
 }
 

@@ -8,12 +8,22 @@
 //! convolution takes the elementwise ops that follow it into its loop nest.
 
 mod arith;
+mod code;
 mod compute;
 mod control;
+mod facts;
 mod flatten;
+mod forest;
+mod layout;
+mod lookup;
 mod nest;
 mod pull;
+mod random;
+mod scores;
+mod sets;
 mod special;
+mod trees;
+mod whole;
 
 use std::cell::RefCell;
 
@@ -60,11 +70,14 @@ impl Stop {
 pub struct LowerOptions {
     /// Whether ops without a kernel form may become [`Step::Host`].
     pub host: bool,
+    /// Whether images may lie in memory with their channels last, for a back end that has
+    /// convolutions of such images; plain loop nests are better off with rows.
+    pub channel_last: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { host: true }
+        Self { host: true, channel_last: false }
     }
 }
 
@@ -110,6 +123,9 @@ const HEAVY: u32 = 64;
 /// What a transcendental function or a division counts for.
 const SLOW: u32 = 8;
 
+/// A kernel, the buffers of its parameters and its sizes.
+type Made = (Kernel, Vec<BufferId>, Vec<SymbolId>);
+
 struct Lowerer<'m> {
     module: &'m Module,
     f: &'m Function,
@@ -118,8 +134,10 @@ struct Lowerer<'m> {
     places: FxHashMap<ValueId, Place>,
     /// Scalar operations per element of an inline value.
     weights: FxHashMap<ValueId, u32>,
-    /// Inline values that hold a reduction, contraction or convolution.
-    cores: FxHashSet<ValueId>,
+    /// Inline values that hold a reduction, contraction or convolution, with the result of it.
+    cores: FxHashMap<ValueId, ValueId>,
+    /// The place of each node in the order of its region.
+    order: FxHashMap<NodeId, usize>,
     users: FxHashMap<ValueId, Vec<NodeId>>,
     /// How often a value is used, results of regions included.
     uses: FxHashMap<ValueId, u32>,
@@ -128,11 +146,23 @@ struct Lowerer<'m> {
     program: Program,
     kernels: FxHashMap<Kernel, KernelId>,
     failures: RefCell<Vec<String>>,
+    /// The tables of label encoders, with their buffers.
+    tables: FxHashMap<NodeId, lookup::Table>,
+    /// The number of an iteration, and how many iterations there are at most.
+    iterations: FxHashMap<BufferId, Dim>,
     /// What has no kernel form and may not run on the host.
     refused: Vec<String>,
     steps: Vec<Step>,
     /// Sizes that steps of the enclosing lists bind.
     bound: FxHashSet<SymbolId>,
+    /// Values that are stored with their channels last ([`layout`]).
+    channel_last: FxHashSet<ValueId>,
+    /// Buffers that are not row-major: the axes of the value, outermost first.
+    orders: FxHashMap<BufferId, Vec<usize>>,
+    /// Row-major copies of values in such buffers.
+    plain: FxHashMap<ValueId, BufferId>,
+    /// Copies with channels last of values in row-major buffers.
+    last: FxHashMap<ValueId, BufferId>,
 }
 
 impl<'m> Lowerer<'m> {
@@ -140,9 +170,11 @@ impl<'m> Lowerer<'m> {
         let mut users: FxHashMap<ValueId, Vec<NodeId>> = FxHashMap::default();
         let mut uses: FxHashMap<ValueId, u32> = FxHashMap::default();
         let mut regions = FxHashMap::default();
+        let mut order = FxHashMap::default();
         for (id, region) in f.regions.iter() {
-            for &n in &region.nodes {
+            for (place, &n) in region.nodes.iter().enumerate() {
                 regions.insert(n, id);
+                order.insert(n, place);
                 for v in f.nodes[n].inputs() {
                     users.entry(v).or_default().push(n);
                     *uses.entry(v).or_default() += 1;
@@ -163,16 +195,23 @@ impl<'m> Lowerer<'m> {
             options,
             places: FxHashMap::default(),
             weights: FxHashMap::default(),
-            cores: FxHashSet::default(),
+            cores: FxHashMap::default(),
+            order,
             users,
             uses,
             regions,
             program,
             kernels: FxHashMap::default(),
             failures: RefCell::default(),
+            tables: FxHashMap::default(),
+            iterations: FxHashMap::default(),
             refused: Vec::new(),
             steps: Vec::new(),
             bound: FxHashSet::default(),
+            channel_last: if options.channel_last { layout::find(f) } else { Default::default() },
+            orders: FxHashMap::default(),
+            plain: FxHashMap::default(),
+            last: FxHashMap::default(),
         }
     }
 
@@ -288,6 +327,37 @@ impl<'m> Lowerer<'m> {
         })
     }
 
+    /// The last index into an axis of this size, where the indices are constants (or views of one)
+    /// that all lie within it.
+    fn within_all(&self, indices: ValueId, size: &Dim) -> Option<i64> {
+        /// The most indices that are looked at.
+        const MOST: u64 = 1 << 16;
+        let mut v = indices;
+        let tensor = loop {
+            match self.places.get(&v)? {
+                Place::Buffer(b) => match self.program.buffer(*b).kind {
+                    BufferKind::Constant(id) => break &self.module.tensors[id],
+                    _ => return None,
+                },
+                Place::Inline(id) => {
+                    let node = &self.f.nodes[*id];
+                    match node.op {
+                        Op::Reshape(_) | Op::Broadcast(_) | Op::Transpose(_) => {
+                            v = node.operand(0)?;
+                        }
+                        _ => return None,
+                    }
+                }
+            }
+        };
+        let last = size.as_known()?.checked_sub(1)?;
+        if tensor.numel().is_none_or(|n| n > MOST) {
+            return None;
+        }
+        let all = tensor.to_array().ok()?.to_i64s()?;
+        all.iter().all(|i| (0..=last).contains(i)).then_some(last)
+    }
+
     fn node(&mut self, id: NodeId) -> Result<(), Stop> {
         let node = self.f.nodes[id].clone();
         let mut done = self.try_node(id, &node);
@@ -350,6 +420,18 @@ impl<'m> Lowerer<'m> {
             Op::ScanReduce(s) => self.scan_reduce(node, s),
             Op::TopK(t) => self.top_k(node, t),
             Op::ScatterNd(s) => self.scatter(node, s),
+            Op::Nonzero(_) => self.nonzero(node),
+            Op::Unique(op) => self.unique(node, op),
+            Op::NonMaxSuppression(op) => self.suppression(node, op),
+            Op::TreeEnsemble(_) | Op::TreeEnsembleRegressor(_) | Op::TreeEnsembleClassifier(_) => {
+                match self.groups.trees.get(&id) {
+                    Some(Ok(trees)) => self.trees(node, trees),
+                    Some(Err(stop)) => Err(stop.clone()),
+                    None => Err(Stop::no_form(&node.op)),
+                }
+            }
+            Op::LabelEncoder(_) => self.encoder(id, node),
+            Op::Rng(_) => self.inline(id, node, HEAVY + 1),
             Op::If(op) => self.branch(node, op),
             Op::Loop(op) => self.loop_(node, op),
             Op::Assert(a) => {
@@ -364,6 +446,18 @@ impl<'m> Lowerer<'m> {
         }
     }
 
+    /// A label encoder whose table is numbers.
+    fn encoder(&mut self, id: NodeId, node: &Node) -> Result<(), Stop> {
+        let mut table = match self.groups.tables.get(&id) {
+            Some(Ok(table)) => table.clone(),
+            Some(Err(stop)) => return Err(stop.clone()),
+            None => return Err(Stop::no_form(&node.op)),
+        };
+        table.buffers = Some(table.tensors().map(|t| self.table(t)));
+        self.tables.insert(id, table);
+        self.inline(id, node, HEAVY / 2)
+    }
+
     /// Registers a view or elementwise result, and gives it memory at once if that is better.
     fn inline(&mut self, id: NodeId, node: &Node, own: u32) -> Result<(), Stop> {
         let Some(v) = node.result(0) else { return Ok(()) };
@@ -373,16 +467,18 @@ impl<'m> Lowerer<'m> {
         }
         let group = self.groups.members.get(&id).copied();
         let elementwise = own > 0;
-        // At most one operand may bring a reduction along, and only where shapes stay.
-        let mut core = false;
+        // At most one reduction may come along, and only where shapes stay.
+        let mut core: Option<ValueId> = None;
         let mut total = own;
         for operand in node.inputs() {
-            if self.cores.contains(&operand) && group.is_none() {
+            if let Some(&root) = self.cores.get(&operand)
+                && group.is_none()
+            {
                 let same = self.tensor(operand)?.shape == self.tensor(v)?.shape;
-                if elementwise && same && !core {
-                    core = true;
+                if elementwise && same && core.is_none_or(|c| c == root) {
+                    core = Some(root);
                 } else {
-                    self.settle(operand)?;
+                    self.stored(operand)?;
                 }
             }
             total += self.weight_of(operand);
@@ -391,31 +487,31 @@ impl<'m> Lowerer<'m> {
         if matches!(node.op, Op::Broadcast(_) | Op::GatherNd(_)) && group.is_none() {
             for operand in node.inputs() {
                 if self.weight_of(operand) > CHEAP {
-                    self.settle(operand)?;
+                    self.stored(operand)?;
                 }
             }
             total = node.inputs().map(|o| self.weight_of(o)).sum();
         }
         self.places.insert(v, Place::Inline(id));
         self.weights.insert(v, total);
-        if core {
-            self.cores.insert(v);
+        if let Some(root) = core {
+            self.cores.insert(v, root);
         }
         // The form is tried now, so that what has none goes to the host alone.
         self.probe(id, v)?;
         if self.groups.results.contains_key(&v) {
-            self.cores.insert(v);
+            self.cores.insert(v, v);
             return self.settle_unless_followed(v);
         }
         if group.is_some() {
             return Ok(());
         }
         let uses = self.uses.get(&v).copied().unwrap_or(0);
-        if core {
+        if core.is_some() {
             return self.settle_unless_followed(v);
         }
         if total > HEAVY || (uses > 1 && total > CHEAP) {
-            self.settle(v)?;
+            self.stored(v)?;
         }
         Ok(())
     }
@@ -449,12 +545,21 @@ impl<'m> Lowerer<'m> {
         for (slot, operand) in node.operands.iter().enumerate() {
             let Some(operand) = *operand else { continue };
             self.tensor(operand)?;
+            if let (0, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v)) {
+                self.image_of(node, c)?;
+                continue;
+            }
             let bare = self.weight_of(operand) == 0
                 && !self.is_guarded(operand)
                 && !matches!(node.op, Op::Conv(_) | Op::ReduceWindow(_) | Op::Fft(_));
-            if stored.contains(&slot) && !bare || (group.is_none() && self.cores.contains(&operand))
+            if stored.contains(&slot) && !bare
+                || (group.is_none() && self.cores.contains_key(&operand))
             {
-                self.settle(operand)?;
+                match node.op {
+                    // Reads rows, whatever order the data has.
+                    Op::Conv(_) => self.stored_in_rows(operand)?,
+                    _ => self.stored(operand).map(|_| ())?,
+                }
             }
         }
         self.places.insert(v, Place::Inline(id));
@@ -463,7 +568,7 @@ impl<'m> Lowerer<'m> {
         if group.is_some() && !self.groups.results.contains_key(&v) {
             return Ok(());
         }
-        self.cores.insert(v);
+        self.cores.insert(v, v);
         self.settle_unless_followed(v)
     }
 
@@ -482,25 +587,80 @@ impl<'m> Lowerer<'m> {
         }
     }
 
-    /// Gives a value with a reduction memory, unless its one user is elementwise on the same
-    /// shape.
+    /// Gives a value with a reduction memory, unless what uses it is elementwise on the same shape
+    /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
-        let follows = match self.users.get(&v).map(Vec::as_slice) {
-            Some(&[user]) if self.uses.get(&v) == Some(&1) => {
-                let n = &self.f.nodes[user];
-                let same = n.result(0).is_some_and(|r| {
-                    self.f.ty(r).as_tensor().map(|t| &t.shape)
-                        == self.f.ty(v).as_tensor().map(|t| &t.shape)
-                });
-                let own_region = self.groups.members.contains_key(&user);
-                weight(&n.op).is_some() && same && !own_region && self.same_region(v, user)
-            }
-            _ => false,
-        };
+        let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
         if !follows {
-            self.settle(v)?;
+            self.stored(v)?;
         }
         Ok(())
+    }
+
+    /// Whether a value is a sum of floats that stands for one of integers.
+    fn is_whole(&self, v: ValueId) -> bool {
+        let Some(Place::Inline(id)) = self.places.get(&v) else { return false };
+        let node = &self.f.nodes[*id];
+        matches!(node.op, Op::Contract(_) | Op::Conv(_))
+            && node.result(0) == Some(v)
+            && self.users.get(&v).is_some_and(|users| {
+                users.iter().any(|u| match &self.f.nodes[*u].op {
+                    Op::Cast(c) => c.to.is_integer(),
+                    _ => false,
+                })
+            })
+    }
+
+    /// Whether the elementwise ops that follow a value alone end in single precision, so that
+    /// what they make can be the result of a product.
+    fn ends_in_f32(&self, v: ValueId) -> bool {
+        let mut v = v;
+        loop {
+            let ty = self.f.ty(v).as_tensor();
+            let next = match self.users.get(&v).map(Vec::as_slice) {
+                Some(&[user]) if self.uses.get(&v) == Some(&1) => {
+                    let n = &self.f.nodes[user];
+                    let same = n.result(0).filter(|r| {
+                        self.f.ty(*r).as_tensor().map(|t| &t.shape) == ty.map(|t| &t.shape)
+                    });
+                    same.filter(|_| weight(&n.op).is_some() && self.same_region(v, user))
+                }
+                _ => None,
+            };
+            match next {
+                Some(next) => v = next,
+                None => return ty.is_some_and(|t| t.dtype == DType::F32),
+            }
+        }
+    }
+
+    /// Whether all that uses a value is elementwise on its shape, and all but the last of it is
+    /// used by nothing else, as in `x * sigmoid(x)`: then one loop nest can hold all of it.
+    fn comes_together(&self, v: ValueId) -> bool {
+        /// The most nodes until the last one.
+        const MOST: usize = 16;
+        let mut open = std::collections::BTreeMap::new();
+        let mut next = v;
+        for _ in 0..MOST {
+            let users = self.users.get(&next).map_or(&[][..], Vec::as_slice);
+            if users.is_empty() || self.uses.get(&next) != Some(&(users.len() as u32)) {
+                return false;
+            }
+            open.extend(users.iter().map(|&n| (self.order.get(&n).copied(), n)));
+            let Some((_, first)) = open.pop_first() else { return false };
+            let node = &self.f.nodes[first];
+            let Some(result) = node.result(0) else { return false };
+            let shape = |x: ValueId| self.f.ty(x).as_tensor().map(|t| &t.shape);
+            let follows = weight(&node.op).is_some()
+                && shape(result) == shape(v)
+                && !self.groups.members.contains_key(&first)
+                && self.same_region(v, first);
+            if !follows || open.is_empty() {
+                return follows;
+            }
+            next = result;
+        }
+        false
     }
 
     fn same_region(&self, v: ValueId, user: NodeId) -> bool {
@@ -515,8 +675,8 @@ impl<'m> Lowerer<'m> {
         }
     }
 
-    /// Brings a value into memory.
-    fn settle(&mut self, v: ValueId) -> Result<BufferId, Stop> {
+    /// Brings a value into memory, in whatever order.
+    fn stored(&mut self, v: ValueId) -> Result<BufferId, Stop> {
         match self.place(v)? {
             Place::Buffer(b) => Ok(b),
             Place::Inline(id) => {
@@ -532,7 +692,11 @@ impl<'m> Lowerer<'m> {
     fn alias(&mut self, id: NodeId, v: ValueId) -> Result<Option<BufferId>, Stop> {
         let node = &self.f.nodes[id];
         let (Op::Reshape(_), Some(x)) = (&node.op, node.operand(0)) else { return Ok(None) };
-        let Place::Buffer(from) = self.place(x)? else { return Ok(None) };
+        let from = match (self.place(x)?, self.plain.get(&x)) {
+            (_, Some(&plain)) => plain,
+            (Place::Buffer(from), None) if !self.orders.contains_key(&from) => from,
+            _ => return Ok(None),
+        };
         let to = self.new_buffer(v, BufferKind::Temporary)?;
         self.steps.push(Step::Alias { to, from });
         Ok(Some(to))

@@ -19,18 +19,24 @@ pub(super) type Axis = (Var, Dim);
 impl Lowerer<'_> {
     /// A kernel that computes an inline value element by element into a new buffer.
     pub(super) fn map_kernel(&mut self, v: ValueId) -> Result<BufferId, Stop> {
-        let Place::Inline(id) = self.place(v)? else { return self.settle(v) };
+        let Place::Inline(id) = self.place(v)? else { return self.stored(v) };
         let ty = self.tensor(v)?.clone();
         let buffer = self.new_buffer(v, BufferKind::Temporary)?;
         self.places.insert(v, Place::Inline(id));
+        let order = self.order_of(v);
+        if let Some(order) = &order {
+            self.lay(buffer, order);
+        }
+        // A few channels make no vector: rows are walked instead.
+        let walk = order.filter(|_| !self.has_few_channels(v));
         let groups = self.channel_groups(v);
         let made = {
             let mut pull = Pull::new(self, self.f.nodes[id].op.name());
             let shape = pull.shape(&ty.shape);
-            let (at, axes) = pull.space(&shape, groups);
+            let (at, axes) = pull.space_in(&shape, groups, walk.as_deref());
             pull.computed_by(id, v, &at).and_then(|val| {
                 let out = pull.parameter(buffer, Access::Write)?;
-                let flat = pull.flat(&at, &shape)?;
+                let flat = pull.place_in(buffer, &at)?;
                 let body = pull.store(out, flat, val);
                 Ok(pull.finish(around(axes, body)))
             })
@@ -49,7 +55,7 @@ impl Lowerer<'_> {
                     return Err(Stop::NeedsSizes("an index expression is too complex".into()));
                 }
                 for operand in operands {
-                    self.settle(operand)?;
+                    self.stored(operand)?;
                 }
                 self.map_kernel(v)
             }
@@ -65,7 +71,7 @@ impl Lowerer<'_> {
             if let Op::Conv(c) = &node.op {
                 return c.groups;
             }
-            match node.inputs().find(|o| self.cores.contains(o)) {
+            match node.inputs().find(|o| self.cores.contains_key(o)) {
                 Some(next) => v = next,
                 None => return 1,
             }
@@ -100,17 +106,29 @@ impl Lowerer<'_> {
 impl Pull<'_, '_> {
     /// Coordinates over a shape with their loops. With groups the second axis has two loops.
     pub fn space(&mut self, shape: &[Dim], groups: i64) -> (Vec<Dim>, Vec<Axis>) {
-        let mut at = Vec::with_capacity(shape.len());
+        self.space_in(shape, groups, None)
+    }
+
+    /// As [`Pull::space`], with the loops in this order of the axes.
+    pub fn space_in(
+        &mut self,
+        shape: &[Dim],
+        groups: i64,
+        order: Option<&[usize]>,
+    ) -> (Vec<Dim>, Vec<Axis>) {
+        let mut at = vec![Dim::Known(0); shape.len()];
         let mut axes = Vec::with_capacity(shape.len());
-        for (i, size) in shape.iter().enumerate() {
-            if i == 1 && groups > 1 {
+        for i in 0..shape.len() {
+            let i = order.map_or(i, |o| o[i]);
+            let size = &shape[i];
+            at[i] = if i == 1 && groups > 1 {
                 let inner = size.floor_div(&Dim::Known(groups));
                 let group = self.axis(&Dim::Known(groups), &mut axes);
                 let within = self.axis(&inner, &mut axes);
-                at.push(&(&group * &inner) + &within);
-                continue;
-            }
-            at.push(self.axis(size, &mut axes));
+                &(&group * &inner) + &within
+            } else {
+                self.axis(size, &mut axes)
+            };
         }
         (at, axes)
     }

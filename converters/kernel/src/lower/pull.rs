@@ -2,7 +2,7 @@
 //! arithmetic, elementwise ops expressions, reductions [`Expr::Reduce`]; values that are in
 //! memory become loads.
 
-use airconv_ir::dim::{Dim, Range};
+use airconv_ir::dim::{Atom, Dim, Range};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{SymbolId, ValueId};
 use airconv_ir::op::{CastRounding, Op};
@@ -118,7 +118,7 @@ impl<'l, 'm> Pull<'l, 'm> {
 
     /// An index in its simplest form.
     pub fn simple(&self, dim: Dim) -> Result<Dim, Stop> {
-        let out = dim.simplify(&|v| self.range(v));
+        let out = rejoined(dim.simplify(&|v| self.range(v)));
         if out.is_any() { Err(Stop::TooComplex) } else { Ok(out) }
     }
 
@@ -129,6 +129,19 @@ impl<'l, 'm> Pull<'l, 'm> {
             out = &(&out * d) + i;
         }
         self.simple(out)
+    }
+
+    /// The position of coordinates of a value in the buffer that holds it.
+    pub fn place_in(&mut self, buffer: BufferId, at: &[Dim]) -> Result<Dim, Stop> {
+        let dims = self.l.program.buffer(buffer).shape.clone();
+        let shape = self.shape(&dims);
+        match self.l.orders.get(&buffer) {
+            Some(order) => {
+                let at: Vec<Dim> = order.iter().map(|&axis| at[axis].clone()).collect();
+                self.flat(&at, &shape)
+            }
+            None => self.flat(at, &shape),
+        }
     }
 
     /// The coordinates of a position.
@@ -168,7 +181,54 @@ impl<'l, 'm> Pull<'l, 'm> {
                 return Ok((self.simple(whole)?, self.simple(rest)?));
             }
         }
+        if let Some(by) = by.as_known()
+            && let Some((whole, rest, scale)) = self.parts_of(x, by)
+        {
+            // `scale * whole + rest`, with less than `scale` left over.
+            let by = Dim::Known(by / scale);
+            let left = &self.simple(whole.rem(&by))? * scale;
+            return Ok((self.simple(whole.floor_div(&by))?, self.simple(&left + &rest)?));
+        }
         Ok((self.simple(x.floor_div(by))?, self.simple(x.rem(by))?))
+    }
+
+    /// An index that is linear in its variables as `scale * whole + rest` with
+    /// `0 <= rest < scale`, where `scale` is less than `by` and divides it.
+    fn parts_of(&self, x: &Dim, by: i64) -> Option<(Dim, Dim, i64)> {
+        let mut used = Vec::new();
+        x.symbols(&mut |s| used.push(s));
+        used.sort_unstable();
+        used.dedup();
+        let at = |one: Option<SymbolId>| {
+            x.substitute(&mut |s| Some(Dim::Known(i64::from(Some(s) == one)))).as_known()
+        };
+        let base = at(None)?;
+        let mut steps = Vec::with_capacity(used.len());
+        let mut rebuilt = Dim::Known(base);
+        for &s in &used {
+            let step = at(Some(s))?.checked_sub(base)?;
+            rebuilt = &rebuilt + &(&Dim::symbol(s) * step);
+            steps.push((s, step));
+        }
+        if rebuilt != *x {
+            return None;
+        }
+        let mut scales: Vec<i64> =
+            steps.iter().map(|x| x.1).filter(|&k| k > 1 && k < by && by % k == 0).collect();
+        scales.sort_unstable();
+        scales.into_iter().rev().find_map(|scale| {
+            let (mut whole, mut rest) = (Dim::Known(0), Dim::Known(base));
+            for &(s, step) in &steps {
+                if step % scale == 0 {
+                    whole = &whole + &(&Dim::symbol(s) * (step / scale));
+                } else {
+                    rest = &rest + &(&Dim::symbol(s) * step);
+                }
+            }
+            let range = rest.range(&|v| self.range(v));
+            let fits = range.min.is_some_and(|n| n >= 0) && range.max.is_some_and(|n| n < scale);
+            fits.then_some((whole, rest, scale))
+        })
     }
 
     /// Whether an index is a counter that runs up to exactly this symbolic extent.
@@ -252,9 +312,7 @@ impl<'l, 'm> Pull<'l, 'm> {
         }
         let val = match self.l.place(v)? {
             Place::Buffer(buffer) => {
-                let dims = self.l.program.buffer(buffer).shape.clone();
-                let shape = self.shape(&dims);
-                let flat = self.flat(at, &shape)?;
+                let flat = self.place_in(buffer, at)?;
                 self.load(buffer, flat)?
             }
             Place::Inline(_) => self.computed(v, at)?,
@@ -273,6 +331,11 @@ impl<'l, 'm> Pull<'l, 'm> {
         match self.l.place(v)? {
             Place::Buffer(buffer) => {
                 let flat = self.simple(flat.clone())?;
+                if self.l.orders.contains_key(&buffer) {
+                    let shape = self.shape_of(v)?;
+                    let at = self.unflat(&flat, &shape)?;
+                    return self.element(v, &at);
+                }
                 self.load(buffer, flat)
             }
             Place::Inline(node) => {
@@ -361,6 +424,24 @@ impl<'l, 'm> Pull<'l, 'm> {
     pub fn not(&mut self, x: ExprId) -> ExprId {
         self.b.unary(UnOp::Not, x)
     }
+}
+
+/// A sum with `k * floordiv(x, k) + mod(x, k)` as `x`.
+fn rejoined(dim: Dim) -> Dim {
+    let Dim::Expr(e) = &dim else { return dim };
+    for term in e.terms() {
+        let [Atom::Mod(x, by)] = term.atoms() else { continue };
+        let (Some(k), whole) = (by.as_known(), x.floor_div(by)) else { continue };
+        let Some(coeff) = term.coeff().checked_mul(k) else { continue };
+        let there = e.terms().iter().any(|t| {
+            t.coeff() == coeff && matches!(t.atoms(), [Atom::FloorDiv(y, n)] if y == x && n == by)
+        });
+        if there {
+            let parts = &(&whole * coeff) + &(&x.rem(by) * term.coeff());
+            return rejoined(&(&dim - &parts) + &(x * term.coeff()));
+        }
+    }
+    dim
 }
 
 trait TermsLen {

@@ -77,25 +77,28 @@ impl Lowerer<'_> {
         let operands: Vec<ValueId> = node.inputs().collect();
         for &x in &operands {
             self.tensor(x)?;
-            if self.cores.contains(&x) {
-                self.settle(x)?;
+            if self.cores.contains_key(&x) {
+                self.stored(x)?;
             }
         }
         let (v, out) = self.result(node, 0)?;
+        let order = self.order_of(v);
+        if let Some(order) = &order {
+            self.lay(out, order);
+        }
         let mut first = Dim::Known(0);
         for x in operands {
             let size = self.tensor(x)?.shape[axis].clone();
             let made = {
                 let mut p = Pull::new(self, "concat");
-                let whole = p.shape_of(v)?;
                 let shape = p.shape_of(x)?;
-                let (at, axes) = p.space(&shape, 1);
+                let (at, axes) = p.space_in(&shape, 1, order.as_deref());
                 let val = p.element(x, &at)?;
                 let param = p.parameter(out, Access::Write)?;
                 let mut to = at;
                 let start = p.size(&first);
                 to[axis] = &to[axis] + &start;
-                let flat = p.flat(&to, &whole)?;
+                let flat = p.place_in(out, &to)?;
                 let body = p.store(param, flat, val);
                 p.finish(around(axes, body))
             };
@@ -313,7 +316,7 @@ impl Lowerer<'_> {
         }
         for v in [x, indices, updates] {
             self.tensor(v)?;
-            if self.cores.contains(&v) {
+            if self.cores.contains_key(&v) {
                 self.settle(v)?;
             }
         }

@@ -31,8 +31,11 @@ impl Emitter<'_> {
         let free = &self.free[id.0 as usize];
         // What memory or locals say may change.
         let lasts = free.locals.is_empty() && !free.loads.iter().any(|p| self.mutable.contains(p));
-        if lasts && let Some(scope) = self.scopes.last_mut() {
+        if let Some(scope) = self.scopes.last_mut() {
             scope.exprs.insert(id, value.clone());
+            if !lasts {
+                scope.passing.push(id);
+            }
         }
         Ok(value)
     }

@@ -63,6 +63,8 @@ impl Value {
 #[derive(Default)]
 struct Scope {
     exprs: FxHashMap<ExprId, Value>,
+    /// Those of them that the next statement may change.
+    passing: Vec<ExprId>,
     dims: FxHashMap<Dim, Value>,
 }
 
@@ -237,7 +239,17 @@ impl Emitter<'_> {
         Ok(())
     }
 
+    /// Forgets what statements may change: values of locals and of memory that is written.
+    fn forget(&mut self) {
+        for scope in &mut self.scopes {
+            for id in scope.passing.drain(..) {
+                scope.exprs.remove(&id);
+            }
+        }
+    }
+
     fn statement(&mut self, stmt: &Stmt) -> Result<()> {
+        self.forget();
         match stmt {
             Stmt::For { var, extent, kind, body } => {
                 let end = self.dim(extent)?.name;

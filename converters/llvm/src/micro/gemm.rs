@@ -13,7 +13,7 @@ use std::ffi::c_void;
 
 use super::epilogue::Epilogue;
 use super::inner::{GROUP, Inner, LINE, LINES, Left, Steps};
-use super::store::{ADD, LAST, RowTiles, Rows, Store, dispatch, heights};
+use super::store::{ADD, LAST, RowTiles, Store, dispatch, heights};
 use super::tile::Tile;
 use crate::emit::{FloatVector, Function, Module};
 use crate::target::Isa;
@@ -47,12 +47,6 @@ impl GemmSpec {
     /// The class for results of about `m` rows and `n` columns.
     pub fn new(isa: Isa, m: usize, n: usize) -> GemmSpec {
         GemmSpec::with_tile(isa, Tile::choose(isa, m, n))
-    }
-
-    /// The class of convolutions ([`super::conv_module`]) of about `m` pixels and `n` channels.
-    pub fn conv(isa: Isa, m: usize, n: usize) -> GemmSpec {
-        let spec = GemmSpec::new(isa, m, n);
-        GemmSpec { name: spec.name.replace("gemm", "conv"), kc: 2560, ..spec }
     }
 
     /// The class with a certain tile.
@@ -146,7 +140,7 @@ impl GemmCall {
 /// [`GemmCall`]).
 pub fn gemm_module(spec: &GemmSpec, epilogue: &dyn Epilogue) -> String {
     let (name, tile, vector) = (&spec.name, spec.tile, FloatVector::of(spec.isa));
-    let store = Store { name, tile, vector, epilogue, rows: Rows::Strided };
+    let store = Store { name, tile, vector, epilogue };
     let inner = Inner { tile, vector, unroll: spec.unroll };
     let mut module = Module::new();
     for rows in heights(tile) {

@@ -4,22 +4,20 @@
 //! serves every shape and stays in the cache across models. What differs between classes is in
 //! the text: the tile of registers, the instruction-set level, and the epilogue.
 
-mod conv;
-mod depthwise;
 mod epilogue;
+mod gathered;
 mod gemm;
 mod inner;
 mod pack;
 mod packing;
 mod store;
 mod tile;
+mod window;
 
-pub use conv::{ConvCall, ConvFn, ConvTables, Image, Window, conv_module};
-pub use depthwise::{
-    DepthwiseCall, DepthwiseFn, DepthwiseSpec, channel_block, depthwise_module, pack_depthwise,
-};
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};
+pub use gathered::{GatheredCall, GatheredFn, ZEROS, gathered_module};
 pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
-pub use pack::{pack_b, pack_b_into, pack_conv, packed_len};
+pub use pack::{pack_b, pack_b_into, packed_len};
 pub use packing::{PackCall, PackFn, PackSpec, pack_module};
 pub use tile::Tile;
+pub use window::{MOST_TAPS, WindowCall, WindowFn, window_module};

@@ -64,34 +64,6 @@ pub fn pack_b_into(
     }
 }
 
-/// Packs the weights of a convolution, `[output channel][channel][row][column]`, for runs of all
-/// channels of a tap, taps in rows: see [`super::ConvCall`].
-///
-/// # Panics
-/// When `weights` is too short for its sizes.
-pub fn pack_conv(
-    weights: &[f32],
-    (outputs, channels): (usize, usize),
-    [height, width]: [usize; 2],
-    panel: usize,
-) -> Buffer {
-    let (taps, k) = (height * width, height * width * channels);
-    let mut out = Buffer::floats(packed_len(k, outputs, panel));
-    if k == 0 {
-        return out;
-    }
-    for (j, to) in out.f32s_mut().chunks_exact_mut(k * panel).enumerate() {
-        for q in 0..panel.min(outputs - j * panel) {
-            let filter = &weights[(j * panel + q) * k..][..k];
-            for (i, &w) in filter.iter().enumerate() {
-                let (channel, tap) = (i / taps, i % taps);
-                to[(tap * channels + channel) * panel + q] = w;
-            }
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,16 +10,6 @@ pub(super) const ADD: i64 = 1;
 /// The sum is complete: the epilogue is to be done.
 pub(super) const LAST: i64 = 2;
 
-/// Where the rows of C are.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rows {
-    /// `%ldc` apart; `%c` is the tile's first element.
-    Strided,
-    /// At offsets in a table; `%c` is the tile's column of row offset zero, and `%places` are
-    /// the offsets of the tile's rows.
-    Table,
-}
-
 /// The part of a class that writes C. A function that uses it has the parameters of
 /// [`Store::parameters`].
 #[derive(Clone, Copy)]
@@ -28,22 +18,13 @@ pub(super) struct Store<'a> {
     pub(super) tile: Tile,
     pub(super) vector: FloatVector,
     pub(super) epilogue: &'a dyn Epilogue,
-    pub(super) rows: Rows,
 }
 
 impl Store<'_> {
     /// The parameters that say where the tile is, where the columns end, and what is to be done.
     pub(super) fn parameters(&self) -> &'static str {
-        match self.rows {
-            Rows::Strided => {
-                "ptr noalias %c, i64 %ldc, i64 %row, i64 %column, i64 %end, i64 %flags, \
-                 ptr noalias %args"
-            }
-            Rows::Table => {
-                "ptr noalias %c, ptr noalias %places, i64 %row, i64 %column, i64 %end, \
-                 i64 %flags, ptr noalias %args"
-            }
-        }
+        "ptr noalias %c, i64 %ldc, i64 %row, i64 %column, i64 %end, i64 %flags, \
+         ptr noalias %args"
     }
 
     /// Whether bit `bit` of `%flags` is set.
@@ -54,13 +35,7 @@ impl Store<'_> {
 
     /// The address of row `r` of the tile.
     fn row(&self, f: &mut Function, r: &str) -> String {
-        let offset = match self.rows {
-            Rows::Strided => f.int("mul nsw", r, "%ldc"),
-            Rows::Table => {
-                let place = f.at("i64", "%places", r);
-                f.value(format_args!("load i64, ptr {place}, align 8"))
-            }
-        };
+        let offset = f.int("mul nsw", r, "%ldc");
         f.at("float", "%c", offset)
     }
 
@@ -68,13 +43,12 @@ impl Store<'_> {
     fn first_rows(&self, f: &mut Function, rows: usize) -> Vec<String> {
         let mut out: Vec<String> = Vec::new();
         for r in 0..rows {
-            let row = match self.rows {
-                Rows::Strided if r == 0 => "%c".to_string(),
-                Rows::Strided => {
+            let row = match r {
+                0 => "%c".to_string(),
+                _ => {
                     let before = out[r - 1].clone();
                     f.at("float", &before, "%ldc")
                 }
-                Rows::Table => self.row(f, &r.to_string()),
             };
             out.push(row);
         }
@@ -94,18 +68,16 @@ impl Store<'_> {
         f.branch(&load, "load", "start");
         f.begin("load");
         let first_rows = self.first_rows(f, rows);
-        if self.rows == Rows::Strided {
-            // The tile below is next.
-            f.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)");
-            let below = f.int("mul nsw", "%ldc", rows);
-            for row in &first_rows {
-                let below = f.at("float", row, &below);
-                for line in 0..tile.columns().div_ceil(LINE) {
-                    let address = f.at("float", &below, line * LINE);
-                    f.line(format_args!(
-                        "call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)"
-                    ));
-                }
+        // The tile below is next.
+        f.declare("void @llvm.prefetch.p0(ptr, i32, i32, i32)");
+        let below = f.int("mul nsw", "%ldc", rows);
+        for row in &first_rows {
+            let below = f.at("float", row, &below);
+            for line in 0..tile.columns().div_ceil(LINE) {
+                let address = f.at("float", &below, line * LINE);
+                f.line(format_args!(
+                    "call void @llvm.prefetch.p0(ptr {address}, i32 0, i32 3, i32 1)"
+                ));
             }
         }
         let mut old = Vec::new();
@@ -174,12 +146,8 @@ impl Store<'_> {
         }
         // A full tile has started from C.
         let flags = f.value(format_args!("select i1 %full, i64 {LAST}, i64 %flags"));
-        let stride = match self.rows {
-            Rows::Strided => "i64 %ldc",
-            Rows::Table => "ptr %places",
-        };
         f.line(format_args!(
-            "call void @{}_finish(ptr %buffer, i64 {rows}, ptr %c, {stride}, i64 %row, \
+            "call void @{}_finish(ptr %buffer, i64 {rows}, ptr %c, i64 %ldc, i64 %row, \
              i64 %column, i64 %end, i64 {flags}, ptr %args)",
             self.name
         ));

@@ -34,6 +34,16 @@ pub struct Place {
     pub base: Dim,
 }
 
+/// Where the left operand is read, and not zero: the sum of `base` and of the counters times
+/// their steps is not negative.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Guard {
+    /// With all counters zero.
+    pub base: Dim,
+    /// The steps that are not zero.
+    pub steps: Vec<(Var, Dim)>,
+}
+
 /// A kernel that is a matrix product: for each combination of the batch axes, element (row,
 /// column) of the result is made from the sum over all of `sums` of left times right. The left
 /// operand does not depend on columns, nor the right one on rows. Rows and columns are numbered
@@ -55,6 +65,11 @@ pub struct Product {
     pub columns: Vec<Axis>,
     /// What is summed over.
     pub sums: Vec<Axis>,
+    /// Where the left operand is not zero: all of these hold.
+    pub guards: Vec<Guard>,
+    /// Whether columns are channels that stay apart: the right operand has one row of weights for
+    /// each column, and the left operand moves with the columns, one by one.
+    pub window: bool,
     /// What is made from the sum: a kernel whose only statement stores the result; its rows and
     /// columns have one counter each.
     pub epilogue: Kernel,
@@ -181,13 +196,7 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
     let sum = the_sum(kernel, value, out)?;
     let Expr::Reduce { axes, x, .. } = kernel.expr(sum) else { return None };
     let Expr::Binary(BinOp::Mul, a, b) = kernel.expr(*x) else { return None };
-    let load = |id: ExprId| match kernel.expr(id) {
-        Expr::Load { param, at } if kernel.params[*param as usize].elem == Elem::F32 => {
-            Some((*param, at))
-        }
-        _ => None,
-    };
-    let (a, b) = (load(*a)?, load(*b)?);
+    let (a, b) = (load(kernel, *a)?, load(kernel, *b)?);
     let counters: Vec<Var> = loops.iter().chain(axes).map(|(v, _)| *v).collect();
     let extents: Vec<Dim> = loops.iter().chain(axes).map(|(_, d)| d.clone()).collect();
     for extent in &extents {
@@ -199,15 +208,25 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
     let zero = Dim::Known(0);
     // The columns are those that lie together in the result.
     let inner = (0..loops.len()).rev().find(|&i| out_steps[i].as_known() == Some(1))?;
-    let swap = match (a_steps[inner] == zero, b_steps[inner] == zero) {
-        (true, false) => false,
-        (false, true) => true,
+    let one = |steps: &[Dim]| steps[inner].as_known() == Some(1);
+    let (swap, window) = match (a_steps[inner] == zero, b_steps[inner] == zero) {
+        (true, false) => (false, false),
+        (false, true) => (true, false),
+        (false, false) if one(&a_steps) => (false, true),
+        (false, false) if one(&b_steps) => (true, true),
         _ => return None,
     };
     let ((a, a_base, a_steps), (b, b_base, b_steps)) = if swap {
         ((b, b_base, b_steps), (a, a_base, a_steps))
     } else {
         ((a, a_base, a_steps), (b, b_base, b_steps))
+    };
+    if b.2.is_some() {
+        return None;
+    }
+    let guards = match a.2 {
+        Some(holds) => guards(kernel, holds, &counters)?,
+        None => Vec::new(),
     };
     let axis = |i: usize| Axis {
         var: counters[i],
@@ -216,11 +235,20 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
         right: b_steps[i].clone(),
         out: out_steps.get(i).cloned().unwrap_or(Dim::Known(0)),
     };
-    let sums: Vec<Axis> = (loops.len()..counters.len()).map(axis).collect();
+    let mut sums: Vec<Axis> = (loops.len()..counters.len()).map(axis).collect();
+    if sums.last().is_some_and(|a| a.left.as_known() != Some(1)) {
+        // What lies together in the left operand comes last.
+        sums.sort_by_key(|a| std::cmp::Reverse(a.left.as_known().unwrap_or(i64::MAX)));
+    }
     let (mut batch, mut rows, mut columns) = (Vec::new(), Vec::new(), Vec::new());
     for i in (0..loops.len()).rev() {
         let axis = axis(i);
         let group = match (axis.left == zero, axis.right == zero) {
+            _ if window && i == inner => {
+                columns.insert(0, axis);
+                continue;
+            }
+            (_, false) if window => return None,
             (true, false) => &mut columns,
             (false, true) => &mut rows,
             _ => {
@@ -250,9 +278,50 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
         rows,
         columns,
         sums,
+        guards,
+        window,
         epilogue,
         sum,
     })
+}
+
+/// An operand: the parameter, the element, and where it is read and not zero.
+fn load(kernel: &Kernel, id: ExprId) -> Option<(u32, &Dim, Option<ExprId>)> {
+    match kernel.expr(id) {
+        Expr::Load { param, at } if kernel.params[*param as usize].elem == Elem::F32 => {
+            Some((*param, at, None))
+        }
+        Expr::Guard(holds, x, other) => {
+            let zero = matches!(kernel.expr(*other), Expr::Const(c) if c.bits == 0);
+            let (param, at, inner) = load(kernel, *x)?;
+            (zero && inner.is_none()).then_some((param, at, Some(*holds)))
+        }
+        _ => None,
+    }
+}
+
+/// A conjunction of comparisons of indices as guards.
+fn guards(kernel: &Kernel, holds: ExprId, counters: &[Var]) -> Option<Vec<Guard>> {
+    let index = |id: ExprId| match kernel.expr(id) {
+        Expr::Index(d) => Some(d.clone()),
+        Expr::Const(c) => Some(Dim::Known(i64::try_from(c.as_int()?).ok()?)),
+        _ => None,
+    };
+    let (low, high, gap) = match kernel.expr(holds) {
+        Expr::Binary(BinOp::And, a, b) => {
+            let mut all = guards(kernel, *a, counters)?;
+            all.extend(guards(kernel, *b, counters)?);
+            return Some(all);
+        }
+        Expr::Binary(BinOp::Le, a, b) => (index(*a)?, index(*b)?, 0),
+        Expr::Binary(BinOp::Lt, a, b) => (index(*a)?, index(*b)?, 1),
+        _ => return None,
+    };
+    let form = high.sub(&low).sub(&Dim::Known(gap));
+    let (base, steps) = linear(kernel, &form, counters)?;
+    let moves = counters.iter().copied().zip(steps);
+    let steps = moves.filter(|(_, d)| *d != Dim::Known(0)).collect();
+    Some(vec![Guard { base, steps }])
 }
 
 /// Whether an axis and the one within it walk as one in the result and in all that the epilogue

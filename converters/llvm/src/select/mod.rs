@@ -6,7 +6,8 @@
 //! such sums: a convolution is a product of the weights and of the matrix of its patches, whose
 //! rows and columns lie in memory at offsets that are sums of an offset of the row and one of
 //! the column. That matrix is never made as a whole; panels of it are packed when they are
-//! needed ([`mod@gather`]).
+//! needed ([`mod@gather`]). Where channels lie last the patches are the left operand, and are read
+//! in runs where they are ([`mod@gathered`]).
 //!
 //! What is done to the sum before it is stored is the epilogue of the micro-kernel
 //! ([`mod@epilogue`]). Sizes are given at run time ([`mod@plan`]); constants are packed once
@@ -16,9 +17,11 @@ mod axes;
 mod epilogue;
 pub mod find;
 pub mod gather;
+pub mod gathered;
 pub mod phases;
 pub mod plan;
 pub mod run;
+pub mod shared;
 pub mod split;
 pub mod unroll;
 
@@ -26,5 +29,6 @@ pub use axes::split_axes;
 pub use find::{Axis, Product, find};
 pub use phases::split_phases;
 pub use run::Compiled;
+pub use shared::share;
 pub use split::split_guards;
 pub use unroll::unroll;

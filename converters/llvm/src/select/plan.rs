@@ -5,6 +5,7 @@ use airconv_kernel::ir::{Kernel, VarDef};
 
 use super::find::{Axis, Product};
 use super::gather::Lie;
+use super::gathered::Gathered;
 use crate::micro::Tile;
 
 /// A batch axis: how often, and the steps in the operands and the result.
@@ -58,6 +59,8 @@ pub struct Plan {
     pub right_steps: Option<(i64, i64)>,
     /// The right operand's tables, where there is more than one axis of rows or columns.
     pub tables: Option<Tables>,
+    /// The left operand's runs, where it is read in runs.
+    pub gathered: Option<Gathered>,
     /// First element of the result.
     pub out: i64,
     /// From row to row of the result.
@@ -150,6 +153,10 @@ impl Plan {
         };
         let together = even(&left.inner).is_some_and(|step| step == 1);
         let left_rows = even(&left.outer).filter(|_| together);
+        let gathered = match left_rows {
+            Some(_) if product.guards.is_empty() && !product.window => None,
+            _ => Gathered::new(product, &left, n, &value),
+        };
         let right_steps = even(&right.inner).zip(even(&right.outer));
         let mut plan = Plan {
             m,
@@ -162,6 +169,7 @@ impl Plan {
             right,
             right_steps,
             tables: None,
+            gathered,
             out: value(&product.out.base)?,
             out_rows,
         };

@@ -12,12 +12,14 @@ use rustc_hash::FxHashMap;
 use super::epilogue::OfKernel;
 use super::find::{Product, find};
 use super::gather::{GatherCall, gather_module, gather_name};
+use super::gathered::Gathered;
 use super::plan::{Layout, Plan, offsets};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::jit::Jit;
 use crate::micro::{
-    GemmFn, GemmSpec, Identity, PackCall, PackSpec, Tile, gemm_module, pack_module, packed_len,
+    GatheredCall, GatheredFn, GemmFn, GemmSpec, Identity, MOST_TAPS, PackCall, PackSpec, Tile,
+    WindowCall, gathered_module, gemm_module, pack_module, packed_len, window_module,
 };
 use crate::pool::{ChunkFn, Pool};
 use crate::target::Isa;
@@ -31,14 +33,36 @@ const PANELS: i64 = 512 << 10;
 /// The most batch axes.
 const MOST_BATCH: usize = 8;
 
+/// The most of K that is done at once of an operand in runs.
+const GATHERED_K: usize = 2560;
+
+/// Bytes of an image under the windows of its channels that are done together.
+const WINDOWS: i64 = 24 << 10;
+
+/// Images of more bytes than this are read in order, all channels together.
+const LARGE: i64 = 512 << 10;
+
 /// What a size that is not known is taken for when a tile is chosen.
 const USUAL: i64 = 128;
+
+/// How a product is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// The left operand's rows are evenly apart.
+    Even,
+    /// They are runs.
+    Gathered,
+    /// Channel by channel.
+    Window,
+}
 
 /// A product with the text of the code for it.
 pub struct Selected {
     kernel: Kernel,
     product: Product,
     tile: Tile,
+    form: Form,
+    isa: Isa,
     gemm: String,
     pack: String,
     gather: String,
@@ -69,12 +93,26 @@ impl Selected {
         };
         let (m, n) = (estimate(&product.rows), estimate(&product.columns));
         let tile = Tile::choose(isa, m, n);
+        let trial = Plan::new(kernel, &product, tile, &[]);
+        let form = match trial.as_ref().and_then(|p| p.gathered.as_ref()) {
+            Some(g) if product.window => {
+                if g.taps > MOST_TAPS as i64 {
+                    return None;
+                }
+                Form::Window
+            }
+            Some(_) => Form::Gathered,
+            None if product.guards.is_empty() && !product.window => Form::Even,
+            None => return None,
+        };
         let epilogue = OfKernel::new(&product, isa)?;
+        let identity = crate::micro::Epilogue::is_identity(&epilogue);
+        let epilogue: &dyn crate::micro::Epilogue = if identity { &Identity } else { &epilogue };
         let spec = GemmSpec { name: "gemm".to_owned(), ..GemmSpec::with_tile(isa, tile) };
-        let body = if crate::micro::Epilogue::is_identity(&epilogue) {
-            gemm_module(&spec, &Identity)
-        } else {
-            gemm_module(&spec, &epilogue)
+        let body = match form {
+            Form::Even => gemm_module(&spec, epilogue),
+            Form::Gathered => gathered_module(&GemmSpec { kc: GATHERED_K, ..spec }, epilogue),
+            Form::Window => window_module("gemm", isa, epilogue),
         };
         // Equal code has an equal name, so that it is compiled and cached once.
         let digest = blake3::hash(body.as_bytes()).to_hex();
@@ -84,7 +122,8 @@ impl Selected {
         texts.push(pack_module(&pack));
         texts.push(gather_module(isa, tile));
         let gather = gather_name(isa, tile);
-        Some(Selected { kernel: kernel.clone(), product, tile, gemm, pack: pack.name, gather })
+        let (kernel, pack) = (kernel.clone(), pack.name);
+        Some(Selected { kernel, product, tile, form, isa, gemm, pack, gather })
     }
 
     /// The product with its code.
@@ -97,13 +136,29 @@ impl Selected {
         // SAFETY: the modules define them with these types.
         let (gemm, pack, gather) = unsafe {
             (
-                std::mem::transmute::<*const (), GemmFn>(gemm),
+                match self.form {
+                    Form::Even => Code::Even(std::mem::transmute::<*const (), GemmFn>(gemm)),
+                    Form::Gathered => {
+                        Code::Gathered(std::mem::transmute::<*const (), GatheredFn>(gemm))
+                    }
+                    Form::Window => Code::Window(std::mem::transmute::<*const (), ChunkFn>(gemm)),
+                },
                 std::mem::transmute::<*const (), ChunkFn>(pack),
                 std::mem::transmute::<*const (), ChunkFn>(gather),
             )
         };
-        let Selected { kernel, product, tile, .. } = self;
-        Ok(Compiled { kernel, product, tile, gemm, pack, gather, plans: Mutex::default() })
+        let Selected { kernel, product, tile, isa, .. } = self;
+        let lanes = isa.f32_lanes() as i64;
+        Ok(Compiled {
+            kernel,
+            product,
+            tile,
+            lanes,
+            code: gemm,
+            pack,
+            gather,
+            plans: Mutex::default(),
+        })
     }
 }
 
@@ -166,16 +221,46 @@ impl Constants {
     }
 }
 
+/// The code of a product.
+#[derive(Clone, Copy)]
+enum Code {
+    Even(GemmFn),
+    Gathered(GatheredFn),
+    Window(ChunkFn),
+}
+
+/// A plan, with the constants that were packed for it.
+struct Planned {
+    plan: Plan,
+    packed: Mutex<FxHashMap<(BufferId, bool), Arc<Buffer>>>,
+}
+
+impl std::ops::Deref for Planned {
+    type Target = Plan;
+    fn deref(&self) -> &Plan {
+        &self.plan
+    }
+}
+
+impl Planned {
+    /// A packed constant; which one, as which side.
+    fn get(&self, key: (BufferId, bool), make: impl FnOnce() -> Arc<Buffer>) -> Arc<Buffer> {
+        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        packed.entry(key).or_insert_with(make).clone()
+    }
+}
+
 /// A product that can be run.
 pub struct Compiled {
     kernel: Kernel,
     product: Product,
     tile: Tile,
-    gemm: GemmFn,
+    lanes: i64,
+    code: Code,
     pack: ChunkFn,
     gather: ChunkFn,
     /// By sizes.
-    plans: Mutex<FxHashMap<Vec<i64>, Arc<Plan>>>,
+    plans: Mutex<FxHashMap<Vec<i64>, Arc<Planned>>>,
 }
 
 thread_local! {
@@ -226,6 +311,11 @@ struct At {
 }
 
 impl Plan {
+    /// The table of runs for a product of the batch.
+    fn table<'g>(&self, g: &'g Gathered, at: &At) -> &'g [i32] {
+        g.at(self.m, |i| self.batch[i].extent, |i| at.counters[i] as i64)
+    }
+
     fn at(&self, index: i64) -> At {
         let mut at = At {
             counters: [0; MOST_BATCH],
@@ -282,12 +372,17 @@ fn left_step(k: i64) -> i64 {
 }
 
 impl Compiled {
-    fn plan(&self, sizes: &[i64]) -> Option<Arc<Plan>> {
+    fn plan(&self, sizes: &[i64]) -> Option<Arc<Planned>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = plans.get(sizes) {
             return Some(found.clone());
         }
-        let plan = Arc::new(Plan::new(&self.kernel, &self.product, self.tile, sizes)?);
+        let mut plan = Plan::new(&self.kernel, &self.product, self.tile, sizes)?;
+        if matches!(self.code, Code::Even(_)) {
+            // Its code was chosen before the sizes were known.
+            plan.gathered = None;
+        }
+        let plan = Arc::new(Planned { plan, packed: Mutex::default() });
         plans.insert(sizes.to_vec(), plan.clone());
         Some(plan)
     }
@@ -328,11 +423,14 @@ impl Compiled {
     /// The left operand, where its rows are evenly apart.
     fn left(
         &self,
-        plan: &Plan,
+        plan: &Planned,
         launch: &Launch,
         buffers: &[Mem],
         constants: &Constants,
     ) -> (Option<Operand>, i64) {
+        if plan.gathered.is_some() {
+            return (None, 0);
+        }
         let param = self.product.left.param as usize;
         let constant = constants.is_constant(launch.buffers[param]);
         if let Some(step) = plan.left_rows
@@ -349,7 +447,9 @@ impl Compiled {
             out
         };
         let held = if constant {
-            constants.get((launch.buffers[param], true, 0, plan.left.clone()), make)
+            plan.get((launch.buffers[param], true), || {
+                constants.get((launch.buffers[param], true, 0, plan.left.clone()), make)
+            })
         } else {
             Arc::new(make(&plan.left))
         };
@@ -360,7 +460,7 @@ impl Compiled {
     /// The right operand, when it is packed as a whole.
     fn right(
         &self,
-        plan: &Plan,
+        plan: &Planned,
         launch: &Launch,
         buffers: &[Mem],
         constants: &Constants,
@@ -394,8 +494,10 @@ impl Compiled {
             out
         };
         let held = if constant {
-            let key = (launch.buffers[param], false, width as usize, plan.right.clone());
-            constants.get(key, make)
+            plan.get((launch.buffers[param], false), || {
+                let key = (launch.buffers[param], false, width as usize, plan.right.clone());
+                constants.get(key, make)
+            })
         } else {
             Arc::new(make(&plan.right))
         };
@@ -420,6 +522,9 @@ impl Compiled {
             .ok_or_else(|| LaunchError::Broken("the sizes of a product".to_owned()))?;
         if plan.m <= 0 || plan.n <= 0 || plan.batches <= 0 {
             return Ok(());
+        }
+        if let Code::Window(code) = self.code {
+            return self.windows(code, &plan, launch, buffers, sizes, constants, pool);
         }
         let (left, left_rows) = self.left(&plan, launch, buffers, constants);
         let right = self.right(&plan, launch, buffers, constants, pool);
@@ -466,11 +571,12 @@ impl Compiled {
                 };
                 let (m0, m1) = (part * tall, ((part + 1) * tall).min(plan.m));
                 let (n0, n1) = (first * width, (last * width).min(plan.n));
-                let multiply = |panels: *const f32| {
-                    // SAFETY: the operands and the result are those of the kernel that this
-                    // product is; every part of the result is written by one item.
-                    unsafe {
-                        (self.gemm)(
+                // SAFETY: the operands and the result are those of the kernel that this product
+                // is; every part of the result is written by one item.
+                let multiply = |panels: *const f32| match (self.code, &plan.gathered) {
+                    // SAFETY: as above.
+                    (Code::Even(code), _) => unsafe {
+                        (code)(
                             a,
                             left_rows,
                             panels,
@@ -484,7 +590,23 @@ impl Compiled {
                             0,
                             args.as_ptr().cast(),
                         );
+                    },
+                    (Code::Gathered(code), Some(g)) => {
+                        let call = GatheredCall {
+                            a,
+                            b: panels,
+                            c: c.at(at.out),
+                            args: args.as_ptr().cast(),
+                            table: plan.table(g, &at).as_ptr(),
+                            zeros: g.zeros.as_ptr(),
+                            ldc: plan.out_rows,
+                            taps: g.taps,
+                            run: g.run,
+                        };
+                        // SAFETY: as above.
+                        unsafe { (code)(&raw const call, m0, m1, n0, n1) };
                     }
+                    (Code::Gathered(_) | Code::Window(_), _) => {}
                 };
                 match &right {
                     Some(packed) => multiply(packed.first.at(at.right_matrix * packed.matrix)),
@@ -504,4 +626,99 @@ impl Compiled {
             code => Err(LaunchError::Check((code - 1) as u32)),
         }
     }
+
+    /// Runs sums over windows, channel by channel.
+    #[expect(clippy::too_many_arguments, reason = "what a launch has")]
+    fn windows(
+        &self,
+        code: ChunkFn,
+        plan: &Planned,
+        launch: &Launch,
+        buffers: &[Mem],
+        sizes: &[i64],
+        constants: &Constants,
+        pool: &Pool,
+    ) -> std::result::Result<(), LaunchError> {
+        let Some(g) = &plan.gathered else {
+            return Err(LaunchError::Broken("windows that are not known".to_owned()));
+        };
+        let param = self.product.right.param as usize;
+        let from: *const f32 = buffers[param].ptr.cast();
+        let make = |right: &Layout| pack_window(right, from, self.lanes);
+        let weights = if constants.is_constant(launch.buffers[param]) {
+            plan.get((launch.buffers[param], false), || {
+                constants.get((launch.buffers[param], false, 0, plan.right.clone()), make)
+            })
+        } else {
+            Arc::new(make(&plan.right))
+        };
+        let weights = Shared(weights.as_ptr().cast_mut().cast::<f32>());
+        let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
+        let mut status = 0i32;
+        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
+        let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
+        let (a, c) = (base(self.product.left.param), base(self.product.out.param));
+        let busy = plan.operations() > 2.0 * GRAIN && pool.threads() > 1;
+        let wanted = if busy { pool.threads() as i64 * 2 } else { 1 };
+        let tall = ((plan.m + wanted - 1) / wanted + 7) / 8 * 8;
+        let parts = (plan.m + tall - 1) / tall;
+        let items = plan.batches * parts;
+        let grain = if busy { 1 } else { items as u64 };
+        let whole = plan.n.div_euclid(self.lanes) + i64::from(plan.n % self.lanes != 0);
+        let block = if plan.m * plan.n * 4 > LARGE {
+            whole
+        } else {
+            let pixels = g.reach(plan.m) / plan.n.max(1) + 1;
+            let most = (WINDOWS / 4 / self.lanes / pixels).clamp(1, whole);
+            let blocks = (whole + most - 1) / most;
+            (whole + blocks - 1) / blocks
+        };
+        pool.for_each(items as u64, grain, |begin, end| {
+            for item in begin as i64..end as i64 {
+                let (part, batch) = (item % parts, item / parts);
+                let at = plan.at(batch);
+                let mut args = [0u64; MOST_BATCH + 3];
+                args[..3].copy_from_slice(&context);
+                args[3..].copy_from_slice(&at.counters);
+                let mut call = WindowCall {
+                    a: a.at(at.left),
+                    weights: weights.at(0),
+                    c: c.at(at.out),
+                    args: args.as_ptr().cast(),
+                    table: plan.table(g, &at).as_ptr(),
+                    zeros: g.zeros.as_ptr(),
+                    ldc: plan.out_rows,
+                    taps: g.taps,
+                    channels: plan.n,
+                    block: block * self.lanes,
+                };
+                let (m0, m1) = (part * tall, ((part + 1) * tall).min(plan.m));
+                // SAFETY: the operands and the result are those of the kernel that this product
+                // is; every part of the result is written by one item.
+                unsafe { (code)((&raw mut call).cast(), m0 as u64, m1 as u64) };
+            }
+        });
+        match status {
+            0 => Ok(()),
+            code => Err(LaunchError::Check((code - 1) as u32)),
+        }
+    }
+}
+
+/// Weights of windows as the code for them wants them: for each vector of channels all taps.
+fn pack_window(right: &Layout, from: *const f32, lanes: i64) -> Buffer {
+    let (channels, taps) = (offsets(&right.outer), offsets(&right.inner));
+    let vectors = channels.len().div_ceil(lanes as usize);
+    let mut out = Buffer::floats(vectors * taps.len() * lanes as usize);
+    let to = out.f32s_mut();
+    for (c, channel) in channels.iter().enumerate() {
+        let (vector, lane) = (c / lanes as usize, c % lanes as usize);
+        for (t, tap) in taps.iter().enumerate() {
+            // SAFETY: the layout is within the operand, as the kernel that it is from is within
+            // its buffers.
+            let x = unsafe { *from.offset((right.base + channel + tap) as isize) };
+            to[(vector * taps.len() + t) * lanes as usize + lane] = x;
+        }
+    }
+    out
 }

@@ -1,0 +1,138 @@
+//! The [`Writer`] of `.pt2` files.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use airconv_api::{Failed, Report, Support, SupportRow, WriteOptions, Writer};
+use airconv_ir::op::{OpKind, Tier};
+use airconv_ir::verify::Verified;
+use rustc_hash::FxHashMap;
+
+use super::emit::{emit, stored_meta};
+use super::records::{PayloadConfig, PayloadMeta};
+use crate::archive::{ArchiveWriter, add_tensor, digest};
+use crate::export::program::{Input, Program, Stored, StoredKind};
+use crate::export::{all_rules, export};
+
+/// Writes `.pt2` files that `torch.export.load` opens.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pt2Writer;
+
+impl Writer for Pt2Writer {
+    fn format(&self) -> &'static str {
+        "pt2"
+    }
+    fn extensions(&self) -> &'static [&'static str] {
+        &["pt2"]
+    }
+    fn write(
+        &self,
+        module: &Verified<'_>,
+        path: &Path,
+        options: &WriteOptions,
+        report: &mut Report,
+    ) -> Result<(), Failed> {
+        let program = export(module, report)?;
+        if report.refused(&options.allow_lossy) {
+            return Err(Failed::Unsupported);
+        }
+        let records = emit(&program).map_err(|message| {
+            report.error("torch-write", message);
+            Failed::Unsupported
+        })?;
+        let json = serde_json::to_vec(&records).map_err(|e| {
+            report.error("torch-write", e.to_string());
+            Failed::Unsupported
+        })?;
+        report.written.opsets.insert("torch:aten".to_owned(), 10);
+        write_archive(path, &program, &json).map_err(|e| {
+            report.error("io-write", format!("{}: {e}", path.display()));
+            Failed::System
+        })
+    }
+    fn support(&self) -> Vec<SupportRow> {
+        OpKind::ALL.iter().map(|&kind| row(kind)).collect()
+    }
+}
+
+/// Ops that graphs are made of; they have no rule.
+fn of_graphs(kind: OpKind) -> bool {
+    matches!(
+        kind,
+        OpKind::Constant
+            | OpKind::DimValue
+            | OpKind::DimsOf
+            | OpKind::ShapeOf
+            | OpKind::Size
+            | OpKind::Identity
+    )
+}
+
+fn row(kind: OpKind) -> SupportRow {
+    let support = if of_graphs(kind) || all_rules().any(|r| r.kind == kind) {
+        Support::Native
+    } else if kind.info().tier == Tier::Composite {
+        Support::Decomposed
+    } else {
+        Support::No("there is no rule for it".to_owned())
+    };
+    SupportRow { source: kind.name().to_owned(), hub: Some(kind), support, notes: String::new() }
+}
+
+fn write_archive(path: &Path, program: &Program, json: &[u8]) -> io::Result<()> {
+    let mut archive = ArchiveWriter::create(path)?;
+    let stored = || {
+        program.inputs.iter().filter_map(|i| match i {
+            Input::Stored(s) => Some(s),
+            Input::User(_) => None,
+        })
+    };
+    let saved = |s: &&Stored| matches!(s.kind, StoredKind::Parameter | StoredKind::Buffer);
+    let weights: Vec<&Stored> = stored().filter(saved).collect();
+    let constants: Vec<&Stored> = stored().filter(|s| !saved(s)).collect();
+    payload(&mut archive, "data/weights/", "weight", "model_weights_config.json", &weights)?;
+    payload(&mut archive, "data/constants/", "tensor", "model_constants_config.json", &constants)?;
+    archive.add("models/model.json", json)?;
+    archive.add("data/sample_inputs/model.pt", b"")?;
+    archive.add("archive_format", b"pt2")?;
+    archive.add("archive_version", b"0")?;
+    archive.add(".data/version", b"6\n")?;
+    archive.add("byteorder", b"little")?;
+    archive.finish()
+}
+
+/// Writes tensors, equal ones once, and the table of what they are.
+fn payload(
+    archive: &mut ArchiveWriter,
+    folder: &str,
+    stem: &str,
+    table: &str,
+    tensors: &[&Stored],
+) -> io::Result<()> {
+    let invalid = |e: String| io::Error::new(io::ErrorKind::InvalidData, e);
+    let mut config = BTreeMap::new();
+    let mut seen: FxHashMap<(i64, bool, [u8; 32]), String> = FxHashMap::default();
+    for stored in tensors {
+        let meta = stored_meta(stored).map_err(invalid)?;
+        let key = (meta.dtype, meta.requires_grad, digest(&stored.tensor)?);
+        let next = seen.len();
+        let mut fresh = false;
+        let name = seen.entry(key).or_insert_with(|| {
+            fresh = true;
+            format!("{stem}_{next}")
+        });
+        if fresh {
+            add_tensor(archive, &format!("{folder}{name}"), &stored.tensor)?;
+        }
+        let payload = PayloadMeta {
+            path_name: name.clone(),
+            is_param: stored.kind == StoredKind::Parameter,
+            use_pickle: false,
+            tensor_meta: Some(meta),
+        };
+        config.insert(stored.name.clone(), payload);
+    }
+    let json = serde_json::to_vec(&PayloadConfig { config }).map_err(|e| invalid(e.to_string()))?;
+    archive.add(&format!("{folder}{table}"), &json)
+}
