@@ -130,6 +130,8 @@ fn structure(
     };
     let body = with_numbers(&printed.body, printed, params, true);
     let doc = if root { "The model.".to_owned() } else { member_paths(class, module) };
+    let wide = results.len() > 6 && !root;
+    let wide = if wide { "#[allow(clippy::type_complexity)]\n" } else { "" };
     let many = if inputs.len() > 6 { "#[allow(clippy::too_many_arguments)]\n" } else { "" };
     let many_load = if args.len() > 7 { "#[allow(clippy::too_many_arguments)]\n" } else { "" };
     let shapes = signature_doc(program, module, printed);
@@ -143,7 +145,7 @@ fn structure(
     format!(
         "/// {doc}\n#[derive(Clone, Debug)]\n{visibility} struct {name} {{\n{fields}}}\n\
          impl {name} {{\n{extra}{load_doc}\n{many_load}pub fn load({args}) -> Result<Self> {{\n\
-         Ok(Self {{\n{loads}}})\n}}\n{shapes}{many}pub fn forward(&self, {}) -> Result<{result}> \
+         Ok(Self {{\n{loads}}})\n}}\n{shapes}{wide}{many}pub fn forward(&self, {}) -> Result<{result}> \
          {{\n{body}\n}}\n}}\n{}",
         inputs.join(", "),
         if root { output_struct(program, module) } else { String::new() }

@@ -25,7 +25,10 @@ pub fn tree_votes(
             let mut at = root as usize;
             let mut steps = 0;
             while nodes[at][0] >= 0 {
-                let (value, threshold) = (row[nodes[at][0] as usize], thresholds[at]);
+                let Some(&value) = row.get(nodes[at][0] as usize) else {
+                    bail!("a node asks for feature {} of {}", nodes[at][0], row.len())
+                };
+                let threshold = thresholds[at];
                 let holds = match nodes[at][1] {
                     0 => value <= threshold,
                     1 => value < threshold,
