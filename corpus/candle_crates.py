@@ -14,7 +14,8 @@ position, `in_0`, `out_0`, `opt_0`; `opt` is the same output as another run gave
 Each model becomes a crate, is compiled with `cargo build --examples`, all with one target folder
 so that candle compiles once, and its example runs on the inputs of each reference. With
 --executor nothing is compiled: `airconv run --executor candle` makes the same calls in process.
-What was found is kept in WORK/record.json; a crate that was right and comes out as it did is not tried again.
+What was found is kept in WORK/record.json; a crate that was right and comes out as it did is not
+tried again.
 
 --table FILE writes the results as a page. Ends with status 1 if something does not build, warns,
 does not run or differs.
@@ -80,6 +81,8 @@ SMALL = {
     "i2": "int2",
     "u2": "uint2",
 }
+# The two forms in which a model is tried.
+AS_A_CRATE, IN_PROCESS = "as a crate", "in process"
 GOOD = ("agrees", "agrees closely")
 
 
@@ -102,7 +105,8 @@ def models(args):
     for folder in args.exported:
         for path in sorted(folder.glob("*.pt2")):
             found[path.name] = (path, references(path.stem, [folder]))
-    return [(n, p, r) for n, (p, r) in found.items() if args.match in n]
+    chosen = [n for n in found if args.match in n and not any(s in n for s in args.skip)]
+    return [(n, *found[n]) for n in chosen]
 
 
 def references(name, folders):
@@ -175,9 +179,31 @@ def inspect(args, path):
         narrow = next((t for t in ("bf16", "f16") if re.search(rf"\b{t}\[", text)), None)
     return {
         "inputs": {value["name"]: value["type"].split("[")[0] for value in said["inputs"]},
+        "sizes": {value["name"]: sizes(value["type"]) for value in said["inputs"]},
         "outputs": {value["name"]: value["type"].split("[")[0] for value in said["outputs"]},
         "narrow": narrow,
     }
+
+
+def sizes(text):
+    """The sizes of a type, `f32[N, 3]`, as texts."""
+    inside = text.partition("[")[2].rpartition("]")[0]
+    return [size.strip() for size in inside.split(",")] if inside else []
+
+
+def given(program, feeds):
+    """Arguments that fix the sizes of inputs and the integers among them, and what is left to be
+    given: for models in which these decide what ranks values have."""
+    arguments, left = [], {}
+    for name, array in feeds.items():
+        for size, number in zip(program["sizes"][name], array.shape):
+            if re.fullmatch(r"[A-Za-z_]\w*", size) and f"{size}={number}" not in arguments:
+                arguments += ["--dim", f"{size}={number}"]
+        if array.ndim == 0 and array.dtype.kind in "iu":
+            arguments += ["--bind", f"{name}={array}"]
+        else:
+            left[name] = array
+    return arguments, left
 
 
 def refusal(said, stderr):
@@ -188,9 +214,10 @@ def refusal(said, stderr):
     return messages or [stderr.strip()[-300:] or "no reason given"]
 
 
-def write_crate(args, path, folder):
+def write_crate(args, path, folder, fixed=()):
     """Writes the crate; raises with the full list of what is missing."""
-    said, status, stderr = airconv(args, path, "-o", folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    said, status, stderr = airconv(args, path, *fixed, "-o", folder)
     if status == 0:
         return
     if status != 4:
@@ -205,7 +232,7 @@ def build(args, folder, lock):
     if lock.is_file():
         shutil.copy(lock, folder / "Cargo.lock")
     command = ["cargo", "build", "--example", "run", "--message-format=json"]
-    command += ["--config", "profile.dev.opt-level=1", "--config", "profile.dev.debug=false"]
+    command += ["--config", "profile.dev.opt-level=0", "--config", "profile.dev.debug=false"]
     command += ["--config", "profile.dev.incremental=false"]
     command += ["--config", 'profile.dev.package."*".opt-level=2']
     command += ["--offline"] * args.offline
@@ -296,13 +323,13 @@ def run_crate(executable, feeds, scratch):
     return load_tensors(made)
 
 
-def run_executor(args, path, feeds, scratch):
+def run_executor(args, path, feeds, scratch, fixed=()):
     """Runs a program in process."""
     given, made = scratch / "in.npz", scratch / "out.npz"
     np.savez(given, **feeds)
     made.unlink(missing_ok=True)
     run_as = ("--executor", "candle", "--inputs", given, "--outputs", made)
-    said, status, stderr = airconv(args, "run", path, *run_as)
+    said, status, stderr = airconv(args, "run", path, *fixed, *run_as)
     if status == 4:
         raise Failure("refused", refusal(said, stderr))
     if status:
@@ -364,14 +391,19 @@ def judge(worst, floor, narrow):
     return "differs"
 
 
+def inputs_of(program, reference):
+    """The inputs of a reference."""
+    feeds = arrays_of(reference, "in", list(program["inputs"]))
+    if any(array.dtype.kind in "USO" for array in feeds.values()):
+        raise Failure("no reference", "inputs are text")
+    return {name: as_type(array, program["inputs"][name]) for name, array in feeds.items()}
+
+
 def run_all(execute, program, found):
     """Runs a model on each of its references: the verdict, the distance, and the floor."""
     worst, floor, compared = 0.0, 0.0, 0
     for reference in found:
-        feeds = arrays_of(reference, "in", list(program["inputs"]))
-        feeds = {name: as_type(array, program["inputs"][name]) for name, array in feeds.items()}
-        if any(array.dtype.kind in "USO" for array in feeds.values()):
-            raise Failure("no reference", "inputs are text")
+        feeds = inputs_of(program, reference)
         apart, own, count = compare(execute(feeds), reference, program["outputs"])
         worst, floor, compared = max(worst, apart), max(floor, own), compared + count
     if not compared:
@@ -383,26 +415,43 @@ def attempt(args, name, path, found, scratch, last):
     """One model through all of it: its entry in the record; the last one where nothing changed."""
     entry = {"verdict": None, "distance": None, "floor": None}
     entry["made of"] = {"model": digest(path), "references": [digest(r) for r in found]}
+    stem = re.sub("[^A-Za-z0-9]+", "_", name).lower()
+    folder = args.work / "crates" / f"{stem}-candle"
+
+    def compiled(feeds, fixed=()):
+        if fixed:
+            write_crate(args, path, folder, fixed)
+        return run_crate(build(args, folder, args.work / "Cargo.lock"), feeds, scratch)
+
+    def in_process(feeds, fixed=()):
+        return run_executor(args, path, feeds, scratch, fixed)
+
+    execute = in_process if args.executor else compiled
     try:
-        if args.executor:
-            entry["made of"]["airconv"] = digest(args.airconv)
-        else:
-            stem = re.sub("[^A-Za-z0-9]+", "_", name).lower()
-            folder = args.work / "crates" / f"{stem}-candle"
-            shutil.rmtree(folder, ignore_errors=True)
-            write_crate(args, path, folder)
-            entry["made of"]["crate"] = tree_digest(folder)
-        known = last is not None and last["made of"] == entry["made of"]
-        if known and last["verdict"] in GOOD and not args.force:
-            return last
         program = inspect(args, path)
         entry["narrow"] = program["narrow"]
-        if args.executor:
-            execute = lambda feeds: run_executor(args, path, feeds, scratch)
-        else:
-            executable = build(args, folder, args.work / "Cargo.lock")
-            execute = lambda feeds: run_crate(executable, feeds, scratch)
-        entry["verdict"], entry["distance"], entry["floor"] = run_all(execute, program, found)
+        try:
+            if args.executor:
+                entry["made of"]["airconv"] = digest(args.airconv)
+            else:
+                write_crate(args, path, folder)
+                entry["made of"]["crate"] = tree_digest(folder)
+            known = last is not None and last["made of"] == entry["made of"]
+            if known and last["verdict"] in GOOD and not args.force:
+                return last
+            result = run_all(execute, program, found)
+        except Failure as failure:
+            if failure.args[0] != "refused" or "unknown rank" not in str(failure.args[1]):
+                raise
+            # Its inputs decide ranks: each case is a program of its own.
+            entry["given"] = "sizes"
+
+            def fixed(feeds):
+                arguments, left = given(program, feeds)
+                return execute(left, arguments)
+
+            result = run_all(fixed, program, found)
+        entry["verdict"], entry["distance"], entry["floor"] = result
     except Failure as failure:
         entry["verdict"], entry["why"] = failure.args
     for left in (args.work / "target/debug/examples").glob("run*"):
@@ -417,36 +466,42 @@ def tree_digest(folder):
 
 
 def attempt_all(args):
-    """All models, those that are in the record already left as they are."""
+    """All models that are chosen, in the form that is asked for: {name: {form: entry}}."""
     chosen = models(args)
     if not chosen:
         raise CorpusError("no model found: run corpus/fetch.py and corpus/generate.py")
     (args.work / "crates").mkdir(parents=True, exist_ok=True)
     index = args.work / "record.json"
     record = json.loads(index.read_text(encoding="utf-8")) if index.is_file() else {}
-    results = {}
+    form = IN_PROCESS if args.executor else AS_A_CRATE
     with tempfile.TemporaryDirectory() as scratch:
         for number, (name, path, found) in enumerate(chosen, 1):
-            entry = attempt(args, name, path, found, Path(scratch), record.get(name))
-            record[name] = results[name] = entry
+            if args.no_attempt:
+                break
+            known = record.setdefault(name, {})
+            known[form] = attempt(args, name, path, found, Path(scratch), known.get(form))
             write_json(index, record)
-            print(f"[{number}/{len(chosen)}] {line(name, entry)}", flush=True)
-    return results
+            print(f"[{number}/{len(chosen)}] {line(name, known[form])}", flush=True)
+    return {name: record[name] for name, _, _ in chosen if name in record}
 
 
 def line(name, entry):
     """An entry in a line."""
     apart = "" if entry["distance"] is None else f" {entry['distance']:.1e}"
-    why = entry.get("why", "")
-    if isinstance(why, list):
-        why = "; ".join(why)
-    return f"{name}: {entry['verdict']}{apart} {why}".rstrip()
+    return f"{name}: {entry['verdict']}{apart} {remark(entry)}".rstrip()
 
 
-def missing(results):
+def remark(entry):
+    """What there is to say about an entry."""
+    notes = [entry.get("narrow"), "with sizes given" if entry.get("given") else None]
+    why = entry.get("why", ", ".join(note for note in notes if note))
+    return "; ".join(why) if isinstance(why, list) else why
+
+
+def missing(entries):
     """What is missing and in how many models, most frequent first."""
     count = collections.Counter()
-    for entry in results.values():
+    for entry in entries:
         if entry["verdict"] == "refused":
             count.update({re.sub(r" \(\d+ times\)", "", why) for why in entry["why"]})
     return sorted(count.items(), key=lambda item: (-item[1], item[0]))
@@ -456,33 +511,46 @@ def cell(text):
     return text.replace("|", "\\|").replace("\n", " ")
 
 
-def page(results, executor):
+def verdict_cell(entry):
+    """A verdict with the distance behind it."""
+    if entry is None:
+        return ""
+    apart = "" if entry["distance"] is None else f" ({entry['distance']:.0e})"
+    return f"{entry['verdict']}{apart}"
+
+
+def share(results, form):
+    """How many agree of those that could be judged."""
+    tried = [r[form] for r in results.values() if form in r]
+    judged = [e for e in tried if e["verdict"] != "no reference"]
+    good = sum(entry["verdict"] in GOOD for entry in judged)
+    return f"{good} of {len(judged)}"
+
+
+def page(results):
     """The results as Markdown."""
-    verdicts = collections.Counter(entry["verdict"] for entry in results.values())
-    judged = len(results) - verdicts["no reference"]
-    good = sum(verdicts[v] for v in GOOD)
-    how = "run by the executor" if executor else "as crates that were compiled and run"
     lines = [
         "# Models on candle",
         "",
-        f"What `corpus/candle_crates.py` found when it tried them, {how}: {good} of {judged} models"
-        " give what ONNX Runtime or PyTorch gave.",
+        "What `corpus/candle_crates.py` found when it tried them. As crates, compiled and run,"
+        f" {share(results, AS_A_CRATE)} give what ONNX Runtime or PyTorch gave; in process, by the"
+        f" same calls, {share(results, IN_PROCESS)}.",
         "",
-        f"*agrees*: within {CLOSE:.0e} of the greatest element, or as near as two runs of ONNX Runtime,"
-        " optimised and not, are to each other. *agrees closely*: as well as programs do that"
-        " compute in few bits (f16, bf16) or quantise between steps. *refused*: something is"
-        " missing; all of it was named and nothing was written.",
+        f"*agrees*: within {CLOSE:.0e} of the greatest element, or as near as two runs of ONNX"
+        " Runtime, optimised and not, are to each other. *agrees closely*: as near as programs are"
+        " that compute in few bits (f16, bf16) or quantise between steps. *refused*: something is"
+        " missing; all of it was named and nothing was written. In parentheses: the greatest"
+        " difference relative to the greatest element. An empty cell was not tried.",
         "",
-        "| model | verdict | distance | |",
+        "| model | as a crate | in process | |",
         "|---|---|---|---|",
     ]
-    for name, entry in results.items():
-        apart = "" if entry["distance"] is None else f"{entry['distance']:.0e}"
-        why = entry.get("why", entry.get("narrow") or "")
-        if isinstance(why, list):
-            why = "; ".join(why)
-        lines.append(f"| {cell(name)} | {entry['verdict']} | {apart} | {cell(why)} |")
-    absent = missing(results)
+    for name, forms in results.items():
+        entries = [forms.get(form) for form in (AS_A_CRATE, IN_PROCESS)]
+        notes = next((remark(e) for e in entries if e is not None), "")
+        lines.append(f"| {cell(name)} | {' | '.join(map(verdict_cell, entries))} | {cell(notes)} |")
+    last = [forms.get(AS_A_CRATE) or forms.get(IN_PROCESS) for forms in results.values()]
+    absent = missing(last)
     if absent:
         lines += ["", "## What is missing", "", "| what | models |", "|---|---|"]
         lines += [f"| {cell(what)} | {count} |" for what, count in absent]
@@ -496,10 +564,12 @@ def main(argv=None):
     parser.add_argument("--airconv", type=Path, default=ROOT / "target/fast/airconv")
     parser.add_argument("--executor", action="store_true", help="run in process, compile nothing")
     parser.add_argument("--match", default="", metavar="TEXT", help="names that contain it")
+    parser.add_argument("--skip", default=[], action="append", metavar="TEXT", help="names without")
     parser.add_argument("--programs", type=Path, action="append", default=[], metavar="DIR")
     parser.add_argument("--references", type=Path, action="append", default=[], metavar="DIR")
     parser.add_argument("--exported", type=Path, action="append", metavar="DIR")
     parser.add_argument("--work", type=Path, default=STORE / "candle", metavar="DIR")
+    parser.add_argument("--no-attempt", action="store_true", help="write what is on record only")
     parser.add_argument("--force", action="store_true", help="do all anew")
     parser.add_argument("--offline", action="store_true", help="cargo fetches nothing")
     parser.add_argument("--table", type=Path, metavar="FILE", help="write the results as a page")
@@ -510,11 +580,11 @@ def main(argv=None):
         raise CorpusError(f"there is no {shown(args.airconv)}: build it with --features candle")
     results = attempt_all(args)
     if args.table:
-        args.table.write_text(page(results, args.executor), encoding="utf-8")
-    verdicts = collections.Counter(entry["verdict"] for entry in results.values())
+        args.table.write_text(page(results), encoding="utf-8")
+    form = IN_PROCESS if args.executor else AS_A_CRATE
+    verdicts = collections.Counter(r[form]["verdict"] for r in results.values() if form in r)
     print(", ".join(f"{count} {verdict}" for verdict, count in sorted(verdicts.items())))
-    bad = [n for n, e in results.items() if e["verdict"] not in (*GOOD, "refused", "no reference")]
-    return FAILED if bad else DONE
+    return FAILED if set(verdicts) - {*GOOD, "refused", "no reference"} else DONE
 
 
 if __name__ == "__main__":

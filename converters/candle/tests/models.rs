@@ -44,7 +44,9 @@ fn corpus() -> PathBuf {
 fn read(path: &Path) -> Module {
     let mut report = Report::default();
     let read = OnnxReader.read(path, &ReadOptions::default(), &mut report);
-    read.unwrap_or_else(|_| panic!("{}: {report:?} (the corpus is filled by ./test)", path.display()))
+    read.unwrap_or_else(|_| {
+        panic!("{}: {report:?} (the corpus is filled by ./test)", path.display())
+    })
 }
 
 fn numbers(array: &Array) -> Numbers {
@@ -78,9 +80,9 @@ fn same(what: &str, actual: &Numbers, expected: &Numbers) {
 fn arrays(path: &Path, kind: &str) -> BTreeMap<String, Array> {
     let members = npz::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let prefix = format!("{kind}:");
-    let named = members.into_iter().filter_map(|m| {
-        let name = m.name.strip_prefix(&prefix)?.to_owned();
-        Some((name, m.array(None).unwrap()))
+    let named = members.into_iter().filter_map(|(name, member)| {
+        let name = name.strip_prefix(&prefix)?.to_owned();
+        Some((name, member.into_array(None).unwrap()))
     });
     named.collect()
 }
@@ -116,7 +118,12 @@ const MODELS: &[Model] = &[
         run: |weights, input| {
             let model = loop_newton::Model::from_safetensors(weights, &Device::Cpu)?;
             let o = model.forward(&input("x"), &input("limit"))?;
-            Ok(vec![("root", o.root), ("steps", o.steps), ("rounds", o.rounds), ("powers", o.powers)])
+            Ok(vec![
+                ("root", o.root),
+                ("steps", o.steps),
+                ("rounds", o.rounds),
+                ("powers", o.powers),
+            ])
         },
     },
     Model {
@@ -180,7 +187,8 @@ fn agrees(model: &Model) {
         let by_code = run(&weights, &|n| tensor(&inputs[n])).unwrap();
         assert_eq!(by_code.len(), expected.len());
         for (output, tensor) in by_code {
-            let array = if output.is_empty() { expected.values().next() } else { expected.get(output) };
+            let array =
+                if output.is_empty() { expected.values().next() } else { expected.get(output) };
             same(&what("its code", output), &of_tensor(&tensor), &numbers(array.unwrap()));
         }
     }

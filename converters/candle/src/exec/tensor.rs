@@ -56,7 +56,9 @@ pub fn to_array(tensor: &Tensor, dtype: DType) -> Result<Array> {
         DType::Bool => Data::Bool(flat.to_vec1::<u8>()?.into_iter().map(|v| v != 0).collect()),
         DType::U8 | DType::U4 | DType::U2 => Data::U8(flat.to_vec1()?),
         DType::U16 => Data::U16(flat.to_vec1::<i32>()?.into_iter().map(|v| v as u16).collect()),
-        DType::I8 | DType::I4 | DType::I2 => Data::I8(flat.to_vec1::<i16>()?.into_iter().map(|v| v as i8).collect()),
+        DType::I8 | DType::I4 | DType::I2 => {
+            Data::I8(flat.to_vec1::<i16>()?.into_iter().map(|v| v as i8).collect())
+        }
         DType::I16 => Data::I16(flat.to_vec1()?),
         DType::I32 => Data::I32(flat.to_vec1()?),
         DType::I64 => Data::I64(flat.to_vec1()?),

@@ -39,8 +39,7 @@ pub fn unique(x: &Tensor, axis: usize, sorted: bool) -> Result<(Tensor, Tensor, 
 
 /// Element by element; NaN is the greatest and equal to itself.
 fn compare(a: &[f64], b: &[f64]) -> Ordering {
-    let order = |(x, y): (&f64, &f64)| {
-        x.partial_cmp(y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()))
-    };
+    let order =
+        |(x, y): (&f64, &f64)| x.partial_cmp(y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()));
     a.iter().zip(b).map(order).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

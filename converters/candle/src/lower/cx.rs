@@ -48,6 +48,8 @@ pub(super) struct Lowerer<'m> {
     views: FxHashSet<Var>,
     /// Values that are never below zero.
     positive: FxHashSet<Var>,
+    /// Values that got an axis of size 1, with what they were and the axis.
+    wider: FxHashMap<Var, (Var, usize)>,
     path: Path,
 }
 
@@ -66,6 +68,7 @@ impl<'m> Lowerer<'m> {
             rounded: FxHashSet::default(),
             views: FxHashSet::default(),
             positive: FxHashSet::default(),
+            wider: FxHashMap::default(),
             path: Path::from([]),
         }
     }
@@ -210,6 +213,12 @@ impl<'m> Lowerer<'m> {
 
     /// Adds a statement.
     pub fn stmt(&mut self, stmt: Stmt) {
+        if let Stmt::Let { vars, call: Call { callee: Callee::Func(func), args }, .. } = &stmt
+            && func.name == crate::program::calls::UNSQUEEZE.name
+            && let ([var], [Arg::Tensor(x), Arg::Number(axis)]) = (&vars[..], &args[..])
+        {
+            self.wider.insert(*var, (*x, *axis));
+        }
         self.stmts.push(stmt);
     }
 
@@ -400,6 +409,11 @@ impl<'m> Cx<'_, 'm> {
     pub fn is_view(&self, var: Var) -> bool {
         self.l.views.contains(&var)
     }
+    /// What a variable was before it got an axis of size 1 at this place, if that is how it was
+    /// made.
+    pub fn without_axis(&self, var: Var, axis: usize) -> Option<Var> {
+        self.l.wider.get(&var).filter(|(_, a)| *a == axis).map(|(x, _)| *x)
+    }
     /// Takes down that a variable's elements may be out of order.
     pub fn mark_view(&mut self, var: Var) {
         self.l.views.insert(var);
@@ -427,12 +441,7 @@ impl<'m> Cx<'_, 'm> {
     }
     /// A call on the operand of a function that candle computes in several steps, in `f32` where
     /// each step would round to 16 bits; its result is this node's.
-    pub fn done_wide(
-        &mut self,
-        func: &'static Func,
-        x: Var,
-        rest: Vec<Arg>,
-    ) -> Result<(), Refuse> {
+    pub fn done_wide(&mut self, func: &'static Func, x: Var, rest: Vec<Arg>) -> Result<(), Refuse> {
         let dtype = self.info(x).dtype;
         let args = |x: Var| std::iter::once(Arg::from(x)).chain(rest).collect();
         if !is_half(dtype) {

@@ -1,8 +1,8 @@
 //! Rules of the elementwise family.
 
+use airconv_ir::array::{RoundMode, Rounder};
 use airconv_ir::dtype::{DType, FloatKind};
 use airconv_ir::module::Node;
-use airconv_ir::array::{RoundMode, Rounder};
 use airconv_ir::op::{Cast, CastRounding, IntRounding, Op, OpKind};
 
 use super::cx::{Cx, Refuse, float, number, other};

@@ -216,7 +216,9 @@ fn unique<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     }
     let mut x = cx.x(0)?;
     let axis = match u.axis {
-        Some(axis) => usize::try_from(axis).map_err(|_| Refuse("its axis is negative".to_owned()))?,
+        Some(axis) => {
+            usize::try_from(axis).map_err(|_| Refuse("its axis is negative".to_owned()))?
+        }
         None => {
             let (dtype, shape) = (cx.info(x).dtype, cx.shape(x));
             if shape.len() != 1 {
@@ -234,7 +236,8 @@ fn unique<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
             Some(v) => cx.l.var_of(v, Source::Made)?,
             None => {
                 let (dtype, source) = (DType::I64, Source::Made);
-                let info = VarInfo { dtype, shape: vec![len], source, name: "".into(), op: "unique" };
+                let info =
+                    VarInfo { dtype, shape: vec![len], source, name: "".into(), op: "unique" };
                 cx.l.push(info)
             }
         });

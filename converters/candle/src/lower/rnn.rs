@@ -57,7 +57,12 @@ const RNN_GATES: &[usize] = &[0];
 const DEEPEST: usize = 16;
 
 /// The elements of a value that is made of constants by moving elements only, and the constants.
-fn known(cx: &Cx<'_, '_>, value: ValueId, depth: usize, leaves: &mut Vec<ValueId>) -> Option<Array> {
+fn known(
+    cx: &Cx<'_, '_>,
+    value: ValueId,
+    depth: usize,
+    leaves: &mut Vec<ValueId>,
+) -> Option<Array> {
     if let Some(tensor) = cx.l.constant(value) {
         leaves.push(value);
         return cx.l.module.tensors[tensor].to_array().ok();
@@ -174,6 +179,9 @@ impl Weight<'_> {
 /// An operand of one direction; the first axis is that of directions.
 fn part(cx: &mut Cx<'_, '_>, slot: usize, direction: usize) -> Result<Option<Var>, Refuse> {
     let Some(x) = cx.opt(slot)? else { return Ok(None) };
+    if let Some(before) = cx.without_axis(x, 0).filter(|_| direction == 0) {
+        return Ok(Some(before));
+    }
     let (dtype, shape) = (cx.info(x).dtype, cx.shape(x));
     let rest = shape.get(1..).unwrap_or_default().to_vec();
     Ok(Some(cx.temp(&GET, vec![x.into(), Arg::Number(direction)], dtype, &rest)))

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use crate::archive::{Archive, map_file};
 use crate::error::FileError;
 
+pub use gguf::GgufWriter;
 pub use reader::WeightsReader;
 pub use state_dict::Storages;
 pub use view::{Budget, View};

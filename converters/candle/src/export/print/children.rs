@@ -273,8 +273,7 @@ impl<'p> Printer<'p> {
         let members = self.lists.members.get(&stem).cloned().unwrap_or_default();
         let relative: Vec<Arc<str>> = self.relative(&stem);
         let dotted = relative.join(".");
-        let stem =
-            if relative.is_empty() { "blocks".to_owned() } else { names::field(&relative) };
+        let stem = if relative.is_empty() { "blocks".to_owned() } else { names::field(&relative) };
         let plural =
             if stem.ends_with('s') || relative.len() < 2 { stem } else { format!("{stem}s") };
         let name = self.field_names.fresh(&plural);

@@ -54,9 +54,10 @@ impl Header {
             let kind = cursor.u32()?;
             let value = cursor.value(kind, 0)?;
             if key == "general.alignment" {
-                alignment = value.parse().ok().filter(|a: &u64| a.is_power_of_two()).ok_or_else(
-                    || FileError::malformed("", format!("an alignment of {value} bytes")),
-                )?;
+                alignment =
+                    value.parse().ok().filter(|a: &u64| a.is_power_of_two()).ok_or_else(|| {
+                        FileError::malformed("", format!("an alignment of {value} bytes"))
+                    })?;
             }
             metadata.push((key, value));
         }

@@ -6,6 +6,7 @@
 
 mod blocks;
 mod header;
+mod writer;
 
 use airconv_api::Limits;
 use airconv_ir::dtype::DType;
@@ -14,6 +15,7 @@ use bytes::Bytes;
 use super::{View, Weight, Weights};
 use crate::error::FileError;
 use header::{Header, Record};
+pub use writer::GgufWriter;
 
 /// Whether a file is of this format.
 pub(super) fn sniff(bytes: &[u8]) -> bool {
@@ -41,19 +43,21 @@ pub(super) fn read(bytes: &Bytes, limits: &Limits) -> Result<Weights, FileError>
     Ok(out)
 }
 
+/// The numbers of the types of elements that are not in blocks.
+const PLAIN: &[(u32, DType)] = &[
+    (0, DType::F32),
+    (1, DType::F16),
+    (24, DType::I8),
+    (25, DType::I16),
+    (26, DType::I32),
+    (27, DType::I64),
+    (28, DType::F64),
+    (30, DType::BF16),
+];
+
 /// The dtype of elements that are not in blocks.
 fn plain(kind: u32) -> Option<DType> {
-    Some(match kind {
-        0 => DType::F32,
-        1 => DType::F16,
-        24 => DType::I8,
-        25 => DType::I16,
-        26 => DType::I32,
-        27 => DType::I64,
-        28 => DType::F64,
-        30 => DType::BF16,
-        _ => return None,
-    })
+    PLAIN.iter().find(|(k, _)| *k == kind).map(|(_, dtype)| *dtype)
 }
 
 /// The bytes of a tensor.
