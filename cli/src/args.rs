@@ -52,7 +52,7 @@ pub(crate) struct Reading {
     /// The type of an input, for formats that do not state it (TorchScript): x=f32[N, 3].
     #[arg(long, value_name = "NAME=TYPE", value_parser = named_text, help_heading = "Reading")]
     pub input_type: Vec<(String, String)>,
-    /// Other numbers: a file of weights (safetensors, a state_dict) whose names are the program's.
+    /// Other numbers: a file of weights (safetensors, GGUF, a state_dict) whose names are the program's.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     pub weights: Option<PathBuf>,
     /// Read files instead of mapping them.

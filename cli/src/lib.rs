@@ -57,6 +57,7 @@ pub fn registry() -> Registry {
         .writer(airconv_onnx::OnnxWriter)
         .writer(airconv_torch::Pt2Writer)
         .writer(airconv_torch::ScriptWriter)
+        .writer(airconv_torch::GgufWriter)
         .writer(airconv_torch::SafetensorsWriter)
         .writer(airconv_candle::CandleWriter)
         .writer(airconv_kernel::c::CWriter)
