@@ -271,6 +271,8 @@ impl Printer<'_> {
                 continue;
             }
             let text = self.arg(arg, &param.ty)?;
+            // A dtype is written as a number: without its name, `view` takes it for a size.
+            by_name |= *strip_optional(&param.ty).0 == Ty::ScalarType;
             out.push(match by_name || param.keyword_only {
                 true => format!("{}={text}", param.name),
                 false => text,
