@@ -29,6 +29,8 @@ const DEFAULTS: &str = "torch-default";
 
 /// An output of the module: its name and the sizes that are known of it.
 pub struct Wanted {
+    /// Its place among the outputs of the module.
+    place: usize,
     name: String,
     /// The shape, if it has no symbol.
     shape: Option<Vec<usize>>,
@@ -109,9 +111,10 @@ impl Job {
                 }
                 _ => array,
             };
-            out.push((wanted.name.clone(), array.into()));
+            out.push((wanted.place, wanted.name.clone(), array.into()));
         }
-        Ok(out)
+        out.sort_by_key(|(place, _, _)| *place);
+        Ok(out.into_iter().map(|(_, name, datum)| (name, datum)).collect())
     }
 }
 
@@ -207,13 +210,13 @@ fn given(module: &Module, inputs: &BTreeMap<String, Datum>) -> Result<Vec<(ArgKi
 fn wanted(module: &Module) -> Vec<Wanted> {
     let f = module.main();
     let (mut changed, mut user) = (Vec::new(), Vec::new());
-    for (output, &value) in f.outputs.iter().zip(&f.body().results) {
+    for (place, (output, &value)) in f.outputs.iter().zip(&f.body().results).enumerate() {
         let dims = match f.ty(value) {
             Type::Tensor(t) => t.shape.iter().map(|d| d.as_known()).collect::<Option<Vec<_>>>(),
             _ => None,
         };
         let shape = dims.and_then(|d| d.into_iter().map(|n| usize::try_from(n).ok()).collect());
-        let one = Wanted { name: output.name.clone(), shape };
+        let one = Wanted { place, name: output.name.clone(), shape };
         match output.role {
             OutputRole::User(_) => user.push(one),
             OutputRole::StateUpdate(_) | OutputRole::InputUpdate(_) => changed.push(one),

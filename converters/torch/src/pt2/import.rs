@@ -138,8 +138,11 @@ impl<'p> GraphReader<'p> {
     /// The type of a tensor of the program.
     pub(super) fn tensor_type(&mut self, meta: &TensorMeta) -> Result<TensorType, Stop> {
         let dtype = tensor_dtype(meta).map_err(|e| Stop::Unsupported(e.message))?;
-        let dims: Result<Vec<Dim>, Stop> = meta.sizes.iter().map(|s| self.size(s)).collect();
-        Ok(TensorType::new(dtype, dims?))
+        let dims: Vec<Dim> = meta.sizes.iter().map(|s| self.size(s)).collect::<Result<_, _>>()?;
+        match dims.iter().find_map(|d| d.as_known().filter(|n| *n < 0)) {
+            Some(n) => Err(Stop::Invalid(format!("a size of {n}"))),
+            None => Ok(TensorType::new(dtype, dims)),
+        }
     }
 
     // Inputs.

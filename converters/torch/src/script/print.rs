@@ -249,6 +249,10 @@ impl Printer<'_> {
                 let name = schema.name.split("::").nth(1).unwrap_or("");
                 let namespace = schema.name.split("::").next().unwrap_or("");
                 let callee = match namespace {
+                    // A dtype is an integer there, which `view` takes for a size.
+                    "aten" if (name, schema.overload.as_str()) == ("view", "dtype") => {
+                        "torch.view_copy".to_owned()
+                    }
                     "aten" => format!("torch.{name}"),
                     other => format!("ops.{other}.{name}"),
                 };
@@ -271,8 +275,6 @@ impl Printer<'_> {
                 continue;
             }
             let text = self.arg(arg, &param.ty)?;
-            // A dtype is written as a number: without its name, `view` takes it for a size.
-            by_name |= *strip_optional(&param.ty).0 == Ty::ScalarType;
             out.push(match by_name || param.keyword_only {
                 true => format!("{}={text}", param.name),
                 false => text,

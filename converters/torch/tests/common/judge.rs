@@ -122,6 +122,15 @@ fn kept(module: &Module) -> Option<String> {
     (!all.is_empty()).then(|| all.join("; "))
 }
 
+/// An array rounded to a dtype.
+fn rounded(member: Member, dtype: Option<DType>) -> Result<Array, String> {
+    let array = member.into_array(None)?;
+    match dtype {
+        Some(dtype) => cast(&array, dtype, true, RoundMode::Nearest).map_err(|e| e.to_string()),
+        None => Ok(array),
+    }
+}
+
 /// Runs a program on the interpreter; see [`run_on`].
 pub fn run(
     module: &Module,
@@ -172,7 +181,15 @@ pub fn run_on(
         };
         let want = of_dtype(member, dtype).map_err(Verdict::Wrong)?;
         let (rtol, atol) = tolerances(&want, rtol, atol);
-        let distance = compare::distance(&got, &Datum::from(want), rtol, atol);
+        let mut distance = compare::distance(&got, &Datum::from(want), rtol, atol);
+        // Where PyTorch rounds intermediate results of narrow floats, what it gives in f32 is
+        // right as well.
+        if let (false, Some(member)) =
+            (distance.agrees(), members.remove(&format!("wide_{position}")))
+        {
+            let wide = rounded(member, dtype).map_err(Verdict::Wrong)?;
+            distance = compare::distance(&got, &Datum::from(wide), rtol, atol);
+        }
         if !distance.agrees() {
             return Err(Verdict::Wrong(format!("{name}: {distance:?}")));
         }
