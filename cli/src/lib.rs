@@ -71,6 +71,9 @@ pub fn registry() -> Registry {
         .executor(airconv_llvm::executor::LlvmExecutor);
     #[cfg(feature = "candle")]
     let registry = registry.executor(airconv_candle::CandleExecutor);
+    #[cfg(feature = "tch")]
+    let registry =
+        registry.executor(airconv_tch::TorchScriptExecutor).executor(airconv_tch::TchExecutor);
     registry
 }
 
