@@ -107,6 +107,10 @@ pub(crate) struct Convert {
     /// Write code to one file rather than several, where the output is code.
     #[arg(long, help_heading = "Writing")]
     pub single_file: bool,
+    /// Instruction set levels of native code, chosen among when it runs: v2, v3, v4, neon; on
+    /// x86-64 v4 and v3 by default.
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', help_heading = "Writing")]
+    pub isa: Vec<String>,
     /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
     pub report: Option<PathBuf>,

@@ -63,6 +63,8 @@ pub fn registry() -> Registry {
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Object))
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Archive))
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Shared))
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Text))
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Bitcode))
         .executor(airconv_api::interpreter::InterpreterExecutor)
         .executor(airconv_onnx::OrtExecutor)
         .executor(airconv_kernel::executor::KernelExecutor)

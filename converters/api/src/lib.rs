@@ -69,6 +69,8 @@ pub struct WriteOptions {
     pub external_from: Option<u64>,
     /// Whether code goes to one file rather than several, for formats that are code.
     pub single_file: bool,
+    /// Instruction set levels of native code, such as `v3`; those that are usual when empty.
+    pub isa: Vec<String>,
 }
 
 /// A converter into the hub.

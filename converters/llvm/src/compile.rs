@@ -12,6 +12,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::artefact::Sanitizer;
 use crate::cache::{Cache, Key};
 use crate::error::{LlvmError, Result};
 use crate::library::{Library, OLDEST, Ref, c_string};
@@ -76,6 +77,30 @@ impl Compiler {
             Compiler::Library(library) => compile(library, ir, target, output),
             Compiler::Llc { path, .. } => compile_with_llc(path, ir, target, output),
         }
+    }
+
+    /// Compiles one module with checks built in. It takes libLLVM.
+    pub fn instrumented(
+        &self,
+        ir: &str,
+        target: &Target,
+        sanitizer: Sanitizer,
+    ) -> Result<Vec<u8>> {
+        let Compiler::Library(library) = self else {
+            return Err(LlvmError::NeedsLibrary("building checks into code"));
+        };
+        let (attribute, passes) = match sanitizer {
+            Sanitizer::Address => ("sanitize_address", c"asan"),
+            Sanitizer::Thread => ("sanitize_thread", c"tsan-module,function(tsan)"),
+        };
+        let marked: Vec<String> = ir
+            .lines()
+            .map(|line| match line.strip_suffix('{') {
+                Some(head) if line.starts_with("define ") => format!("{head}{attribute} {{"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        compile_after(library, &marked.join("\n"), target, Output::Object, Some(passes))
     }
 
     /// Compiles one module to an object, or takes it from the cache.
@@ -195,6 +220,17 @@ unsafe extern "C" fn on_diagnostic(info: Ref, into: *mut c_void) {
 /// Functions get the target's tuning and vector width as attributes unless they say otherwise.
 /// Any number of threads may compile at once.
 pub fn compile(library: &Library, ir: &str, target: &Target, output: Output) -> Result<Vec<u8>> {
+    compile_after(library, ir, target, output, None)
+}
+
+/// [`compile`], after passes that are named as LLVM's `opt -passes=` names them.
+fn compile_after(
+    library: &Library,
+    ir: &str,
+    target: &Target,
+    output: Output,
+    passes: Option<&CStr>,
+) -> Result<Vec<u8>> {
     let c = &library.c;
     let triple = c_string(&target.triple)?;
     let cpu = c_string(&target.cpu)?;
@@ -259,6 +295,17 @@ pub fn compile(library: &Library, ir: &str, target: &Target, output: Output) -> 
         (c.LLVMSetModuleDataLayout)(scope.module, scope.layout);
     }
     tune(library, scope.module, target)?;
+    if let Some(passes) = passes {
+        // SAFETY: module and machine are live; the options are disposed of.
+        let error = unsafe {
+            let options = (c.LLVMCreatePassBuilderOptions)();
+            let error = (c.LLVMRunPasses)(scope.module, passes.as_ptr(), scope.machine, options);
+            (c.LLVMDisposePassBuilderOptions)(options);
+            error
+        };
+        // SAFETY: the error is ours to consume.
+        unsafe { library.check(error) }.map_err(LlvmError::Codegen)?;
+    }
 
     if output == Output::Bitcode {
         // SAFETY: the module is live; the buffer is ours.
@@ -393,7 +440,15 @@ fn compile_with_llc(llc: &Path, ir: &str, target: &Target, output: Output) -> Re
 /// The text with the target's tuning as attributes of every function definition: `llc` has no
 /// option for it.
 fn with_tuning(ir: &str, target: &Target) -> String {
+    with_attributes(ir, target, &[])
+}
+
+/// The text with the target's tuning and other strings as attributes of every function definition.
+pub(crate) fn with_attributes(ir: &str, target: &Target, more: &[(&str, &str)]) -> String {
     let mut attributes = String::new();
+    for (name, value) in more {
+        attributes += &format!(" \"{name}\"=\"{value}\"");
+    }
     if target.isa.is_x86() {
         attributes += &format!(" \"prefer-vector-width\"=\"{}\"", target.vector_bits());
     }

@@ -29,6 +29,7 @@ pub mod jit;
 pub mod kernel;
 pub mod library;
 pub mod micro;
+mod nest;
 pub mod pool;
 pub mod select;
 pub mod target;

@@ -82,6 +82,9 @@ functions! {
     LLVMTargetMachineEmitToMemoryBuffer:
         fn(Ref, Ref, c_int, *mut *mut c_char, *mut Ref) -> c_int;
     LLVMWriteBitcodeToMemoryBuffer: fn(Ref) -> Ref;
+    LLVMCreatePassBuilderOptions: fn() -> Ref;
+    LLVMDisposePassBuilderOptions: fn(Ref);
+    LLVMRunPasses: fn(Ref, *const c_char, Ref, Ref) -> Ref;
     LLVMGetErrorMessage: fn(Ref) -> *mut c_char;
     LLVMDisposeErrorMessage: fn(*mut c_char);
     LLVMOrcCreateLLJIT: fn(*mut Ref, Ref) -> Ref;

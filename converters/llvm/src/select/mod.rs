@@ -15,6 +15,7 @@
 
 mod axes;
 mod epilogue;
+mod export;
 pub mod find;
 pub mod gather;
 pub mod gathered;

@@ -47,7 +47,7 @@ const USUAL: i64 = 128;
 
 /// How a product is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     /// The left operand's rows are evenly apart.
     Even,
     /// They are runs.
@@ -58,14 +58,14 @@ enum Form {
 
 /// A product with the text of the code for it.
 pub struct Selected {
-    kernel: Kernel,
-    product: Product,
-    tile: Tile,
-    form: Form,
+    pub(super) kernel: Kernel,
+    pub(super) product: Product,
+    pub(super) tile: Tile,
+    pub(super) form: Form,
     isa: Isa,
-    gemm: String,
-    pack: String,
-    gather: String,
+    pub(super) gemm: String,
+    pub(super) pack: String,
+    pub(super) gather: String,
 }
 
 impl Selected {
@@ -116,7 +116,7 @@ impl Selected {
         };
         // Equal code has an equal name, so that it is compiled and cached once.
         let digest = blake3::hash(body.as_bytes()).to_hex();
-        let gemm = format!("gemm_{}", &digest[..24]);
+        let gemm = format!("gemm_{}_{isa}", &digest[..24]);
         texts.push(body.replace("@gemm", &format!("@{gemm}")));
         let pack = PackSpec::new(isa, tile);
         texts.push(pack_module(&pack));
