@@ -23,7 +23,7 @@ const WEIGHTS: [&[u64]; 7] =
 
 /// Convolutions of three kinds, a product, a loop of products and a softmax.
 fn net(batch: &str) -> Module {
-    let symbol = if batch == "n" { "symbol $0 \"n\": 1..64" } else { "" };
+    let symbol = if batch == "n" { "symbol $0 \"n\": 1.." } else { "" };
     let mut text = format!(
         r#"airconv 0.1
 
@@ -40,25 +40,25 @@ func @0 "net" {{
     %6: f32[10, 40] = constant {{tensor = #4}}
     %7: f32[10] = constant {{tensor = #5}}
     %8: f32[10, 10] = constant {{tensor = #6}}
-    %10: f32[{batch}, 20, 7, 7] = conv(%0, %2) {{strides = [2, 2], pads = [1, 1, 1, 1], dilations = [1, 1], input_dilations = [1, 1]}}
-    %11: f32[{batch}, 20, 7, 7] = relu(%10)
-    %12: f32[{batch}, 20, 7, 7] = conv(%11, %3) {{strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], input_dilations = [1, 1], groups = 20}}
-    %13: f32[{batch}, 40, 7, 7] = conv(%12, %4, %5) {{strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], input_dilations = [1, 1]}}
-    %14: f32[{batch}, 40, 7, 7] = sigmoid(%13)
-    %15: f32[{batch}, 40] = reduce(%14) {{kind = mean, axes = [2, 3]}}
-    %16: f32[{batch}, 10] = gemm(%15, %6, %7) {{trans_b = true}}
-    %17: f32[{batch}, 10] = loop(%1, _, %16, %8) {{body = ^1(
-      %18: i64[],
-      %19: bool[],
-      %20: f32[{batch}, 10],
-      %21: f32[10, 10],
+    %9: f32[{batch}, 20, 7, 7] = conv(%0, %2) {{strides = [2, 2], pads = [1, 1, 1, 1], dilations = [1, 1], input_dilations = [1, 1]}}
+    %10: f32[{batch}, 20, 7, 7] = relu(%9)
+    %11: f32[{batch}, 20, 7, 7] = conv(%10, %3) {{strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], input_dilations = [1, 1], groups = 20}}
+    %12: f32[{batch}, 40, 7, 7] = conv(%11, %4, %5) {{strides = [1, 1], pads = [0, 0, 0, 0], dilations = [1, 1], input_dilations = [1, 1]}}
+    %13: f32[{batch}, 40, 7, 7] = sigmoid(%12)
+    %14: f32[{batch}, 40] = reduce(%13) {{kind = max, axes = [2, 3]}}
+    %15: f32[{batch}, 10] = gemm(%14, %6, %7) {{trans_b = true}}
+    %16: f32[{batch}, 10] = loop(%1, _, %15, %8) {{body = ^1(
+      %17: i64[],
+      %18: bool[],
+      %19: f32[{batch}, 10],
+      %20: f32[10, 10],
     ) {{
-      %22: f32[{batch}, 10] = gemm(%20, %21)
-      %23: f32[{batch}, 10] = tanh(%22)
-      return %19, %23
+      %21: f32[{batch}, 10] = gemm(%19, %20)
+      %22: f32[{batch}, 10] = tanh(%21)
+      return %18, %22
     }}, carried = 1}}
-    %24: f32[{batch}, 10] = softmax(%17) {{axis = 1}}
-    return %24
+    %23: f32[{batch}, 10] = softmax(%16) {{axes = [1]}}
+    return %23
   }}
 }}
 
