@@ -52,6 +52,7 @@ pub fn registry() -> Registry {
         .reader(airconv_torch::ScriptReader)
         .reader(airconv_torch::WeightsReader)
         .reader(airconv_llvm::artefact::NativeReader)
+        .reader(airconv_llvm::scalar::ScalarReader)
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)

@@ -80,12 +80,7 @@ impl Compiler {
     }
 
     /// Compiles one module with checks built in. It takes libLLVM.
-    pub fn instrumented(
-        &self,
-        ir: &str,
-        target: &Target,
-        sanitizer: Sanitizer,
-    ) -> Result<Vec<u8>> {
+    pub fn instrumented(&self, ir: &str, target: &Target, sanitizer: Sanitizer) -> Result<Vec<u8>> {
         let Compiler::Library(library) = self else {
             return Err(LlvmError::NeedsLibrary("building checks into code"));
         };
@@ -296,15 +291,8 @@ fn compile_after(
     }
     tune(library, scope.module, target)?;
     if let Some(passes) = passes {
-        // SAFETY: module and machine are live; the options are disposed of.
-        let error = unsafe {
-            let options = (c.LLVMCreatePassBuilderOptions)();
-            let error = (c.LLVMRunPasses)(scope.module, passes.as_ptr(), scope.machine, options);
-            (c.LLVMDisposePassBuilderOptions)(options);
-            error
-        };
-        // SAFETY: the error is ours to consume.
-        unsafe { library.check(error) }.map_err(LlvmError::Codegen)?;
+        // SAFETY: module and machine are live.
+        unsafe { run_passes(library, scope.module, scope.machine, passes) }?;
     }
 
     if output == Output::Bitcode {
@@ -339,6 +327,60 @@ fn compile_after(
         true => Ok(bytes),
         false => Err(LlvmError::Codegen(diagnostics.errors.join("; "))),
     }
+}
+
+/// Runs passes over a module.
+///
+/// # Safety
+/// The module is live, and the machine is or is null.
+unsafe fn run_passes(library: &Library, module: Ref, machine: Ref, passes: &CStr) -> Result<()> {
+    let c = &library.c;
+    // SAFETY: the caller's promise; the options are disposed of, and the error is consumed.
+    unsafe {
+        let options = (c.LLVMCreatePassBuilderOptions)();
+        let error = (c.LLVMRunPasses)(module, passes.as_ptr(), machine, options);
+        (c.LLVMDisposePassBuilderOptions)(options);
+        library.check(error).map_err(LlvmError::Codegen)
+    }
+}
+
+/// Parses IR, text or bitcode, in a context of its own, runs passes over it, and shows it to a
+/// function. The module lives as long as that.
+pub(crate) fn with_module<T>(
+    library: &Library,
+    ir: &[u8],
+    passes: &CStr,
+    look: impl FnOnce(Ref) -> T,
+) -> Result<T> {
+    let c = &library.c;
+    let mut diagnostics = Diagnostics { library, errors: Vec::new() };
+    let into: *mut Diagnostics<'_> = &mut diagnostics;
+    // SAFETY: a context is made and disposed of by the scope.
+    let context = unsafe { (c.LLVMContextCreate)() };
+    let mut scope =
+        Scope { library, machine: null_mut(), layout: null_mut(), module: null_mut(), context };
+    // SAFETY: `diagnostics` is declared before the scope and so outlives the context.
+    unsafe { (c.LLVMContextSetDiagnosticHandler)(context, Some(on_diagnostic), into.cast()) };
+    let mut message: *mut c_char = null_mut();
+    let buffer = library.buffer(ir);
+    // SAFETY: as in `compile_after`.
+    let failed =
+        unsafe { (c.LLVMParseIRInContext)(context, buffer, &mut scope.module, &mut message) };
+    if failed != 0 {
+        scope.module = null_mut();
+        // SAFETY: a message of the parser is ours.
+        return Err(LlvmError::Parse(unsafe { library.take_message(message) }));
+    }
+    // SAFETY: the module is live; with this action the function only reports.
+    let invalid = unsafe { (c.LLVMVerifyModule)(scope.module, RETURN_STATUS, &mut message) };
+    // SAFETY: the verifier's message is ours.
+    let text = unsafe { library.take_message(message) };
+    if invalid != 0 {
+        return Err(LlvmError::Verify(text.trim().to_string()));
+    }
+    // SAFETY: the module is live.
+    unsafe { run_passes(library, scope.module, null_mut(), passes) }?;
+    Ok(look(scope.module))
 }
 
 /// Gives functions with a body the target's tuning, unless they have their own.

@@ -31,6 +31,7 @@ pub mod library;
 pub mod micro;
 mod nest;
 pub mod pool;
+pub mod scalar;
 pub mod select;
 pub mod target;
 

@@ -77,6 +77,27 @@ functions! {
     LLVMGetFirstFunction: fn(Ref) -> Ref;
     LLVMGetNextFunction: fn(Ref) -> Ref;
     LLVMCountBasicBlocks: fn(Ref) -> c_uint;
+    LLVMGetEntryBasicBlock: fn(Ref) -> Ref;
+    LLVMGetFirstInstruction: fn(Ref) -> Ref;
+    LLVMGetNextInstruction: fn(Ref) -> Ref;
+    LLVMGetInstructionOpcode: fn(Ref) -> c_int;
+    LLVMGetNumOperands: fn(Ref) -> c_int;
+    LLVMGetOperand: fn(Ref, c_uint) -> Ref;
+    LLVMGetICmpPredicate: fn(Ref) -> c_int;
+    LLVMGetFCmpPredicate: fn(Ref) -> c_int;
+    LLVMGetCalledValue: fn(Ref) -> Ref;
+    LLVMGetLinkage: fn(Ref) -> c_int;
+    LLVMGetValueName2: fn(Ref, *mut usize) -> *const c_char;
+    LLVMPrintValueToString: fn(Ref) -> *mut c_char;
+    LLVMCountParams: fn(Ref) -> c_uint;
+    LLVMGetParam: fn(Ref, c_uint) -> Ref;
+    LLVMTypeOf: fn(Ref) -> Ref;
+    LLVMGetTypeKind: fn(Ref) -> c_int;
+    LLVMGetIntTypeWidth: fn(Ref) -> c_uint;
+    LLVMIsAConstantFP: fn(Ref) -> Ref;
+    LLVMIsAConstantInt: fn(Ref) -> Ref;
+    LLVMConstRealGetDouble: fn(Ref, *mut c_int) -> f64;
+    LLVMConstIntGetSExtValue: fn(Ref) -> i64;
     LLVMGetStringAttributeAtIndex: fn(Ref, c_uint, *const c_char, c_uint) -> Ref;
     LLVMAddTargetDependentFunctionAttr: fn(Ref, *const c_char, *const c_char);
     LLVMTargetMachineEmitToMemoryBuffer:

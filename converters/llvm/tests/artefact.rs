@@ -12,8 +12,10 @@ use airconv_ir::array::Array;
 use airconv_ir::interp::{EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::text::{ParseOptions, parse};
-use airconv_llvm::Isa;
+use airconv_kernel::c::{COptions, program_c};
+use airconv_kernel::lower::{LowerOptions, lower};
 use airconv_llvm::artefact::{Kind, NativeReader, Sanitizer, Settings, build};
+use airconv_llvm::{Isa, Library, Output, Target};
 
 const CALLER: &str = include_str!("caller.c");
 
@@ -172,10 +174,22 @@ fn the_header_is_c99_and_cpp() {
 fn compilers_find_no_fault() {
     for (sanitizer, rounds) in [(Sanitizer::Address, 2), (Sanitizer::Thread, 4)] {
         let dir = tempfile::tempdir().unwrap();
-        let levels = common();
+        // Races are looked for in accesses of up to 16 bytes, which is what vectors of v2 are.
+        let levels = match sanitizer {
+            Sanitizer::Thread if cfg!(target_arch = "x86_64") => vec![Isa::V2],
+            _ => common(),
+        };
         let settings = Settings { levels, sanitizer: Some(sanitizer), ..Settings::default() };
         make(dir.path(), "net.a", "2", Kind::Archive, &settings);
         compile(dir.path(), "net.a", 2, rounds, &[sanitizer.flag(), "-fno-sanitize-recover=all"]);
+        compare(&command(dir.path(), "./caller", &[]), 2);
+        // The same program by the C writer.
+        let lowered = lower(&net("2"), LowerOptions { host: false, ..Default::default() }).unwrap();
+        let options = COptions { name: "net".to_owned(), ..COptions::default() };
+        let c = program_c(&lowered.program, &lowered.module, &options).unwrap();
+        std::fs::write(dir.path().join("net.h"), c.header).unwrap();
+        std::fs::write(dir.path().join("net.c"), c.source).unwrap();
+        compile(dir.path(), "net.c", 2, rounds, &[sanitizer.flag(), "-fno-sanitize-recover=all"]);
         compare(&command(dir.path(), "./caller", &[]), 2);
     }
 }
@@ -208,7 +222,8 @@ fn weights_beside_are_mapped_and_read_back() {
         let mut report = Report::default();
         NativeReader.read(&dir.path().join("net.so"), &ReadOptions::default(), &mut report)
     };
-    let bytes = |m: &Module| -> Vec<_> { m.tensors.values().map(|t| t.to_array().unwrap()).collect() };
+    let bytes =
+        |m: &Module| -> Vec<_> { m.tensors.values().map(|t| t.to_array().unwrap()).collect() };
     assert_eq!(bytes(&read().unwrap()), bytes(&net("2")));
     // Elsewhere the path is told.
     std::fs::rename(&weights, dir.path().join("other")).unwrap();
@@ -216,4 +231,78 @@ fn weights_beside_are_mapped_and_read_back() {
     let out = Command::new("./caller").current_dir(dir.path()).output().unwrap();
     assert!(text(&out.stdout).contains("weights cannot be mapped"), "{}", text(&out.stdout));
     assert!(read().is_err());
+}
+
+#[test]
+fn ir_for_other_compilers() {
+    let dir = tempfile::tempdir().unwrap();
+    let levels = common();
+    let level = levels[0];
+    for (file, kind) in [("net.ll", Kind::Text), ("net.bc", Kind::Bitcode)] {
+        let settings = Settings { levels: levels.clone(), ..Settings::default() };
+        make(dir.path(), file, "2", kind, &settings);
+        let ir = std::fs::read(dir.path().join(file)).unwrap();
+        assert_eq!(ir.starts_with(b"BC"), kind == Kind::Bitcode);
+        if kind == Kind::Text {
+            let library = Library::get().unwrap();
+            let target = Target::of(level);
+            let object = airconv_llvm::compile(library, &text(&ir), &target, Output::Object);
+            std::fs::write(dir.path().join("kernels.o"), object.unwrap()).unwrap();
+            compile(dir.path(), "net.c", 2, 1, &["kernels.o"]);
+            compare(&command(dir.path(), "./caller", &[]), 2);
+        }
+    }
+}
+
+/// Rounding to narrow floats, which kernels leave to a function.
+#[test]
+fn narrow_floats_are_rounded_alike() {
+    let text_of = r#"airconv 0.1
+
+func @0 "net" {
+  in "x": user
+  out "y": user
+  body ^0(%0 "x": f32[64]) {
+    %1: f8e4m3fn[64] = cast(%0) {to = f8e4m3fn, saturate = true, rounding = up}
+    %2: f32[64] = cast(%1) {to = f32, saturate = true, rounding = up}
+    return %2
+  }
+}
+"#;
+    let module = parse(text_of, &ParseOptions::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut report = Report::default();
+    let settings = Settings { levels: common(), ..Settings::default() };
+    let done = build(&module, &dir.path().join("net.a"), Kind::Archive, &settings, &mut report);
+    assert!(done.is_ok(), "{:?}", report.diagnostics);
+    let main = r#"
+#include "net.h"
+#include <stdio.h>
+int main(void)
+{
+    float x[64], y[64];
+    const int64_t shape[] = {64}, *const shapes[] = {shape};
+    const void *inputs[] = {x};
+    void *outputs[] = {y};
+    const struct net_options options = {1, 1, NULL};
+    net_context *context;
+    for (int i = 0; i < 64; i++)
+        x[i] = (float)(i * i - 700) * 0.37f;
+    if (net_create(&context, shapes, &options) || net_run(context, inputs, outputs, NULL, NULL))
+        return 1;
+    net_destroy(context);
+    for (int i = 0; i < 64; i++)
+        printf("%.9g\n", (double)y[i]);
+    return 0;
+}
+"#;
+    std::fs::write(dir.path().join("main.c"), main).unwrap();
+    command(dir.path(), "cc", &["main.c", "net.a", "-o", "main", "-lm", "-pthread"]);
+    let printed = command(dir.path(), "./main", &[]);
+    let got: Vec<f32> = printed.lines().map(|line| line.parse().unwrap()).collect();
+    let x = (0..64).map(|i| (i * i - 700) as f32 * 0.37).collect();
+    let x = Array::from_vec::<f32>(vec![64], x).unwrap();
+    let inputs: BTreeMap<_, _> = [("x".to_owned(), x.into())].into();
+    let outputs = Interpreter::new(module, EvalLimits::default()).run(&inputs).unwrap();
+    assert_eq!(got, outputs[0].1.as_array().unwrap().as_slice::<f32>().unwrap());
 }

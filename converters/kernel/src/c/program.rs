@@ -111,7 +111,7 @@ pub(super) struct Writer<'p> {
     pub(super) p: &'p Program,
     pub(super) plan: Plan,
     pub(super) name: String,
-    helpers: Helpers,
+    pub(super) helpers: Helpers,
     /// What the codes 1, 2, ... mean.
     errors: Vec<String>,
     /// Sizes that have a value where code is written.
@@ -666,11 +666,13 @@ impl Writer<'_> {
     }
 
     fn types(&self) -> String {
-        let (name, sizes, slots) = (&self.name, self.p.sizes.len().max(1), self.plan.slots.len() + 1);
+        let (name, sizes, slots) =
+            (&self.name, self.p.sizes.len().max(1), self.plan.slots.len() + 1);
         let mut more = String::new();
         if self.options.kernels != Kernels::Inline {
             let products = self.products.max(1);
-            more = format!("    struct ac_engine e;\n    struct ac_product products[{products}];\n");
+            more =
+                format!("    struct ac_engine e;\n    struct ac_product products[{products}];\n");
         }
         format!(
             "struct {name}_plan {{\n    int64_t s[{sizes}]; /* the sizes */\n    \

@@ -68,11 +68,8 @@ impl Blobs {
             }
         }
         for &(id, at, len) in &places {
-            written.tensors[id].storage = Storage::External {
-                path: Arc::from(file),
-                offset: at as u64,
-                length: len as u64,
-            };
+            written.tensors[id].storage =
+                Storage::External { path: Arc::from(file), offset: at as u64, length: len as u64 };
         }
         let ir = scratch.join("program.ir");
         wire::write_ir(&written, &ir, &wire::WriteOptions::default()).map_err(|e| failed(&e))?;

@@ -131,7 +131,8 @@ pub(super) fn joined(texts: &[String]) -> String {
     let mut once: BTreeMap<&str, ()> = BTreeMap::new();
     let mut rest = String::new();
     for line in texts.iter().flat_map(|t| t.lines()) {
-        if line.starts_with("declare ") || (line.starts_with("define internal ") && line.ends_with('}'))
+        if line.starts_with("declare ")
+            || (line.starts_with("define internal ") && line.ends_with('}'))
         {
             once.insert(line, ());
         } else {

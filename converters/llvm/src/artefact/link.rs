@@ -61,7 +61,13 @@ impl Parts<'_> {
             let mut cc = compiler_of_c();
             cc.current_dir(folder).args(["-c", "-O2", "-std=gnu11", "-fPIC", "-ffp-contract=off"]);
             cc.args(self.settings.sanitizer.filter(|_| source == "driver.c").map(|s| s.flag()));
-            tool({ cc.args(["-o", object, source]); cc }, C_COMPILER)?;
+            tool(
+                {
+                    cc.args(["-o", object, source]);
+                    cc
+                },
+                C_COMPILER,
+            )?;
         }
         for (i, object) in self.objects.iter().enumerate() {
             let file = at(&format!("kernel{i}.o"));

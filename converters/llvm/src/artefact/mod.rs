@@ -23,6 +23,7 @@ use airconv_ir::verify::Verified;
 use airconv_ir::wire;
 use airconv_kernel::c::native::{External, Level};
 use airconv_kernel::c::{COptions, Kernels, program_c, report_stop};
+use airconv_kernel::ir::{Expr, Narrow, Program};
 use airconv_kernel::lower::{LowerOptions, lower};
 use bytes::Bytes;
 
@@ -187,6 +188,22 @@ fn condition(isa: Isa) -> Option<String> {
     }
 }
 
+/// The function with which kernels round to narrow floats, where they call one.
+fn narrow(program: &Program, texts: &[Vec<String>]) -> Option<(String, Vec<(i32, Narrow)>)> {
+    let call = format!("@{}(", host::NARROW);
+    if !texts.iter().flatten().any(|t| t.contains(&call)) {
+        return None;
+    }
+    let mut codes = std::collections::BTreeMap::new();
+    for kernel in &program.kernels {
+        codes.extend(kernel.exprs.iter().filter_map(|e| match e {
+            Expr::Narrow(n, _) => Some((host::narrow_code(*n), *n)),
+            _ => None,
+        }));
+    }
+    Some((host::NARROW.to_owned(), codes.into_iter().collect()))
+}
+
 /// One artefact in the making.
 struct Build<'a> {
     path: &'a Path,
@@ -226,8 +243,9 @@ impl Build<'_> {
         let weights_len = blobs.weights_len();
         let external = External {
             levels: levels.into_iter().map(|(_, level)| level).collect(),
-            kernels: codes.kernels,
             constants,
+            narrow: narrow(&lowered.program, &codes.texts),
+            kernels: codes.kernels,
             weights: (weights_len > 0).then(|| (beside.clone(), weights_len)),
         };
         let options = COptions { name: stem, kernels: Kernels::External(external) };
@@ -283,7 +301,9 @@ impl Build<'_> {
         let mut out = Vec::new();
         for isa in wanted {
             let Some(condition) = condition(isa) else {
-                return Err(self.unsupported(format!("an artefact has no code for level {isa} here")));
+                return Err(
+                    self.unsupported(format!("an artefact has no code for level {isa} here"))
+                );
             };
             out.push((isa, Level { name: isa.name().to_owned(), condition }));
         }
@@ -297,11 +317,6 @@ impl Build<'_> {
         texts: &[String],
         sanitizer: Option<Sanitizer>,
     ) -> Result<Vec<std::sync::Arc<[u8]>>, Failed> {
-        let call = format!("@{}(", host::NARROW);
-        if texts.iter().any(|t| t.contains(&call)) {
-            let what = "rounding to floats of eight bits and less is done by the host only";
-            return Err(self.unsupported(what));
-        }
         let compiler = Compiler::find().map_err(|e| self.system(e))?;
         let target = Target::of(isa);
         let made = match sanitizer {

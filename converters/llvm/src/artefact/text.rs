@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::SECTION;
 use super::blobs::Blobs;
 use super::codes::joined;
-use super::SECTION;
 use crate::compile::with_attributes;
 use crate::target::Target;
 

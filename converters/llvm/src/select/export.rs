@@ -35,9 +35,8 @@ impl Selected {
         let dim = |d: &Dim| over_sizes(kernel, d);
         let place = |at: &Place| Some((at.param, dim(&at.base)?));
         let axes = |list: &[Axis]| -> Option<Vec<[Dim; 4]>> {
-            let one = |a: &Axis| {
-                Some([dim(&a.extent)?, dim(&a.left)?, dim(&a.right)?, dim(&a.out)?])
-            };
+            let one =
+                |a: &Axis| Some([dim(&a.extent)?, dim(&a.left)?, dim(&a.right)?, dim(&a.out)?]);
             list.iter().map(one).collect()
         };
         let groups = [&p.batch, &p.rows, &p.columns, &p.sums];

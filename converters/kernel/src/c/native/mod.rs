@@ -9,7 +9,7 @@ use airconv_ir::entity::SymbolId;
 use rustc_hash::FxHashMap;
 
 use super::program::Writer;
-use crate::ir::{BufferId, BufferKind, Launch, Program};
+use crate::ir::{BufferId, BufferKind, Launch, Narrow, Program, Scalar};
 
 /// What runs the kernels: threads, products, memory.
 pub(super) const RUNTIME: &str = include_str!("runtime.c");
@@ -30,6 +30,9 @@ pub struct External {
     pub kernels: Vec<ExternalKernel>,
     /// Where constants lie; the others are written as arrays.
     pub constants: BTreeMap<BufferId, Placed>,
+    /// The function that rounds to narrow floats where kernels call one, `double (double, int)`,
+    /// and what its second argument may be.
+    pub narrow: Option<(String, Vec<(i32, Narrow)>)>,
     /// The name of the file with weights and the least number of its bytes, where there is one.
     pub weights: Option<(String, u64)>,
 }
@@ -211,7 +214,8 @@ impl Writer<'_> {
                 break;
             }
             let (condition, name) = (&level.condition, &level.name);
-            let _ = writeln!(out, "    if ({condition}) {{\n        return {i}; /* {name} */\n    }}");
+            let _ =
+                writeln!(out, "    if ({condition}) {{\n        return {i}; /* {name} */\n    }}");
         }
         out += if always { "}\n\n" } else { "    return -1;\n}\n\n" };
         for (k, kernel) in external.kernels.iter().enumerate() {
@@ -219,7 +223,21 @@ impl Writer<'_> {
                 out += &self.shape(k, product);
             }
         }
+        if let Some((function, codes)) = &external.narrow {
+            out += &self.rounding(function, codes);
+        }
         out
+    }
+
+    /// The function that kernels round to narrow floats with.
+    fn rounding(&mut self, function: &str, codes: &[(i32, Narrow)]) -> String {
+        let head = format!("double {function}(double x, int32_t code)");
+        let mut out = format!("{head} HIDDEN;\n\n{head}\n{{\nswitch (code) {{\n");
+        for (code, narrow) in codes {
+            let value = super::expr::narrowed(&mut self.helpers, *narrow, Scalar::F64, "x");
+            let _ = writeln!(out, "case {code}:\nreturn {value};");
+        }
+        super::indented(&(out + "default:\nreturn x;\n}\n}\n")) + "\n"
     }
 
     /// The function that says a product at certain sizes.
@@ -268,7 +286,8 @@ impl Writer<'_> {
             let items = match &nest.extent {
                 None => "1".to_owned(),
                 Some(extent) => {
-                    let extent = extent.substitute(&mut |v| launch.sizes.get(v.0 as usize).cloned());
+                    let extent =
+                        extent.substitute(&mut |v| launch.sizes.get(v.0 as usize).cloned());
                     self.dim(&extent)
                 }
             };
