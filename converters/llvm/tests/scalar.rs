@@ -79,13 +79,13 @@ define float @f(float %a, float %b) {
 fn comparisons_with_nan() {
     for (predicate, holds) in [
         ("olt", (|a, b| a < b) as fn(f32, f32) -> bool),
-        ("ult", |a, b| !(a >= b)),
+        ("ult", |a, b| a < b || (a.is_nan() || b.is_nan())),
         ("oge", |a, b| a >= b),
-        ("ugt", |a, b| !(a <= b)),
+        ("ugt", |a, b| a > b || (a.is_nan() || b.is_nan())),
         ("oeq", |a, b| a == b),
         ("une", |a, b| a != b),
-        ("one", |a, b| a < b || a > b),
-        ("ueq", |a, b| !(a < b || a > b)),
+        ("one", |a, b| a != b && !a.is_nan() && !b.is_nan()),
+        ("ueq", |a, b| a == b || a.is_nan() || b.is_nan()),
         ("ord", |a, b| !a.is_nan() && !b.is_nan()),
         ("uno", |a, b| a.is_nan() || b.is_nan()),
     ] {

@@ -14,6 +14,9 @@ use crate::select::run::{Constants, Selected};
 use crate::select::split_axes;
 use crate::target::Isa;
 
+/// What a size that is not known is taken for when the form of a product is chosen.
+const LIKELY: i64 = 24;
+
 /// The kernels of a program as text.
 pub(super) struct Codes {
     /// For each level the modules to be compiled, each once.
@@ -93,9 +96,10 @@ fn one(
     let mut product = None;
     let mut codes = Vec::with_capacity(levels.len());
     let mut sure = known.is_some();
+    let likely = vec![LIKELY; if sure { 0 } else { kernel.sizes as usize }];
     for (&isa, texts) in levels.iter().zip(&mut *texts) {
         let before = texts.len();
-        let selected = Selected::new(kernel, constant, isa, texts);
+        let selected = Selected::for_sizes(kernel, constant, isa, &likely, texts);
         let external = selected.as_ref().and_then(Selected::external);
         let (Some(selected), Some(external)) = (selected, external) else {
             texts.truncate(before);

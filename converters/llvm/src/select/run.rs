@@ -79,6 +79,18 @@ impl Selected {
         isa: Isa,
         texts: &mut Vec<String>,
     ) -> Option<Selected> {
+        Selected::for_sizes(kernel, constants, isa, &[], texts)
+    }
+
+    /// The same with sizes like those that are to come, where the kernel does not know its own;
+    /// see [`Selected::is_ready`].
+    pub(crate) fn for_sizes(
+        kernel: &Kernel,
+        constants: &[bool],
+        isa: Isa,
+        sizes: &[i64],
+        texts: &mut Vec<String>,
+    ) -> Option<Selected> {
         let product = find(kernel)?;
         let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
         if product.is_thin() && !known {
@@ -93,7 +105,7 @@ impl Selected {
         };
         let (m, n) = (estimate(&product.rows), estimate(&product.columns));
         let tile = Tile::choose(isa, m, n);
-        let trial = Plan::new(kernel, &product, tile, &[]);
+        let trial = Plan::new(kernel, &product, tile, sizes);
         let form = match trial.as_ref().and_then(|p| p.gathered.as_ref()) {
             Some(g) if product.window => {
                 if g.taps > MOST_TAPS as i64 {

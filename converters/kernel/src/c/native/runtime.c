@@ -370,6 +370,7 @@ enum {
     AC_GUARDS = 16,
     AC_PADDING = INT32_MIN,
     AC_SHORT = 4,
+    AC_TAPS = 64,
 };
 
 /* Operations that keep a thread busy for a few microseconds. */
@@ -1009,6 +1010,8 @@ static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_co
         done = ac_prepare_left(e, p, evenly, step, left);
     } else {
         done = ac_runs(e, p, x, &layouts[0]);
+        /* The code of windows has room for so many. */
+        done = done == 1 && code->window != NULL && p->taps > AC_TAPS ? 0 : done;
     }
     if (done == 1 && code->window != NULL) {
         done = ac_cut_window(e, p, right);
