@@ -14,6 +14,7 @@
 //! ([`mod@run`]).
 
 mod axes;
+pub mod cost;
 mod epilogue;
 pub mod find;
 pub mod gather;
@@ -23,6 +24,7 @@ pub mod plan;
 pub mod run;
 pub mod shared;
 pub mod split;
+mod tiles;
 pub mod unroll;
 
 pub use axes::split_axes;

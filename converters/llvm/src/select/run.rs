@@ -9,14 +9,17 @@ use airconv_kernel::memory::Mem;
 use airconv_kernel::run::LaunchError;
 use rustc_hash::FxHashMap;
 
+use super::cost::Work;
 use super::epilogue::OfKernel;
 use super::find::{Product, find};
 use super::gather::{GatherCall, gather_module, gather_name};
 use super::gathered::Gathered;
 use super::plan::{Layout, Plan, offsets};
+use super::tiles;
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::jit::Jit;
+use crate::micro::amx::Grade;
 use crate::micro::{
     GatheredCall, GatheredFn, GemmFn, GemmSpec, Identity, MOST_TAPS, PackCall, PackSpec, Tile,
     WindowCall, gathered_module, gemm_module, pack_module, packed_len, window_module,
@@ -25,13 +28,13 @@ use crate::pool::{ChunkFn, Pool};
 use crate::target::Isa;
 
 /// Operations that keep a thread busy for a few microseconds.
-const GRAIN: f64 = 400_000.0;
+pub(super) const GRAIN: f64 = 400_000.0;
 
 /// The most bytes of the panels that are packed at once where they are needed.
-const PANELS: i64 = 512 << 10;
+pub(super) const PANELS: i64 = 512 << 10;
 
 /// The most batch axes.
-const MOST_BATCH: usize = 8;
+pub(super) const MOST_BATCH: usize = 8;
 
 /// The most of K that is done at once of an operand in runs.
 const GATHERED_K: usize = 2560;
@@ -66,6 +69,21 @@ pub struct Selected {
     gemm: String,
     pack: String,
     gather: String,
+    tiles: Option<tiles::Names>,
+    always_tiles: bool,
+}
+
+/// What decides how a product is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// The instruction set level.
+    pub isa: Isa,
+    /// How exact products of `f32` are.
+    pub grade: Grade,
+    /// Bytes of all constants of the program.
+    pub weights: i64,
+    /// Whether AMX tiles are used wherever they can be, whatever the cost.
+    pub always_tiles: bool,
 }
 
 impl Selected {
@@ -76,9 +94,10 @@ impl Selected {
     pub fn new(
         kernel: &Kernel,
         constants: &[bool],
-        isa: Isa,
+        means: Means,
         texts: &mut Vec<String>,
     ) -> Option<Selected> {
+        let isa = means.isa;
         let product = find(kernel)?;
         let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
         if product.is_thin() && !known {
@@ -92,7 +111,17 @@ impl Selected {
             sizes.fold(1i64, i64::saturating_mul).max(1) as usize
         };
         let (m, n) = (estimate(&product.rows), estimate(&product.columns));
-        let tile = Tile::choose(isa, m, n);
+        let work = Work {
+            m: m as i64,
+            n: n as i64,
+            k: estimate(&product.sums) as i64,
+            constant: known,
+            gathered: !product.guards.is_empty(),
+            weights: means.weights,
+        };
+        let on_tiles =
+            isa == Isa::Amx && !product.window && (means.always_tiles || work.pays(means.grade));
+        let tile = if on_tiles { tiles::TILE } else { Tile::choose(isa, m, n) };
         let trial = Plan::new(kernel, &product, tile, &[]);
         let form = match trial.as_ref().and_then(|p| p.gathered.as_ref()) {
             Some(g) if product.window => {
@@ -118,12 +147,24 @@ impl Selected {
         let digest = blake3::hash(body.as_bytes()).to_hex();
         let gemm = format!("gemm_{}", &digest[..24]);
         texts.push(body.replace("@gemm", &format!("@{gemm}")));
+        let tiles = on_tiles.then(|| tiles::Names::new(means.grade, epilogue, texts));
         let pack = PackSpec::new(isa, tile);
         texts.push(pack_module(&pack));
         texts.push(gather_module(isa, tile));
         let gather = gather_name(isa, tile);
         let (kernel, pack) = (kernel.clone(), pack.name);
-        Some(Selected { kernel, product, tile, form, isa, gemm, pack, gather })
+        Some(Selected {
+            kernel,
+            product,
+            tile,
+            form,
+            isa,
+            gemm,
+            pack,
+            gather,
+            tiles,
+            always_tiles: means.always_tiles,
+        })
     }
 
     /// The product with its code.
@@ -147,6 +188,7 @@ impl Selected {
                 std::mem::transmute::<*const (), ChunkFn>(gather),
             )
         };
+        let tiles = self.tiles.as_ref().map(|names| names.link(jit)).transpose()?;
         let Selected { kernel, product, tile, isa, .. } = self;
         let lanes = isa.f32_lanes() as i64;
         Ok(Compiled {
@@ -157,17 +199,32 @@ impl Selected {
             code: gemm,
             pack,
             gather,
+            tiles,
+            always_tiles: self.always_tiles,
             plans: Mutex::default(),
         })
     }
 }
 
+/// As what an operand is packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Side {
+    /// Rows evenly apart.
+    Left,
+    /// Panels.
+    Right,
+    /// Planes of panels.
+    Planes(Grade),
+}
+
 /// A constant that was packed: which one, as which side, for which width, and how it lies.
-type PackedKey = (BufferId, bool, usize, Layout);
+type PackedKey = (BufferId, Side, usize, Layout);
 
 /// Constants of a program in the form that micro-kernels want.
 pub struct Constants {
     constant: Vec<bool>,
+    /// Bytes of all of them.
+    pub(super) bytes: i64,
     packed: Mutex<FxHashMap<PackedKey, Arc<Buffer>>>,
 }
 
@@ -176,7 +233,19 @@ impl Constants {
     pub fn new(program: &Program) -> Constants {
         let constant =
             program.buffers.iter().map(|b| matches!(b.kind, BufferKind::Constant(_))).collect();
-        Constants { constant, packed: Mutex::default() }
+        Constants { constant, bytes: Constants::bytes_of(program), packed: Mutex::default() }
+    }
+
+    /// Bytes of all constants of a program.
+    pub fn bytes_of(program: &Program) -> i64 {
+        let constants =
+            program.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Constant(_)));
+        let bytes = constants.map(|b| {
+            let len = b.shape.iter().try_fold(1i64, |n, d| n.checked_mul(d.as_known()?));
+            let bits = b.dtype.map_or(0, |d| i64::from(d.bits()));
+            len.unwrap_or(0).saturating_mul(bits) / 8
+        });
+        bytes.fold(0, i64::saturating_add)
     }
 
     /// For each parameter of each kernel of a program whether it is a constant in all launches.
@@ -206,11 +275,11 @@ impl Constants {
         out
     }
 
-    fn is_constant(&self, buffer: BufferId) -> bool {
+    pub(super) fn is_constant(&self, buffer: BufferId) -> bool {
         self.constant.get(buffer.0 as usize).copied().unwrap_or(false)
     }
 
-    fn get(&self, key: PackedKey, make: impl FnOnce(&Layout) -> Buffer) -> Arc<Buffer> {
+    pub(super) fn get(&self, key: PackedKey, make: impl FnOnce(&Layout) -> Buffer) -> Arc<Buffer> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = packed.get(&key) {
             return found.clone();
@@ -230,9 +299,9 @@ enum Code {
 }
 
 /// A plan, with the constants that were packed for it.
-struct Planned {
+pub(super) struct Planned {
     plan: Plan,
-    packed: Mutex<FxHashMap<(BufferId, bool), Arc<Buffer>>>,
+    packed: Mutex<FxHashMap<(BufferId, Side), Arc<Buffer>>>,
 }
 
 impl std::ops::Deref for Planned {
@@ -244,7 +313,11 @@ impl std::ops::Deref for Planned {
 
 impl Planned {
     /// A packed constant; which one, as which side.
-    fn get(&self, key: (BufferId, bool), make: impl FnOnce() -> Arc<Buffer>) -> Arc<Buffer> {
+    pub(super) fn get(
+        &self,
+        key: (BufferId, Side),
+        make: impl FnOnce() -> Arc<Buffer>,
+    ) -> Arc<Buffer> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         packed.entry(key).or_insert_with(make).clone()
     }
@@ -253,12 +326,14 @@ impl Planned {
 /// A product that can be run.
 pub struct Compiled {
     kernel: Kernel,
-    product: Product,
+    pub(super) product: Product,
     tile: Tile,
     lanes: i64,
     code: Code,
     pack: ChunkFn,
     gather: ChunkFn,
+    pub(super) tiles: Option<tiles::Code>,
+    pub(super) always_tiles: bool,
     /// By sizes.
     plans: Mutex<FxHashMap<Vec<i64>, Arc<Planned>>>,
 }
@@ -279,44 +354,47 @@ fn with_scratch<T>(len: usize, f: impl FnOnce(*mut f32) -> T) -> T {
 
 /// A pointer that threads share; who uses it sees to the bounds.
 #[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
+pub(super) struct Shared<T>(pub(super) *mut T);
 // SAFETY: pointers into buffers of a launch, which outlive it and are written to disjointly.
 unsafe impl<T> Sync for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Send for Shared<T> {}
 
 impl<T> Shared<T> {
-    fn at(&self, offset: i64) -> *mut T {
+    pub(super) fn at(&self, offset: i64) -> *mut T {
         self.0.wrapping_offset(offset as isize)
     }
 }
 
-/// A packed operand: its floats and how many one matrix takes.
-struct Operand {
-    first: Shared<f32>,
-    matrix: i64,
+/// A packed operand: its floats and how many one matrix takes; in planes its bytes, and how many
+/// one matrix takes.
+pub(super) struct Operand {
+    pub(super) first: Shared<f32>,
+    pub(super) matrix: i64,
+    /// Where the ranges of planes begin, in bytes.
+    pub(super) ranges: i64,
     /// Kept while the launch runs.
-    _held: Option<Arc<Buffer>>,
+    pub(super) _held: Arc<Buffer>,
 }
 
 /// The number of the matrix of an operand that belongs to a product of the batch, and the
 /// offsets of the product in the operands and the result.
-struct At {
-    counters: [u64; MOST_BATCH],
-    left: i64,
-    right: i64,
-    out: i64,
-    left_matrix: i64,
-    right_matrix: i64,
+pub(super) struct At {
+    pub(super) counters: [u64; MOST_BATCH],
+    pub(super) left: i64,
+    pub(super) right: i64,
+    pub(super) out: i64,
+    pub(super) left_matrix: i64,
+    pub(super) right_matrix: i64,
 }
 
 impl Plan {
     /// The table of runs for a product of the batch.
-    fn table<'g>(&self, g: &'g Gathered, at: &At) -> &'g [i32] {
+    pub(super) fn table<'g>(&self, g: &'g Gathered, at: &At) -> &'g [i32] {
         g.at(self.m, |i| self.batch[i].extent, |i| at.counters[i] as i64)
     }
 
-    fn at(&self, index: i64) -> At {
+    pub(super) fn at(&self, index: i64) -> At {
         let mut at = At {
             counters: [0; MOST_BATCH],
             left: self.left.base,
@@ -388,7 +466,13 @@ impl Compiled {
     }
 
     /// Packs panels `begin..end` of a matrix of the right operand, to where all panels begin.
-    fn pack(&self, plan: &Plan, from: *const f32, out: *mut f32, (begin, end): (i64, i64)) {
+    pub(super) fn pack(
+        &self,
+        plan: &Plan,
+        from: *const f32,
+        out: *mut f32,
+        (begin, end): (i64, i64),
+    ) {
         // SAFETY: the calls read elements of the operand that the kernel reads, and write
         // panels for which there is room.
         unsafe {
@@ -421,7 +505,7 @@ impl Compiled {
     }
 
     /// The left operand, where its rows are evenly apart.
-    fn left(
+    pub(super) fn left(
         &self,
         plan: &Planned,
         launch: &Launch,
@@ -447,14 +531,14 @@ impl Compiled {
             out
         };
         let held = if constant {
-            plan.get((launch.buffers[param], true), || {
-                constants.get((launch.buffers[param], true, 0, plan.left.clone()), make)
+            plan.get((launch.buffers[param], Side::Left), || {
+                constants.get((launch.buffers[param], Side::Left, 0, plan.left.clone()), make)
             })
         } else {
             Arc::new(make(&plan.left))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        (Some(Operand { first, matrix: plan.m * step, _held: Some(held) }), step)
+        (Some(Operand { first, matrix: plan.m * step, ranges: 0, _held: held }), step)
     }
 
     /// The right operand, when it is packed as a whole.
@@ -494,15 +578,55 @@ impl Compiled {
             out
         };
         let held = if constant {
-            plan.get((launch.buffers[param], false), || {
-                let key = (launch.buffers[param], false, width as usize, plan.right.clone());
+            plan.get((launch.buffers[param], Side::Right), || {
+                let key = (launch.buffers[param], Side::Right, width as usize, plan.right.clone());
                 constants.get(key, make)
             })
         } else {
             Arc::new(make(&plan.right))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        Some(Operand { first, matrix, _held: Some(held) })
+        Some(Operand { first, matrix, ranges: 0, _held: held })
+    }
+
+    /// Some rows and columns of one product, of a left operand and the step of its rows, and of
+    /// panels of the right one.
+    #[expect(clippy::too_many_arguments, reason = "a part of a product")]
+    pub(super) fn multiply(
+        &self,
+        plan: &Plan,
+        at: &At,
+        (a, left_rows): (*const f32, i64),
+        panels: *const f32,
+        c: *mut f32,
+        (m0, m1): (i64, i64),
+        (n0, n1): (i64, i64),
+        args: &[u64],
+    ) {
+        let (ldc, k, args) = (plan.out_rows, plan.k, args.as_ptr().cast());
+        match (self.code, &plan.gathered) {
+            // SAFETY: the operands and the result are those of the kernel that this product is;
+            // every part of the result is written by one thread.
+            (Code::Even(code), _) => unsafe {
+                (code)(a, left_rows, panels, c, ldc, m0, m1, n0, n1, k, 0, args);
+            },
+            (Code::Gathered(code), Some(g)) => {
+                let call = GatheredCall {
+                    a,
+                    b: panels,
+                    c,
+                    args,
+                    table: plan.table(g, at).as_ptr(),
+                    zeros: g.zeros.as_ptr(),
+                    ldc,
+                    taps: g.taps,
+                    run: g.run,
+                };
+                // SAFETY: as above.
+                unsafe { (code)(&raw const call, m0, m1, n0, n1) };
+            }
+            (Code::Gathered(_) | Code::Window(_), _) => {}
+        }
     }
 
     /// Runs it; gives the status of failed checks.
@@ -525,6 +649,9 @@ impl Compiled {
         }
         if let Code::Window(code) = self.code {
             return self.windows(code, &plan, launch, buffers, sizes, constants, pool);
+        }
+        if let Some(code) = self.on_tiles(&plan, launch, constants) {
+            return self.launch_tiles(code, &plan, launch, buffers, sizes, constants, pool);
         }
         let (left, left_rows) = self.left(&plan, launch, buffers, constants);
         let right = self.right(&plan, launch, buffers, constants, pool);
@@ -571,42 +698,10 @@ impl Compiled {
                 };
                 let (m0, m1) = (part * tall, ((part + 1) * tall).min(plan.m));
                 let (n0, n1) = (first * width, (last * width).min(plan.n));
-                // SAFETY: the operands and the result are those of the kernel that this product
-                // is; every part of the result is written by one item.
-                let multiply = |panels: *const f32| match (self.code, &plan.gathered) {
-                    // SAFETY: as above.
-                    (Code::Even(code), _) => unsafe {
-                        (code)(
-                            a,
-                            left_rows,
-                            panels,
-                            c.at(at.out),
-                            plan.out_rows,
-                            m0,
-                            m1,
-                            n0,
-                            n1,
-                            plan.k,
-                            0,
-                            args.as_ptr().cast(),
-                        );
-                    },
-                    (Code::Gathered(code), Some(g)) => {
-                        let call = GatheredCall {
-                            a,
-                            b: panels,
-                            c: c.at(at.out),
-                            args: args.as_ptr().cast(),
-                            table: plan.table(g, &at).as_ptr(),
-                            zeros: g.zeros.as_ptr(),
-                            ldc: plan.out_rows,
-                            taps: g.taps,
-                            run: g.run,
-                        };
-                        // SAFETY: as above.
-                        unsafe { (code)(&raw const call, m0, m1, n0, n1) };
-                    }
-                    (Code::Gathered(_) | Code::Window(_), _) => {}
+                let c = c.at(at.out);
+                let multiply = |panels: *const f32| {
+                    let a = (a.cast_const(), left_rows);
+                    self.multiply(&plan, &at, a, panels, c, (m0, m1), (n0, n1), &args);
                 };
                 match &right {
                     Some(packed) => multiply(packed.first.at(at.right_matrix * packed.matrix)),
@@ -646,8 +741,8 @@ impl Compiled {
         let from: *const f32 = buffers[param].ptr.cast();
         let make = |right: &Layout| pack_window(right, from, self.lanes);
         let weights = if constants.is_constant(launch.buffers[param]) {
-            plan.get((launch.buffers[param], false), || {
-                constants.get((launch.buffers[param], false, 0, plan.right.clone()), make)
+            plan.get((launch.buffers[param], Side::Right), || {
+                constants.get((launch.buffers[param], Side::Right, 0, plan.right.clone()), make)
             })
         } else {
             Arc::new(make(&plan.right))
