@@ -4,15 +4,15 @@
 //! ```text
 //! cargo run --release -p airconv-llvm --example amx_bench -- [KEY=VALUE ...]
 //! ```
-//! Keys: `grade=f32|f32-high|bf16`, `piece` (chunks of K), `rows` (a block), `ms` (time per
-//! shape), `shape=MxNxK`.
+//! Keys: `grade=f32|f32-high|bf16`, `piece` (chunks of K), `planes` (that are multiplied), `rows` (a
+//! block), `ms` (time per shape), `shape=MxNxK`.
 
 #[allow(dead_code)]
 mod support;
 
 use airconv_llvm::micro::amx::{
-    AmxCall, AmxFn, AmxSpec, COLUMNS, Grade, LeftCall, Range, RightCall, SplitSpec, amx_module,
-    height, split_module, strip_bytes,
+    AmxCall, AmxFn, AmxSpec, COLUMNS, Grade, KernelFn, LeftCall, Range, RightCall, SplitSpec,
+    amx_module, height, kernel_module, kernel_name, split_module, strip_bytes, variant,
 };
 use airconv_llvm::micro::{Identity, pack_b};
 use airconv_llvm::pool::ChunkFn;
@@ -33,18 +33,20 @@ fn main() -> Result<()> {
     let grade = Grade::parse(arguments.get("grade").unwrap_or("f32")).expect("a grade");
     let spec = AmxSpec { name: "amx".into(), grade };
     let split = SplitSpec::new(grade);
-    for text in [amx_module(&spec, &Identity), split_module(&split)] {
+    for text in [amx_module(&spec, &Identity), split_module(&split), kernel_module(grade)] {
         let object = compiler.compile(&text, &target, Output::Object)?;
         jit.add_object(&object)?;
     }
     // SAFETY: the modules define them with these types.
-    let (multiply, left, right) = unsafe {
+    let (kernel, multiply, left, right) = unsafe {
         (
+            std::mem::transmute::<*const (), KernelFn>(jit.lookup(&kernel_name(grade))?),
             std::mem::transmute::<*const (), AmxFn>(jit.lookup(&spec.name)?),
             std::mem::transmute::<*const (), ChunkFn>(jit.lookup(&split.even)?),
             std::mem::transmute::<*const (), ChunkFn>(jit.lookup(&split.right)?),
         )
     };
+    let planes = arguments.number("planes", grade.planes());
     let mut shapes = vec![
         (64, 64, 64),
         (128, 128, 128),
@@ -117,11 +119,13 @@ fn main() -> Result<()> {
                     b: b_planes.as_ptr(),
                     c: c.as_mut_ptr().cast(),
                     args: std::ptr::null(),
+                    kernel,
                     sums: sums.as_mut_ptr(),
                     ldc: n as i64,
                     chunks: chunks as i64,
                     height,
                     piece,
+                    variant: variant(grade, planes, planes),
                 };
                 if multiplies {
                     // SAFETY: as above.

@@ -25,7 +25,8 @@ use crate::library::Library;
 use crate::micro::amx::Grade;
 use crate::pool::{ChunkFn, Pool};
 use crate::select;
-use crate::select::run::{Constants, Means, Selected};
+use crate::select::Constants;
+use crate::select::run::{Means, Selected};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.

@@ -183,6 +183,77 @@ fn product_of(x: &[f32], w: &[f32], (m, k, n): (usize, usize, usize), tolerance:
     }
 }
 
+/// A product of 16-bit floats with an epilogue that reads some, into a part of the result.
+fn short_floats(elem: &str, narrow: &str, bits: fn(f32) -> u16, value: fn(u16) -> f32) {
+    let (m, k, n, step) = (37usize, 70usize, 45usize, 48usize);
+    let text = format!(
+        r#"kernel "short" {{
+  param p0 = read {elem}
+  param p1 = read {elem}
+  param p2 = read {elem}
+  param p3 = write {elem}
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  e0 = load p0 [{k}*v0 + v2] : f32
+  e1 = load p1 [{n}*v2 + v1] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v2 < {k}] e2 : f32
+  e4 = load p2 [{n}*v0 + v1] : f32
+  e5 = add e3 e4 : f32
+  e6 = narrow {narrow} overflowing nearest e5 : f32
+  independent v0 < [{m}] {{
+    independent v1 < [{n}] {{
+      p3 [{step}*v0 + v1 + 2] = e6
+    }}
+  }}
+}}
+"#
+    );
+    let kernel = schedule(parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}")));
+    let lengths = [m * k, k * n, m * n, m * step];
+    let given: Vec<Vec<u16>> = lengths
+        .iter()
+        .zip(1..)
+        .map(|(&len, seed)| numbers(len, seed).into_iter().map(bits).collect())
+        .collect();
+    let mems = |buffers: &mut [Vec<u16>]| -> Vec<Mem> {
+        let mem = |b: &mut Vec<u16>| Mem { ptr: b.as_mut_ptr().cast(), len: b.len() * 2 };
+        buffers.iter_mut().map(mem).collect()
+    };
+    let mut wanted = given.clone();
+    run_kernel(&kernel, &mems(&mut wanted), &[]).unwrap();
+    for constants in [&[][..], &[1]] {
+        for (threads, always_tiles) in ways() {
+            let runner = Runner::new(&kernel, &lengths, &[], constants);
+            let compiled = runner.compile(threads, always_tiles);
+            assert!(compiled.is_product(0), "{text}");
+            for _ in 0..2 {
+                let mut got = given.clone();
+                (&compiled).launch(&runner.launch, &mems(&mut got), &[]).unwrap();
+                for (i, (&x, &y)) in got[3].iter().zip(&wanted[3]).enumerate() {
+                    if !(2..n + 2).contains(&(i % step)) {
+                        assert_eq!(x, y, "element {i} is not of the result");
+                    }
+                    let (x, y) = (value(x), value(y));
+                    let fine = (x - y).abs() <= y.abs() / 100.0 + 1e-3;
+                    assert!(fine, "{elem} element {i}: {x} not {y}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_short_floats() {
+    use half::{bf16, f16};
+    let f16 = (|x| f16::from_f32(x).to_bits(), |x| f16::from_bits(x).to_f32());
+    short_floats("f16", "f16", f16.0, f16.1);
+    let bf16 = (|x| bf16::from_f32(x).to_bits(), |x| bf16::from_bits(x).to_f32());
+    short_floats("bf16", "bf16", bf16.0, bf16.1);
+}
+
 #[test]
 fn blocks_and_pieces_of_large_products() {
     for (m, k, n) in [(300, 1100, 70), (49, 530, 33), (17, 64, 300), (128, 96, 16)] {
@@ -218,6 +289,13 @@ fn odd_numbers_in_products() {
     }
     for value in [f32::MAX, 1e-40, -0.0, 1e-38, 3.4e38] {
         check(&with(&x, 3 * k + 5, value), &scaled(&w, 0.5));
+    }
+    // Planes that are zero.
+    let short = |from: &[f32], mask: u32| -> Vec<f32> {
+        from.iter().map(|v| f32::from_bits(v.to_bits() & mask)).collect()
+    };
+    for (a, b) in [(!0xffff, !0), (!0, !0xffff), (!0xff, !0xff), (!0xff, !0xffff), (!0x1fff, !0)] {
+        check(&short(&x, a), &short(&w, b));
     }
     // Numbers that have few digits are exact.
     let whole = |from: &[f32]| from.iter().map(|v| (v * 100.0).round()).collect::<Vec<f32>>();

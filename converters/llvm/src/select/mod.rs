@@ -14,6 +14,7 @@
 //! ([`mod@run`]).
 
 mod axes;
+mod constants;
 pub mod cost;
 mod epilogue;
 pub mod find;
@@ -26,8 +27,11 @@ pub mod shared;
 pub mod split;
 mod tiles;
 pub mod unroll;
+mod wide;
+mod windows;
 
 pub use axes::split_axes;
+pub use constants::Constants;
 pub use find::{Axis, Product, find};
 pub use phases::split_phases;
 pub use run::Compiled;

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use airconv_kernel::ir::{BufferId, BufferKind, Kernel, Launch, Program, Step};
+use airconv_kernel::ir::{BufferId, Kernel, Launch};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::LaunchError;
 use rustc_hash::FxHashMap;
 
+use super::constants::{Constants, Side};
 use super::cost::Work;
 use super::epilogue::OfKernel;
 use super::find::{Product, find};
@@ -22,7 +23,7 @@ use crate::jit::Jit;
 use crate::micro::amx::Grade;
 use crate::micro::{
     GatheredCall, GatheredFn, GemmFn, GemmSpec, Identity, MOST_TAPS, PackCall, PackSpec, Tile,
-    WindowCall, gathered_module, gemm_module, pack_module, packed_len, window_module,
+    gathered_module, gemm_module, pack_module, packed_len, window_module,
 };
 use crate::pool::{ChunkFn, Pool};
 use crate::target::Isa;
@@ -38,12 +39,6 @@ pub(super) const MOST_BATCH: usize = 8;
 
 /// The most of K that is done at once of an operand in runs.
 const GATHERED_K: usize = 2560;
-
-/// Bytes of an image under the windows of its channels that are done together.
-const WINDOWS: i64 = 24 << 10;
-
-/// Images of more bytes than this are read in order, all channels together.
-const LARGE: i64 = 512 << 10;
 
 /// What a size that is not known is taken for when a tile is chosen.
 const USUAL: i64 = 128;
@@ -70,6 +65,7 @@ pub struct Selected {
     pack: String,
     gather: String,
     tiles: Option<tiles::Names>,
+    convert: Option<super::wide::Names>,
     always_tiles: bool,
 }
 
@@ -134,6 +130,10 @@ impl Selected {
             None if product.guards.is_empty() && !product.window => Form::Even,
             None => return None,
         };
+        let wide = super::wide::needed(kernel, &product);
+        if wide && isa == Isa::V2 {
+            return None;
+        }
         let epilogue = OfKernel::new(&product, isa)?;
         let identity = crate::micro::Epilogue::is_identity(&epilogue);
         let epilogue: &dyn crate::micro::Epilogue = if identity { &Identity } else { &epilogue };
@@ -148,6 +148,7 @@ impl Selected {
         let gemm = format!("gemm_{}", &digest[..24]);
         texts.push(body.replace("@gemm", &format!("@{gemm}")));
         let tiles = on_tiles.then(|| tiles::Names::new(means.grade, epilogue, texts));
+        let convert = wide.then(|| super::wide::Names::new(isa, texts));
         let pack = PackSpec::new(isa, tile);
         texts.push(pack_module(&pack));
         texts.push(gather_module(isa, tile));
@@ -163,6 +164,7 @@ impl Selected {
             pack,
             gather,
             tiles,
+            convert,
             always_tiles: means.always_tiles,
         })
     }
@@ -189,6 +191,7 @@ impl Selected {
             )
         };
         let tiles = self.tiles.as_ref().map(|names| names.link(jit)).transpose()?;
+        let convert = self.convert.as_ref().map(|names| names.link(jit)).transpose()?;
         let Selected { kernel, product, tile, isa, .. } = self;
         let lanes = isa.f32_lanes() as i64;
         Ok(Compiled {
@@ -200,93 +203,11 @@ impl Selected {
             pack,
             gather,
             tiles,
+            convert,
+            spare: Mutex::default(),
             always_tiles: self.always_tiles,
             plans: Mutex::default(),
         })
-    }
-}
-
-/// As what an operand is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Side {
-    /// Rows evenly apart.
-    Left,
-    /// Panels.
-    Right,
-    /// Planes of panels.
-    Planes(Grade),
-}
-
-/// A constant that was packed: which one, as which side, for which width, and how it lies.
-type PackedKey = (BufferId, Side, usize, Layout);
-
-/// Constants of a program in the form that micro-kernels want.
-pub struct Constants {
-    constant: Vec<bool>,
-    /// Bytes of all of them.
-    pub(super) bytes: i64,
-    packed: Mutex<FxHashMap<PackedKey, Arc<Buffer>>>,
-}
-
-impl Constants {
-    /// None packed yet.
-    pub fn new(program: &Program) -> Constants {
-        let constant =
-            program.buffers.iter().map(|b| matches!(b.kind, BufferKind::Constant(_))).collect();
-        Constants { constant, bytes: Constants::bytes_of(program), packed: Mutex::default() }
-    }
-
-    /// Bytes of all constants of a program.
-    pub fn bytes_of(program: &Program) -> i64 {
-        let constants =
-            program.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Constant(_)));
-        let bytes = constants.map(|b| {
-            let len = b.shape.iter().try_fold(1i64, |n, d| n.checked_mul(d.as_known()?));
-            let bits = b.dtype.map_or(0, |d| i64::from(d.bits()));
-            len.unwrap_or(0).saturating_mul(bits) / 8
-        });
-        bytes.fold(0, i64::saturating_add)
-    }
-
-    /// For each parameter of each kernel of a program whether it is a constant in all launches.
-    pub fn of_kernels(program: &Program) -> Vec<Vec<bool>> {
-        let params = program.kernels.iter().map(|k| vec![true; k.params.len()]);
-        let mut out: Vec<Vec<bool>> = params.collect();
-        fn walk(steps: &[Step], program: &Program, out: &mut [Vec<bool>]) {
-            for step in steps {
-                match step {
-                    Step::Launch(l) => {
-                        for (i, &b) in l.buffers.iter().enumerate() {
-                            let kind = &program.buffer(b).kind;
-                            let constant = matches!(kind, BufferKind::Constant(_));
-                            out[l.kernel.0 as usize][i] &= constant;
-                        }
-                    }
-                    Step::If { then, otherwise, .. } => {
-                        walk(then, program, out);
-                        walk(otherwise, program, out);
-                    }
-                    Step::Loop(l) => walk(&l.body, program, out),
-                    _ => {}
-                }
-            }
-        }
-        walk(&program.steps, program, &mut out);
-        out
-    }
-
-    pub(super) fn is_constant(&self, buffer: BufferId) -> bool {
-        self.constant.get(buffer.0 as usize).copied().unwrap_or(false)
-    }
-
-    pub(super) fn get(&self, key: PackedKey, make: impl FnOnce(&Layout) -> Buffer) -> Arc<Buffer> {
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = packed.get(&key) {
-            return found.clone();
-        }
-        let made = Arc::new(make(&key.3));
-        packed.insert(key, made.clone());
-        made
     }
 }
 
@@ -325,18 +246,37 @@ impl Planned {
 
 /// A product that can be run.
 pub struct Compiled {
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
     pub(super) product: Product,
     tile: Tile,
-    lanes: i64,
+    pub(super) lanes: i64,
     code: Code,
     pack: ChunkFn,
     gather: ChunkFn,
     pub(super) tiles: Option<tiles::Code>,
+    /// Where an operand or the result is not `f32` in memory.
+    convert: Option<super::wide::Code>,
+    /// Memory that is free.
+    pub(super) spare: Mutex<Vec<Buffer>>,
     pub(super) always_tiles: bool,
     /// By sizes.
     plans: Mutex<FxHashMap<Vec<i64>, Arc<Planned>>>,
 }
+
+/// A launch: what it is given, and what runs it.
+pub(super) struct Given<'l> {
+    pub(super) launch: &'l Launch,
+    /// The buffers, with operands and the result as `f32`.
+    pub(super) buffers: &'l [Mem],
+    /// The buffers as the epilogue sees them.
+    pub(super) pointers: Vec<*mut c_void>,
+    pub(super) sizes: &'l [i64],
+    pub(super) constants: &'l Constants,
+    pub(super) pool: &'l Pool,
+}
+
+// SAFETY: the pointers are those of buffers, which threads write to disjointly.
+unsafe impl Sync for Given<'_> {}
 
 thread_local! {
     static SCRATCH: RefCell<Buffer> = RefCell::new(Buffer::floats(0));
@@ -505,13 +445,8 @@ impl Compiled {
     }
 
     /// The left operand, where its rows are evenly apart.
-    pub(super) fn left(
-        &self,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        constants: &Constants,
-    ) -> (Option<Operand>, i64) {
+    pub(super) fn left(&self, plan: &Planned, given: &Given<'_>) -> (Option<Operand>, i64) {
+        let Given { launch, buffers, constants, .. } = *given;
         if plan.gathered.is_some() {
             return (None, 0);
         }
@@ -542,14 +477,8 @@ impl Compiled {
     }
 
     /// The right operand, when it is packed as a whole.
-    fn right(
-        &self,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        constants: &Constants,
-        pool: &Pool,
-    ) -> Option<Operand> {
+    fn right(&self, plan: &Planned, given: &Given<'_>) -> Option<Operand> {
+        let Given { launch, buffers, constants, pool, .. } = *given;
         let param = self.product.right.param as usize;
         let width = self.tile.columns() as i64;
         let panels = (plan.n + width - 1) / width;
@@ -647,15 +576,31 @@ impl Compiled {
         if plan.m <= 0 || plan.n <= 0 || plan.batches <= 0 {
             return Ok(());
         }
-        if let Code::Window(code) = self.code {
-            return self.windows(code, &plan, launch, buffers, sizes, constants, pool);
-        }
-        if let Some(code) = self.on_tiles(&plan, launch, constants) {
-            return self.launch_tiles(code, &plan, launch, buffers, sizes, constants, pool);
-        }
-        let (left, left_rows) = self.left(&plan, launch, buffers, constants);
-        let right = self.right(&plan, launch, buffers, constants, pool);
         let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
+        let wide =
+            self.convert.map(|code| (code, self.widened(code, launch, buffers, constants, pool)));
+        let operands = wide.as_ref().map_or(buffers, |(_, w)| &w.buffers);
+        let given = Given { launch, buffers: operands, pointers, sizes, constants, pool };
+        match (self.code, self.on_tiles(&plan, launch, constants)) {
+            (Code::Window(code), _) => self.windows(code, &plan, &given)?,
+            (_, Some(code)) => self.launch_tiles(code, &plan, &given)?,
+            _ => self.launch_plain(&plan, &given)?,
+        }
+        if let Some((code, wide)) = wide {
+            self.narrowed(code, &plan, wide, buffers, pool);
+        }
+        Ok(())
+    }
+
+    /// Runs it by products of vectors; see [`Compiled::launch`].
+    fn launch_plain(
+        &self,
+        plan: &Planned,
+        given: &Given<'_>,
+    ) -> std::result::Result<(), LaunchError> {
+        let (left, left_rows) = self.left(plan, given);
+        let right = self.right(plan, given);
+        let Given { buffers, sizes, pool, .. } = *given;
         let mut status = 0i32;
         let width = self.tile.columns() as i64;
         let panels = (plan.n + width - 1) / width;
@@ -679,7 +624,8 @@ impl Compiled {
         let each = plan.operations() / items as f64;
         let grain = if busy { (GRAIN / each).max(1.0) as u64 } else { items as u64 };
         // The context of the epilogue.
-        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
+        let context =
+            [given.pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
         let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
         let (a, b) = (base(self.product.left.param), base(self.product.right.param));
         let c = base(self.product.out.param);
@@ -701,7 +647,7 @@ impl Compiled {
                 let c = c.at(at.out);
                 let multiply = |panels: *const f32| {
                     let a = (a.cast_const(), left_rows);
-                    self.multiply(&plan, &at, a, panels, c, (m0, m1), (n0, n1), &args);
+                    self.multiply(plan, &at, a, panels, c, (m0, m1), (n0, n1), &args);
                 };
                 match &right {
                     Some(packed) => multiply(packed.first.at(at.right_matrix * packed.matrix)),
@@ -709,7 +655,7 @@ impl Compiled {
                         let len = (last - first) * width * plan.k;
                         with_scratch(len as usize, |scratch| {
                             let panels = Shared(scratch).at(-(first * width * plan.k));
-                            self.pack(&plan, b.at(at.right), panels, (first, last));
+                            self.pack(plan, b.at(at.right), panels, (first, last));
                             multiply(panels);
                         });
                     }
@@ -721,99 +667,4 @@ impl Compiled {
             code => Err(LaunchError::Check((code - 1) as u32)),
         }
     }
-
-    /// Runs sums over windows, channel by channel.
-    #[expect(clippy::too_many_arguments, reason = "what a launch has")]
-    fn windows(
-        &self,
-        code: ChunkFn,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        sizes: &[i64],
-        constants: &Constants,
-        pool: &Pool,
-    ) -> std::result::Result<(), LaunchError> {
-        let Some(g) = &plan.gathered else {
-            return Err(LaunchError::Broken("windows that are not known".to_owned()));
-        };
-        let param = self.product.right.param as usize;
-        let from: *const f32 = buffers[param].ptr.cast();
-        let make = |right: &Layout| pack_window(right, from, self.lanes);
-        let weights = if constants.is_constant(launch.buffers[param]) {
-            plan.get((launch.buffers[param], Side::Right), || {
-                constants.get((launch.buffers[param], Side::Right, 0, plan.right.clone()), make)
-            })
-        } else {
-            Arc::new(make(&plan.right))
-        };
-        let weights = Shared(weights.as_ptr().cast_mut().cast::<f32>());
-        let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
-        let mut status = 0i32;
-        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
-        let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
-        let (a, c) = (base(self.product.left.param), base(self.product.out.param));
-        let busy = plan.operations() > 2.0 * GRAIN && pool.threads() > 1;
-        let wanted = if busy { pool.threads() as i64 * 2 } else { 1 };
-        let tall = ((plan.m + wanted - 1) / wanted + 7) / 8 * 8;
-        let parts = (plan.m + tall - 1) / tall;
-        let items = plan.batches * parts;
-        let grain = if busy { 1 } else { items as u64 };
-        let whole = plan.n.div_euclid(self.lanes) + i64::from(plan.n % self.lanes != 0);
-        let block = if plan.m * plan.n * 4 > LARGE {
-            whole
-        } else {
-            let pixels = g.reach(plan.m) / plan.n.max(1) + 1;
-            let most = (WINDOWS / 4 / self.lanes / pixels).clamp(1, whole);
-            let blocks = (whole + most - 1) / most;
-            (whole + blocks - 1) / blocks
-        };
-        pool.for_each(items as u64, grain, |begin, end| {
-            for item in begin as i64..end as i64 {
-                let (part, batch) = (item % parts, item / parts);
-                let at = plan.at(batch);
-                let mut args = [0u64; MOST_BATCH + 3];
-                args[..3].copy_from_slice(&context);
-                args[3..].copy_from_slice(&at.counters);
-                let mut call = WindowCall {
-                    a: a.at(at.left),
-                    weights: weights.at(0),
-                    c: c.at(at.out),
-                    args: args.as_ptr().cast(),
-                    table: plan.table(g, &at).as_ptr(),
-                    zeros: g.zeros.as_ptr(),
-                    ldc: plan.out_rows,
-                    taps: g.taps,
-                    channels: plan.n,
-                    block: block * self.lanes,
-                };
-                let (m0, m1) = (part * tall, ((part + 1) * tall).min(plan.m));
-                // SAFETY: the operands and the result are those of the kernel that this product
-                // is; every part of the result is written by one item.
-                unsafe { (code)((&raw mut call).cast(), m0 as u64, m1 as u64) };
-            }
-        });
-        match status {
-            0 => Ok(()),
-            code => Err(LaunchError::Check((code - 1) as u32)),
-        }
-    }
-}
-
-/// Weights of windows as the code for them wants them: for each vector of channels all taps.
-fn pack_window(right: &Layout, from: *const f32, lanes: i64) -> Buffer {
-    let (channels, taps) = (offsets(&right.outer), offsets(&right.inner));
-    let vectors = channels.len().div_ceil(lanes as usize);
-    let mut out = Buffer::floats(vectors * taps.len() * lanes as usize);
-    let to = out.f32s_mut();
-    for (c, channel) in channels.iter().enumerate() {
-        let (vector, lane) = (c / lanes as usize, c % lanes as usize);
-        for (t, tap) in taps.iter().enumerate() {
-            // SAFETY: the layout is within the operand, as the kernel that it is from is within
-            // its buffers.
-            let x = unsafe { *from.offset((right.base + channel + tap) as isize) };
-            to[(vector * taps.len() + t) * lanes as usize + lane] = x;
-        }
-    }
-    out
 }

@@ -2,30 +2,29 @@
 //! exact.
 
 use std::cell::RefCell;
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use airconv_kernel::ir::Launch;
-use airconv_kernel::memory::Mem;
 use airconv_kernel::run::LaunchError;
 
+use super::constants::{Constants, Side};
 use super::cost::Work;
 use super::plan::{Layout, Plan, offsets};
-use super::run::{
-    At, Compiled, Constants, GRAIN, MOST_BATCH, Operand, PANELS, Planned, Shared, Side,
-};
+use super::run::{At, Compiled, GRAIN, Given, MOST_BATCH, Operand, PANELS, Planned, Shared};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::jit::Jit;
 use crate::micro::amx::{
-    AmxCall, AmxFn, AmxSpec, CHUNK, COLUMNS, Grade, LeftCall, ROWS, Range, RightCall, SplitSpec,
-    amx_module, exact, height, split_module, strip_bytes,
+    AmxCall, AmxFn, AmxSpec, CHUNK, COLUMNS, Grade, KernelFn, LeftCall, ROWS, Range, RightCall,
+    SplitSpec, amx_module, exact, height, kernel_module, kernel_name, split_module, strip_bytes,
+    variant,
 };
 use crate::micro::{Epilogue, Tile};
-use crate::pool::{ChunkFn, Pool};
+use crate::pool::ChunkFn;
 
-/// The tile of `f32` registers whose panels are as wide as those of AMX tiles.
-pub(super) const TILE: Tile = Tile { rows: 8, vectors: 2, lanes: 16 };
+/// The tile of `f32` registers whose panels are as wide as those of AMX tiles. It is low, so that
+/// there is little code beside that for tiles.
+pub(super) const TILE: Tile = Tile { rows: 4, vectors: 2, lanes: 16 };
 
 /// The most bytes of the planes of a block of rows.
 const BLOCK: i64 = 768 << 10;
@@ -48,6 +47,7 @@ impl Names {
         texts.push(body.replace("@amx", &format!("@{multiply}")));
         let split = SplitSpec::new(grade);
         texts.push(split_module(&split));
+        texts.push(kernel_module(grade));
         Names { multiply, split }
     }
 
@@ -56,14 +56,17 @@ impl Names {
     /// # Errors
     /// When it is not there.
     pub(super) fn link(&self, jit: &Jit) -> Result<Code> {
-        let [multiply, even, gathered, right] =
-            [&self.multiply, &self.split.even, &self.split.gathered, &self.split.right]
+        let split = &self.split;
+        let kernel = kernel_name(split.grade);
+        let [multiply, kernel, even, gathered, right] =
+            [&self.multiply, &kernel, &split.even, &split.gathered, &split.right]
                 .map(|name| jit.lookup(name));
         // SAFETY: the modules define them with these types.
         unsafe {
             Ok(Code {
                 grade: self.split.grade,
                 multiply: std::mem::transmute::<*const (), AmxFn>(multiply?),
+                kernel: std::mem::transmute::<*const (), KernelFn>(kernel?),
                 even: std::mem::transmute::<*const (), ChunkFn>(even?),
                 gathered: std::mem::transmute::<*const (), ChunkFn>(gathered?),
                 right: std::mem::transmute::<*const (), ChunkFn>(right?),
@@ -77,6 +80,7 @@ impl Names {
 pub(super) struct Code {
     grade: Grade,
     multiply: AmxFn,
+    kernel: KernelFn,
     even: ChunkFn,
     gathered: ChunkFn,
     right: ChunkFn,
@@ -169,19 +173,15 @@ impl Compiled {
     }
 
     /// Runs it on tiles; see [`Compiled::launch`].
-    #[expect(clippy::too_many_arguments, reason = "what a launch has")]
     pub(super) fn launch_tiles(
         &self,
         code: Code,
         plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        sizes: &[i64],
-        constants: &Constants,
-        pool: &Pool,
+        given: &Given<'_>,
     ) -> std::result::Result<(), LaunchError> {
-        let (left, left_rows) = self.left(plan, launch, buffers, constants);
-        let right = self.planes(code, plan, launch, buffers, constants, pool);
+        let (left, left_rows) = self.left(plan, given);
+        let right = self.planes(code, plan, given);
+        let Given { buffers, sizes, pool, .. } = *given;
         let cut = self.cut(code.grade, plan, right.is_some(), pool.threads() as i64);
         let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
         let shared = Launching {
@@ -202,9 +202,9 @@ impl Compiled {
         let each = plan.operations() / items as f64;
         let busy = plan.operations() > 2.0 * GRAIN && pool.threads() > 1;
         let grain = if busy { (2.0 * GRAIN / each).max(1.0) as u64 } else { items as u64 };
-        let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
         let mut status = 0i32;
-        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
+        let context =
+            [given.pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
         pool.for_each(items as u64, grain, |begin, end| {
             WORKSPACE.with_borrow_mut(|workspace| {
                 for item in begin as i64..end as i64 {
@@ -316,11 +316,13 @@ impl Compiled {
                     b: planes.first,
                     c,
                     args: args.as_ptr().cast(),
+                    kernel: l.code.kernel,
                     sums: room(&mut w.sums, AmxCall::sums_bytes(tiles as usize)),
                     ldc: plan.out_rows,
                     chunks: cut.chunks,
                     height: tall,
                     piece: PIECE,
+                    variant: variant(l.code.grade, range.planes(), planes.range.planes()),
                 };
                 // SAFETY: the operands and the result are those of the kernel that this product
                 // is; every part of the result is written by one item.
@@ -405,15 +407,8 @@ impl Compiled {
 
     /// The planes of the right operand, when they are made as a whole: where they are constant,
     /// or where several threads need them.
-    fn planes(
-        &self,
-        code: Code,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        constants: &Constants,
-        pool: &Pool,
-    ) -> Option<Operand> {
+    fn planes(&self, code: Code, plan: &Planned, given: &Given<'_>) -> Option<Operand> {
+        let Given { launch, buffers, constants, pool, .. } = *given;
         let buffer = launch.buffers[self.product.right.param as usize];
         let constant = constants.is_constant(buffer);
         let panels = (plan.n + COLUMNS as i64 - 1) / COLUMNS as i64;

@@ -19,7 +19,9 @@
 mod multiply;
 mod split;
 
-pub use multiply::{AmxCall, AmxFn, AmxSpec, amx_module};
+pub use multiply::{
+    AmxCall, AmxFn, AmxSpec, KernelFn, amx_module, kernel_module, kernel_name, variant,
+};
 pub use split::{LeftCall, RightCall, SplitSpec, split_module};
 
 /// Elements of K in a tile.
@@ -53,19 +55,17 @@ impl Grade {
         }
     }
 
-    /// Which planes of the left and the right operand are multiplied, in an order that changes
-    /// one of them at a time.
-    pub(super) fn products(self) -> &'static [(usize, usize)] {
-        match self {
-            Grade::F32 => &[(2, 0), (0, 0), (0, 2), (0, 1), (1, 1), (1, 0)],
-            Grade::High => &[(1, 0), (0, 0), (0, 1)],
-            Grade::Bf16 => &[(0, 0)],
-        }
+    /// Which planes of the left and the right operand are multiplied, of which so many are not
+    /// zero, in an order that changes one of them at a time.
+    pub(super) fn products(self, (left, right): (usize, usize)) -> Vec<(usize, usize)> {
+        let all = [(2, 0), (0, 0), (0, 2), (0, 1), (1, 1), (1, 0)];
+        let counts = |&(a, b): &(usize, usize)| a < left && b < right && a + b < self.planes();
+        all.into_iter().filter(counts).collect()
     }
 
     /// How many products of planes make one of floats.
     pub fn products_count(self) -> usize {
-        self.products().len()
+        self.products((3, 3)).len()
     }
 
     /// The name that is parsed.
@@ -92,15 +92,31 @@ pub struct Range {
     pub low: u32,
     /// The largest number of all.
     pub high: u32,
+    /// The bits that are set in any of the numbers.
+    pub bits: u32,
 }
 
 impl Range {
     /// Of no numbers.
-    pub const NONE: Range = Range { low: u32::MAX, high: 0 };
+    pub const NONE: Range = Range { low: u32::MAX, high: 0, bits: 0 };
 
     /// Of the numbers of both.
     pub fn and(self, other: Range) -> Range {
-        Range { low: self.low.min(other.low), high: self.high.max(other.high) }
+        Range {
+            low: self.low.min(other.low),
+            high: self.high.max(other.high),
+            bits: self.bits | other.bits,
+        }
+    }
+
+    /// How many planes of the numbers are not all zeros: one of whole numbers up to 256 and of
+    /// what was bf16 before.
+    pub fn planes(self) -> usize {
+        match self.bits {
+            b if b & 0xffff == 0 => 1,
+            b if b & 0xff == 0 => 2,
+            _ => 3,
+        }
     }
 }
 
@@ -151,18 +167,19 @@ mod tests {
     fn products_change_one_plane_at_a_time() {
         for grade in [Grade::F32, Grade::High, Grade::Bf16] {
             assert_eq!(Grade::parse(grade.name()), Some(grade));
-            for pair in grade.products().windows(2) {
-                assert!(pair[0].0 == pair[1].0 || pair[0].1 == pair[1].1);
-            }
-            for &(a, b) in grade.products() {
-                assert!(a + b < grade.planes());
+            for planes in (1..=3).flat_map(|a| (1..=3).map(move |b| (a, b))) {
+                let products = grade.products(planes);
+                assert!(products.contains(&(0, 0)));
+                for pair in products.windows(2) {
+                    assert!(pair[0].0 == pair[1].0 || pair[0].1 == pair[1].1);
+                }
             }
         }
     }
 
     #[test]
     fn ranges_that_are_refused() {
-        let of = |low: f32, high: f32| Range { low: low.to_bits(), high: high.to_bits() };
+        let of = |low: f32, high: f32| Range { low: low.to_bits(), high: high.to_bits(), bits: 0 };
         let usual = of(1e-3, 10.0);
         assert!(exact(usual, usual, 4096));
         assert!(exact(Range::NONE, usual, 1) && exact(usual, Range::NONE, 1));
@@ -173,5 +190,11 @@ mod tests {
         assert!(!exact(of(1e-36, 1.0), usual, 1));
         assert!(!exact(of(1e-20, 1.0), of(1e-20, 1.0), 1));
         assert!(exact(of(1e-12, 1.0), of(1e-12, 1.0), 1));
+    }
+
+    #[test]
+    fn planes_that_are_not_zero() {
+        let planes = |x: f32| Range { low: 0, high: 0, bits: x.to_bits() }.planes();
+        assert_eq!([0.0, 255.0, -256.0, 257.0, 1001.0, 0.1].map(planes), [1, 1, 1, 2, 2, 3]);
     }
 }

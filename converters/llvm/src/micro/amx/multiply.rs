@@ -27,6 +27,8 @@ pub struct AmxCall {
     pub c: *mut f32,
     /// For the epilogue.
     pub args: *const c_void,
+    /// The function of [`kernel_module`].
+    pub kernel: KernelFn,
     /// Room for the sums of the rows that are done, [`AmxCall::sums_bytes`].
     pub sums: *mut u8,
     /// From row to row of the result.
@@ -37,6 +39,8 @@ pub struct AmxCall {
     pub height: i64,
     /// Chunks of K that are done for all rows before the next ones.
     pub piece: i64,
+    /// See [`variant`].
+    pub variant: i64,
 }
 
 impl AmxCall {
@@ -59,14 +63,74 @@ const RIGHT: usize = 6;
 /// Bytes from row to row of sums in memory.
 const LINE: usize = COLUMNS * 4;
 
+/// The function of [`kernel_module`].
+pub type KernelFn = unsafe extern "C" fn(
+    which: i64,
+    a: *const u8,
+    strip: i64,
+    b: *const u8,
+    count: i64,
+    sums: *mut u8,
+    adds: bool,
+);
+
+/// Its name.
+pub fn kernel_name(grade: Grade) -> String {
+    format!("amx_kernel_{}", grade.planes())
+}
+
+/// The number of the kernel for so many planes that are not zero of the left and right operand.
+pub fn variant(grade: Grade, left: usize, right: usize) -> i64 {
+    let planes = grade.planes();
+    ((left.min(planes) - 1) * planes + right.min(planes) - 1) as i64
+}
+
+/// The IR text of the micro-kernels of a grade behind one function, see [`KernelFn`]: sums over
+/// `count` chunks of one or two tiles of rows, whose planes are `strip` bytes apart, and one or
+/// two of columns. The lowest bit of `which` says whether there are two of columns, the next one
+/// whether there are two of rows, the others are a [`variant`].
+pub fn kernel_module(grade: Grade) -> String {
+    let name = kernel_name(grade);
+    let parameters = "ptr noalias %a, i64 %strip, ptr noalias %b, i64 %count, ptr noalias %sums, \
+                      i1 %adds";
+    let mut module = Module::new();
+    let mut f = Function::new(format_args!(
+        "define void @{name}(i64 %which, {}) nounwind",
+        parameters.replace("i1 %adds", "i1 zeroext %adds")
+    ));
+    let mut cases = String::new();
+    let mut calls = Vec::new();
+    let planes = grade.planes();
+    for left in 1..=planes {
+        for right in 1..=planes {
+            for shape in 0..4i64 {
+                let which = variant(grade, left, right) * 4 + shape;
+                let (rows, columns) = (1 + shape as usize / 2, 1 + shape as usize % 2);
+                let inner = format!("{name}_{which}");
+                let head = format!("define internal void @{inner}({parameters}) nounwind noinline");
+                module.add(kernel(grade, &head, (left, right), rows, columns));
+                cases += &format!(" i64 {which}, label %case{which}");
+                calls.push((which, inner));
+            }
+        }
+    }
+    f.line(format_args!("switch i64 %which, label %none [{cases} ]"));
+    for (which, inner) in calls {
+        f.begin(&format!("case{which}"));
+        f.line(format_args!(
+            "tail call void @{inner}(ptr %a, i64 %strip, ptr %b, i64 %count, ptr %sums, i1 %adds)"
+        ));
+        f.line("ret void");
+    }
+    f.begin("none");
+    f.line("ret void");
+    module.add(f);
+    module.text()
+}
+
 /// The IR text of a class: the function `NAME` (see [`AmxFn`]).
 pub fn amx_module(spec: &AmxSpec, epilogue: &dyn Epilogue) -> String {
     let mut module = Module::new();
-    for rows in 1..=2 {
-        for columns in 1..=2 {
-            module.add(kernel(spec, rows, columns));
-        }
-    }
     module.add(finish(spec, epilogue));
     module.add(driver(spec));
     module.text()
@@ -78,13 +142,15 @@ fn load_tile(f: &mut Function, tile: usize, from: &str, stride: usize) {
 }
 
 /// The sums of `rows` times `columns` tiles over some chunks.
-fn kernel(spec: &AmxSpec, rows: usize, columns: usize) -> Function {
-    let planes = spec.grade.planes();
-    let mut f = Function::new(format_args!(
-        "define internal void @{}_{rows}{columns}(ptr noalias %a, i64 %strip, ptr noalias %b, \
-         i64 %count, ptr noalias %sums, i1 %adds) nounwind noinline",
-        spec.name
-    ));
+fn kernel(
+    grade: Grade,
+    head: &str,
+    counts: (usize, usize),
+    rows: usize,
+    columns: usize,
+) -> Function {
+    let planes = grade.planes();
+    let mut f = Function::new(head);
     let sums: Vec<(usize, String)> = (0..rows)
         .flat_map(|r| (0..columns).map(move |c| (r, c)))
         .map(|(r, c)| (2 * r + c, f.at("i8", "%sums", r * ROWS * LINE + c * 64)))
@@ -114,7 +180,7 @@ fn kernel(spec: &AmxSpec, rows: usize, columns: usize) -> Function {
         let offset = f.int("mul nsw", c, planes * 2 * TILE);
         let b = f.at("i8", "%b", offset);
         let mut now = (usize::MAX, usize::MAX);
-        for &(p, q) in spec.grade.products() {
+        for (p, q) in grade.products(counts) {
             if now.0 != p {
                 for (r, a) in a.iter().enumerate() {
                     let from = f.at("i8", a, p * TILE);
@@ -228,10 +294,11 @@ fn driver(spec: &AmxSpec) -> Function {
     let mut f = Function::new(format_args!(
         "define void @{name}(ptr noalias %call, i64 %m0, i64 %m1, i64 %n0, i64 %n1) nounwind"
     ));
-    let names = ["a", "b", "c", "args", "sums", "ldc", "chunks", "height", "piece"];
+    let names =
+        ["a", "b", "c", "args", "kernel", "sums", "ldc", "chunks", "height", "piece", "variant"];
     for (i, field) in names.iter().enumerate() {
         let address = f.at("i64", "%call", i);
-        let ty = if i < 5 { "ptr" } else { "i64" };
+        let ty = if i < 6 { "ptr" } else { "i64" };
         f.line(format_args!("%{field} = load {ty}, ptr {address}, align 8"));
     }
     f.declare("i64 @llvm.smax.i64(i64, i64)");
@@ -258,6 +325,7 @@ fn driver(spec: &AmxSpec) -> Function {
     let switches = f.value(format_args!("and i1 {uneven}, {several}"));
     let start = f.value(format_args!("select i1 {several}, ptr %usual, ptr %last"));
     f.line(format_args!("call void @llvm.x86.ldtilecfg(ptr {start})"));
+    let variant = f.int("shl nsw", "%variant", 2);
     let strip = f.int("mul nsw", "%chunks", planes * TILE);
     let panel_bytes = f.int("shl nsw", &strip, 1);
     f.for_loop("%n0", "%n1", COLUMNS, |f, column| {
@@ -289,21 +357,11 @@ fn driver(spec: &AmxSpec) -> Function {
                 let two = f.value(format_args!("icmp slt i64 {next}, {tiles}"));
                 let tall = f.value(format_args!("select i1 {two}, i64 2, i64 0"));
                 let which = f.int("or", &tall, &wide);
-                let labels = ["k11", "k12", "k21", "k22", "multiplied"].map(|stem| f.label(stem));
-                let [k11, k12, k21, k22, after] = &labels;
+                let which = f.int("or", which, &variant);
                 f.line(format_args!(
-                    "switch i64 {which}, label %{k22} [ i64 0, label %{k11} i64 1, label %{k12} \
-                     i64 2, label %{k21} ]"
+                    "call void %kernel(i64 {which}, ptr {a}, i64 {strip}, ptr {b}, i64 {count}, \
+                     ptr {sums}, i1 zeroext {adds})"
                 ));
-                for (label, kind) in [(k11, "11"), (k12, "12"), (k21, "21"), (k22, "22")] {
-                    f.begin(label);
-                    f.line(format_args!(
-                        "call void @{name}_{kind}(ptr {a}, i64 {strip}, ptr {b}, i64 {count}, \
-                         ptr {sums}, i1 {adds})"
-                    ));
-                    f.jump(after);
-                }
-                f.begin(after);
                 f.if_true(&done, |f| {
                     let row = f.int("mul nsw", &tile, "%height");
                     let some = f.int("sub nsw", &rows, &row);

@@ -107,15 +107,24 @@ fn umax(f: &mut Function, a: &str, b: &str) -> String {
     f.value(format_args!("call {INTS} @llvm.umax.v16i32({INTS} {a}, {INTS} {b})"))
 }
 
-/// The bits of two vectors of floats without their signs, the larger of each.
-fn magnitude(f: &mut Function, low: &str, high: &str) -> String {
+/// Takes two vectors of floats into account: the largest numbers in the words at `most`, all bits
+/// in those of `%bits`.
+fn measure(f: &mut Function, (low, high): (&str, &str), most: &str) {
     let mask = all(f, 0x7fff_ffff);
-    let bits = |f: &mut Function, x: &str| {
-        let x = f.value(format_args!("bitcast {} {x} to {INTS}", V.ty()));
-        ints(f, "and", &x, &mask)
-    };
-    let (a, b) = (bits(f, low), bits(f, high));
-    umax(f, &a, &b)
+    let (ty, load) = (V.ty(), |f: &mut Function, at: &str| {
+        f.value(format_args!("load {INTS}, ptr {at}, align 64"))
+    });
+    let a = f.value(format_args!("bitcast {ty} {low} to {INTS}"));
+    let b = f.value(format_args!("bitcast {ty} {high} to {INTS}"));
+    let before = load(f, "%bits");
+    let either = ints(f, "or", &a, &b);
+    let either = ints(f, "or", &either, &before);
+    store_words(f, &either, "%bits");
+    let (a, b) = (ints(f, "and", &a, &mask), ints(f, "and", &b, &mask));
+    let now = umax(f, &a, &b);
+    let before = load(f, most);
+    let now = umax(f, &before, &now);
+    store_words(f, &now, most);
 }
 
 /// The planes of two vectors of floats: vectors of pairs, those of the first one in the lower
@@ -173,6 +182,8 @@ fn left(spec: &SplitSpec, gathered: bool) -> Function {
     ];
     fields(&mut f, &names, 6);
     f.line(format_args!("%largest = alloca [{ROWS} x {INTS}], align 64"));
+    f.line(format_args!("%bits = alloca {INTS}, align 64"));
+    store_words(&mut f, "zeroinitializer", "%bits");
     let all_rows = f.int("sub nsw", "%end", "%begin");
     let tiles = f.div_ceil(&all_rows, "%height");
     let strip = f.int("mul nsw", "%chunks", spec.grade.planes() * TILE);
@@ -202,8 +213,20 @@ fn left(spec: &SplitSpec, gathered: bool) -> Function {
             note(f, "%range", &most);
         });
     });
+    note_bits(&mut f, "%range");
     f.line("ret void");
     f
+}
+
+/// Takes the bits of `%bits` into account.
+fn note_bits(f: &mut Function, range: &str) {
+    f.declare(format!("i32 @llvm.vector.reduce.or.v16i32({INTS})"));
+    let words = f.value(format_args!("load {INTS}, ptr %bits, align 64"));
+    let any = f.value(format_args!("call i32 @llvm.vector.reduce.or.v16i32({INTS} {words})"));
+    let at = f.at("i32", range, 2);
+    let before = f.value(format_args!("load i32, ptr {at}, align 4"));
+    let any = f.value(format_args!("or i32 {before}, {any}"));
+    f.line(format_args!("store i32 {any}, ptr {at}, align 4"));
 }
 
 /// Takes the largest number of a row or column into account.
@@ -242,10 +265,7 @@ impl Left {
             }
         };
         let most = f.at(INTS, "%largest", i);
-        let before = f.value(format_args!("load {INTS}, ptr {most}, align 64"));
-        let now = magnitude(f, &low, &high);
-        let now = umax(f, &before, &now);
-        store_words(f, &now, &most);
+        measure(f, (&low, &high), &most);
         let line = f.int("mul nsw", i, 64);
         let out = f.at("i8", out, line);
         for (p, words) in planes(f, self.planes, &low, &high).iter().enumerate() {
@@ -356,6 +376,7 @@ fn right(spec: &SplitSpec) -> Function {
     ));
     fields(&mut f, &["b", "out", "ranges", "k", "chunks"], 3);
     f.line(format_args!("%largest = alloca [2 x {INTS}], align 64"));
+    f.line(format_args!("%bits = alloca {INTS}, align 64"));
     let whole = f.int("lshr", "%k", CHUNK.ilog2());
     let bytes = f.int("mul nsw", "%chunks", planes_of * 2 * TILE);
     f.for_loop("%begin", "%end", 1, |f, panel| {
@@ -368,6 +389,7 @@ fn right(spec: &SplitSpec) -> Function {
             let to = f.at(INTS, "%largest", half);
             store_words(f, "zeroinitializer", &to);
         }
+        store_words(f, "zeroinitializer", "%bits");
         let chunk = |f: &mut Function, c: &str, partial: bool| {
             let first = f.int("mul nsw", c, CHUNK);
             let offset = f.int("mul nsw", c, planes_of * 2 * TILE);
@@ -390,10 +412,7 @@ fn right(spec: &SplitSpec) -> Function {
                     };
                     let (low, high) = (load(f, &row), load(f, &other));
                     let most = f.at(INTS, "%largest", half);
-                    let before = f.value(format_args!("load {INTS}, ptr {most}, align 64"));
-                    let now = magnitude(f, &low, &high);
-                    let now = umax(f, &before, &now);
-                    store_words(f, &now, &most);
+                    measure(f, (&low, &high), &most);
                     let to = f.at("i8", &out, &line);
                     for (p, words) in planes(f, planes_of, &low, &high).iter().enumerate() {
                         let to = f.at("i8", &to, (2 * p + half) * TILE);
@@ -406,15 +425,14 @@ fn right(spec: &SplitSpec) -> Function {
         let some = f.value(format_args!("icmp slt i64 {whole}, %chunks"));
         f.if_true(&some, |f| chunk(f, &whole, true));
         // The columns one by one.
-        let range = f.at("i64", "%ranges", panel);
-        f.line(format_args!("store i32 -1, ptr {range}, align 4"));
-        let above = f.at("i32", &range, 1);
-        f.line(format_args!("store i32 0, ptr {above}, align 4"));
+        let range = f.at("[3 x i32]", "%ranges", panel);
+        f.line(format_args!("store [3 x i32] [ i32 -1, i32 0, i32 0 ], ptr {range}, align 4"));
         f.for_loop("0", COLUMNS, 1, |f, column| {
             let from = f.at("i32", "%largest", column);
             let most = f.value(format_args!("load i32, ptr {from}, align 4"));
             note(f, &range, &most);
         });
+        note_bits(f, &range);
     });
     f.line("ret void");
     f
