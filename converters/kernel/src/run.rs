@@ -112,7 +112,10 @@ pub struct Machine<'p, B> {
     lowered: &'p Lowered,
     backend: B,
     limits: RunLimits,
+    /// Constants, and what was made from constants alone.
     constants: HashMap<BufferId, Held>,
+    /// Which buffers are the same in every run.
+    unchanging: Vec<bool>,
     spare: Vec<Block>,
     interpreter: Option<Interpreter>,
 }
@@ -173,6 +176,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             backend,
             limits,
             constants: HashMap::new(),
+            unchanging: lowered.program.unchanging(),
             spare: Vec::new(),
             interpreter: None,
         }
@@ -260,12 +264,12 @@ impl<'p, B: Backend> Machine<'p, B> {
             return Ok(held.clone());
         }
         let b = self.program().buffer(buffer);
-        let BufferKind::Constant(id) = b.kind else {
-            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
-        };
         if let Some(held) = self.constants.get(&buffer) {
             return Ok(held.clone());
         }
+        let BufferKind::Constant(id) = b.kind else {
+            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
+        };
         let tensor = &self.lowered.module.tensors[id];
         let failed = |e: String| RunError::Input(e);
         let held = if b.dtype.is_none() {
@@ -469,13 +473,30 @@ impl<'p, B: Backend> Machine<'p, B> {
     fn launch(&mut self, launch: &Launch, frame: &mut Frame<'_>) -> Result<(), RunError> {
         frame.settle()?;
         let kernel = self.program().kernel(launch.kernel);
+        let written = || {
+            let pairs = launch.buffers.iter().zip(&kernel.params);
+            pairs.filter(|(_, p)| p.access != Access::Read).map(|(b, _)| *b)
+        };
+        let unchanging =
+            written().next().is_some() && written().all(|b| self.unchanging[b.0 as usize]);
+        if unchanging && written().all(|b| self.constants.contains_key(&b)) {
+            return Ok(());
+        }
         let mut buffers = Vec::with_capacity(launch.buffers.len());
         for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
             buffers.push(self.memory(frame, *buffer, param.access)?);
         }
         let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
         let done = self.backend.launch(launch, &buffers, &sizes);
-        done.map_err(|e| self.launch_error(launch, e))
+        done.map_err(|e| self.launch_error(launch, e))?;
+        if unchanging {
+            for b in written() {
+                if let Some(held) = frame.held[b.0 as usize].take() {
+                    self.constants.insert(b, held);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn launch_error(&self, launch: &Launch, error: LaunchError) -> RunError {

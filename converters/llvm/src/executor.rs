@@ -22,9 +22,12 @@ use crate::error::{LlvmError, Result};
 use crate::jit::Jit;
 use crate::kernel::{Context, host};
 use crate::library::Library;
+use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
-use crate::select::{self, run::Constants, run::Selected};
+use crate::select;
+use crate::select::Constants;
+use crate::select::run::{Means, Selected};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -36,11 +39,21 @@ pub struct JitOptions {
     pub threads: usize,
     /// Where objects are kept.
     pub cache: Cache,
+    /// How exact products of `f32` are.
+    pub grade: Grade,
+    /// Whether AMX tiles are used wherever they can be, whatever the cost; for tests.
+    pub always_tiles: bool,
 }
 
 impl Default for JitOptions {
     fn default() -> Self {
-        Self { isa: None, threads: 0, cache: Cache::user() }
+        Self {
+            isa: None,
+            threads: 0,
+            cache: Cache::user(),
+            grade: Grade::default(),
+            always_tiles: false,
+        }
     }
 }
 
@@ -85,12 +98,18 @@ impl Compiled {
     pub fn new(program: &Program, options: &JitOptions) -> Result<Compiled> {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
+        let means = Means {
+            isa,
+            grade: options.grade,
+            weights: Constants::bytes_of(program),
+            always_tiles: options.always_tiles,
+        };
         let mut texts = Vec::with_capacity(program.kernels.len());
         let mut found = Vec::with_capacity(program.kernels.len());
         for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
             let simpler = select::split_axes(kernel);
             let kernel = simpler.as_ref().unwrap_or(kernel);
-            if let Some(product) = Selected::new(kernel, &constant, isa, &mut texts) {
+            if let Some(product) = Selected::new(kernel, &constant, means, &mut texts) {
                 found.push(Found::Product(Box::new(product)));
                 continue;
             }
@@ -243,7 +262,13 @@ pub fn prepare(
 
 fn jit_options(options: &RunOptions) -> Result<JitOptions> {
     let isa = options.isa.as_deref().map(Isa::parse).transpose()?;
-    Ok(JitOptions { isa, threads: options.threads, ..JitOptions::default() })
+    let grade = match options.precision.as_deref() {
+        None => Grade::default(),
+        Some(name) => Grade::parse(name).ok_or_else(|| {
+            LlvmError::Argument(format!("no precision {name:?}; there are f32, f32-high, bf16"))
+        })?,
+    };
+    Ok(JitOptions { isa, threads: options.threads, grade, ..JitOptions::default() })
 }
 
 impl Executor for LlvmExecutor {

@@ -51,9 +51,14 @@ pub fn program_c<'p>(
         options,
         products: 0,
         ready: String::new(),
+        once: BTreeMap::new(),
+        once_bytes: Vec::new(),
         out: String::new(),
         refused: Vec::new(),
     };
+    if options.kernels != Kernels::Inline {
+        w.find_once();
+    }
     let planned = w.planning();
     let shapes = w.output_shapes();
     let steps = w.body();
@@ -126,6 +131,10 @@ pub(super) struct Writer<'p> {
     pub(super) products: usize,
     /// What makes them ready.
     pub(super) ready: String,
+    /// The addresses of what is made once, when a context is, and of what stands for it.
+    pub(super) once: BTreeMap<BufferId, String>,
+    /// The bytes of each piece of memory for that.
+    pub(super) once_bytes: Vec<i64>,
     out: String,
     pub(super) refused: Vec<String>,
 }
@@ -138,6 +147,11 @@ impl Writer<'_> {
 
     fn kernel_name(&self, k: KernelId) -> String {
         format!("k{}_{}", k.0, identifier(&self.p.kernel(k).name))
+    }
+
+    /// What was written so far, which is begun anew.
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(&mut self.out)
     }
 
     /// The code of an error.
@@ -301,6 +315,9 @@ impl Writer<'_> {
 
     /// The text of a constant's address.
     pub(super) fn constant(&self, b: BufferId) -> Option<String> {
+        if let Some(text) = self.once.get(&b) {
+            return Some(text.clone());
+        }
         if !matches!(self.p.buffer(b).kind, BufferKind::Constant(_)) {
             return None;
         }
@@ -326,6 +343,7 @@ impl Writer<'_> {
             let i = b.0;
             let at = match (self.p.buffer(b).kind.clone(), place) {
                 (BufferKind::Input(n), _) => format!("(void *)(uintptr_t)inputs[{n}]"),
+                _ if self.once.contains_key(&b) => self.constant(b).unwrap_or_default(),
                 (BufferKind::Constant(_), _) => self.constant(b).unwrap_or_default(),
                 (_, Place::Slot(slot)) => format!("w + o[{slot}]"),
                 (_, Place::Output(k)) => format!("outputs[{k}]"),
@@ -384,10 +402,17 @@ impl Writer<'_> {
         let (mut spare, mut open, mut close) = ("", String::new(), "");
         if let Kernels::External(external) = &self.options.kernels {
             let ready = std::mem::take(&mut self.ready);
-            let shape = if ready.is_empty() { "" } else { "struct ac_shape shape;\n" };
+            let mut once = String::new();
+            for (i, bytes) in self.once_bytes.iter().enumerate() {
+                once += &format!(
+                    "x->once[{i}] = ac_memory(&x->e, INT64_C({bytes}));\n\
+                     if (x->once[{i}] == NULL) {{\nreturn {memory};\n}}\n"
+                );
+            }
             self.line(&format!(
-                "static int32_t ready({name}_context *x)\n{{\nconst int64_t *s = x->p.s;\n{shape}\
-                 (void)s;\n{ready}return 0;\n}}\n"
+                "static int32_t ready({name}_context *x)\n{{\nconst int64_t *s = x->p.s;\n\
+                 struct ac_shape shape;\nint32_t status = 0;\n(void)s;\n(void)shape;\n\
+                 (void)status;\n{once}{ready}return 0;\n}}\n"
             ));
             let level = self.code("this processor lacks instructions that the code needs");
             open = format!(
@@ -404,7 +429,8 @@ impl Writer<'_> {
                      options->weights : {file}, INT64_C({bytes}))) {{\nstatus = {code};\n}}\n"
                 );
             }
-            open += "if (status == 0) {\nstatus = ready(x);\n}\n";
+            open += "if (status == 0) {\nconst uint64_t mode = ac_flush();\nstatus = ready(x);\n\
+                     ac_restore(mode);\n}\n";
             spare = " + x->e.transient + x->e.scratch * x->e.pool.threads";
             close = "ac_close(&x->e);\n";
         }
@@ -552,7 +578,12 @@ impl Writer<'_> {
             return;
         }
         self.kernels.insert(launch.kernel);
-        let buffers: Vec<String> = launch.buffers.iter().map(|b| format!("b{}", b.0)).collect();
+        let once = self.runs_once(launch);
+        let buffer = |b: &BufferId| match once {
+            true => self.constant(*b).unwrap_or_default(),
+            false => format!("b{}", b.0),
+        };
+        let buffers: Vec<String> = launch.buffers.iter().map(buffer).collect();
         let sizes: Vec<String> = launch.sizes.iter().map(|d| self.dim(d)).collect();
         let mut bound = format!("{{\nvoid *const bufs[] = {{{}}};", buffers.join(", "));
         let argument = match sizes.is_empty() {
@@ -565,7 +596,7 @@ impl Writer<'_> {
         let options = self.options;
         if let Kernels::External(external) = &options.kernels {
             bound += &format!("\nconst struct ac_bound bound = {{bufs, {argument}, &status}};");
-            self.external_launch(external, launch, &bound);
+            self.external_launch(external, launch, &bound, once);
             return;
         }
         let name = self.kernel_name(launch.kernel);

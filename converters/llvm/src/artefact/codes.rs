@@ -10,8 +10,9 @@ use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
 use crate::error::Result;
 use crate::nest::NestText;
-use crate::select::run::{Constants, Selected};
-use crate::select::split_axes;
+use crate::micro::amx::Grade;
+use crate::select::run::{Means, Selected};
+use crate::select::{Constants, split_axes};
 use crate::target::Isa;
 
 /// What a size that is not known is taken for when the form of a product is chosen.
@@ -71,9 +72,14 @@ impl Codes {
         let mut texts = vec![Vec::new(); levels.len()];
         let mut kernels = Vec::with_capacity(program.kernels.len());
         let constants = Constants::of_kernels(program);
+        let weights = Constants::bytes_of(program);
+        let levels: Vec<Means> = levels
+            .iter()
+            .map(|&isa| Means { isa, grade: Grade::default(), weights, always_tiles: false })
+            .collect();
         let launches = launches(program);
         for ((kernel, constant), known) in program.kernels.iter().zip(&constants).zip(&launches) {
-            kernels.push(one(kernel, constant, known.as_deref(), levels, &mut texts)?);
+            kernels.push(one(kernel, constant, known.as_deref(), &levels, &mut texts)?);
         }
         for texts in &mut texts {
             let mut seen = std::collections::BTreeSet::new();
@@ -88,7 +94,7 @@ fn one(
     kernel: &Kernel,
     constant: &[bool],
     known: Option<&[Vec<i64>]>,
-    levels: &[Isa],
+    levels: &[Means],
     texts: &mut [Vec<String>],
 ) -> Result<ExternalKernel> {
     let simpler = split_axes(kernel);
@@ -97,9 +103,9 @@ fn one(
     let mut codes = Vec::with_capacity(levels.len());
     let mut sure = known.is_some();
     let likely = vec![LIKELY; if sure { 0 } else { kernel.sizes as usize }];
-    for (&isa, texts) in levels.iter().zip(&mut *texts) {
+    for (&means, texts) in levels.iter().zip(&mut *texts) {
         let before = texts.len();
-        let selected = Selected::for_sizes(kernel, constant, isa, &likely, texts);
+        let selected = Selected::for_sizes(kernel, constant, means, &likely, texts);
         let external = selected.as_ref().and_then(Selected::external);
         let (Some(selected), Some(external)) = (selected, external) else {
             texts.truncate(before);
@@ -117,8 +123,8 @@ fn one(
     let mut made = ExternalKernel { nest: None, product };
     if !sure || made.product.is_none() {
         let mut functions = Vec::with_capacity(levels.len());
-        for (&isa, texts) in levels.iter().zip(&mut *texts) {
-            let nest = NestText::new(kernel, isa, texts)?;
+        for (means, texts) in levels.iter().zip(&mut *texts) {
+            let nest = NestText::new(kernel, means.isa, texts)?;
             functions.push(nest.name.clone());
             let found = Nest { functions: Vec::new(), extent: extent(&nest), grain: nest.grain };
             made.nest.get_or_insert(found);

@@ -40,7 +40,9 @@ impl Selected {
             list.iter().map(one).collect()
         };
         let groups = [&p.batch, &p.rows, &p.columns, &p.sums];
-        if kernel.sizes > MOST_SIZES
+        if self.tiles.is_some()
+            || self.convert.is_some()
+            || kernel.sizes > MOST_SIZES
             || p.batch.len() > MOST_BATCH
             || p.guards.len() > MOST_GUARDS
             || groups.iter().any(|g| g.len() > MOST_AXES)

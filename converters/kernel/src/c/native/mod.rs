@@ -9,7 +9,7 @@ use airconv_ir::entity::SymbolId;
 use rustc_hash::FxHashMap;
 
 use super::program::Writer;
-use crate::ir::{BufferId, BufferKind, Launch, Narrow, Program, Scalar};
+use crate::ir::{Access, BufferId, BufferKind, Launch, Narrow, Program, Scalar, Step};
 
 /// What runs the kernels: threads, products, memory.
 pub(super) const RUNTIME: &str = include_str!("runtime.c");
@@ -273,8 +273,51 @@ impl Writer<'_> {
         super::indented(&(out + "}\n")) + "\n"
     }
 
-    /// A launch of an external kernel whose buffers and sizes are arrays of these texts.
-    pub(super) fn external_launch(&mut self, external: &External, launch: &Launch, bound: &str) {
+    /// Finds what is the same in every run: it is made when a context is.
+    pub(super) fn find_once(&mut self) {
+        let (p, same) = (self.p, self.p.unchanging());
+        let is = |b: BufferId| same.get(b.0 as usize).copied().unwrap_or(false);
+        for step in &p.steps {
+            match step {
+                Step::Launch(l) => {
+                    let params = &p.kernel(l.kernel).params;
+                    let pairs = || l.buffers.iter().zip(params);
+                    if !pairs().all(|(b, _)| is(*b)) {
+                        continue;
+                    }
+                    for (b, _) in pairs().filter(|(_, p)| p.access == Access::Write) {
+                        let bytes = super::plan::bytes(p.buffer(*b)).as_known().unwrap_or(0);
+                        self.once.insert(*b, format!("x->once[{}]", self.once_bytes.len()));
+                        self.once_bytes.push(bytes);
+                    }
+                }
+                Step::Alias { to, from } if is(*to) => {
+                    if let Some(text) = self.constant(*from) {
+                        self.once.insert(*to, text);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether a launch is one of those that make what is the same in every run.
+    pub(super) fn runs_once(&self, launch: &Launch) -> bool {
+        let params = &self.p.kernel(launch.kernel).params;
+        let mut written =
+            launch.buffers.iter().zip(params).filter(|(_, p)| p.access != Access::Read).peekable();
+        written.peek().is_some() && written.all(|(b, _)| self.once.contains_key(b))
+    }
+
+    /// A launch of an external kernel whose buffers and sizes are arrays of these texts; `once`
+    /// where it is done when a context is made.
+    pub(super) fn external_launch(
+        &mut self,
+        external: &External,
+        launch: &Launch,
+        bound: &str,
+        once: bool,
+    ) {
         let k = launch.kernel.0;
         let Some(kernel) = external.kernels.get(k as usize) else { return };
         let mut early = true;
@@ -296,6 +339,7 @@ impl Writer<'_> {
                 "ac_run_nest(&x->e, nests[x->e.level][{k}], &bound, {items}, INT64_C({grain}));"
             )
         });
+        let before = if once { self.take() } else { String::new() };
         self.line(bound);
         match (planned, nest) {
             (Some(product), nest) => {
@@ -303,8 +347,18 @@ impl Writer<'_> {
                 self.products += 1;
                 self.planned(k, i, product, launch);
                 let last = self.plan.slots.len();
-                let run =
-                    format!("ac_run_product(&x->e, &x->products[{i}], &bound, w + o[{last}]);");
+                let run = match once {
+                    true => {
+                        let code = self.code("there is not enough memory");
+                        format!(
+                            "if (!ac_run_once(&x->e, &x->products[{i}], &bound)) {{\n\
+                             return {code};\n}}"
+                        )
+                    }
+                    false => format!(
+                        "ac_run_product(&x->e, &x->products[{i}], &bound, w + o[{last}]);"
+                    ),
+                };
                 match nest {
                     Some(nest) => self.line(&format!(
                         "if (x->products[{i}].code != NULL) {{\n{run}\n}} else {{\n{nest}\n}}"
@@ -319,6 +373,11 @@ impl Writer<'_> {
             }
         }
         self.line("if (status != 0) {\nreturn status;\n}\n}");
+        if once {
+            let text = self.take();
+            self.ready += &text;
+            self.line(before.trim_end_matches('\n'));
+        }
     }
 
     /// The planning of a launch of a product, for the creation of a context.

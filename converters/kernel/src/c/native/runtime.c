@@ -1183,3 +1183,17 @@ static void ac_run_nest(struct ac_engine *e, ac_nest *nest, const struct ac_boun
                (struct ac_task){nest, NULL, bound, (uint64_t)items, (uint64_t)grain});
     }
 }
+
+/* Runs a product while a context is made, with memory of its own; 0 where there is none. */
+static inline int ac_run_once(struct ac_engine *e, const struct ac_product *p,
+                              const struct ac_bound *bound)
+{
+    const int64_t bytes = e->transient + e->scratch * e->pool.threads;
+    unsigned char *spare = aligned_alloc(64, (size_t)(bytes / 64 + 1) * 64);
+    if (spare == NULL) {
+        return 0;
+    }
+    ac_run_product(e, p, bound, spare);
+    free(spare);
+    return 1;
+}
