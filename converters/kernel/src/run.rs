@@ -122,7 +122,10 @@ pub struct Machine<'p, B> {
     lowered: &'p Lowered,
     backend: B,
     limits: RunLimits,
+    /// Constants, and what was made from constants alone.
     constants: FxHashMap<BufferId, Held>,
+    /// Which buffers are the same in every run.
+    unchanging: Vec<bool>,
     spare: Vec<Block>,
     interpreter: Option<Interpreter>,
     /// Whether the program has no control flow and no host ops, as far as is known.
@@ -186,6 +189,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             backend,
             limits,
             constants: FxHashMap::default(),
+            unchanging: lowered.program.unchanging(),
             spare: Vec::new(),
             interpreter: None,
             is_straight: true,
@@ -298,12 +302,12 @@ impl<'p, B: Backend> Machine<'p, B> {
     /// What a buffer of a constant holds.
     fn constant(&mut self, buffer: BufferId) -> Result<Held, RunError> {
         let b = self.program().buffer(buffer);
-        let BufferKind::Constant(id) = b.kind else {
-            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
-        };
         if let Some(held) = self.constants.get(&buffer) {
             return Ok(held.clone());
         }
+        let BufferKind::Constant(id) = b.kind else {
+            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
+        };
         let tensor = &self.lowered.module.tensors[id];
         let failed = |e: String| RunError::Input(e);
         let held = if b.dtype.is_none() {
@@ -506,6 +510,10 @@ impl<'p, B: Backend> Machine<'p, B> {
 
     fn launch(&mut self, launch: &Launch, frame: &mut Frame<'_>) -> Result<(), RunError> {
         frame.settle()?;
+        let unchanging = self.is_unchanging(launch);
+        if unchanging && self.written_by(launch).all(|b| self.constants.contains_key(&b)) {
+            return Ok(());
+        }
         let kernel = self.program().kernel(launch.kernel);
         let mut buffers = Vec::with_capacity(launch.buffers.len());
         for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
@@ -513,7 +521,28 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
         let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
         let done = self.backend.launch(launch, &buffers, &sizes);
-        done.map_err(|e| self.launch_error(launch, e))
+        done.map_err(|e| self.launch_error(launch, e))?;
+        if unchanging {
+            for b in self.written_by(launch) {
+                if let Some(held) = frame.held[b.0 as usize].take() {
+                    self.constants.insert(b, held);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The buffers that a launch writes.
+    fn written_by<'l>(&self, launch: &'l Launch) -> impl Iterator<Item = BufferId> + use<'l, 'p, B> {
+        let params = &self.program().kernel(launch.kernel).params;
+        let pairs = launch.buffers.iter().zip(params);
+        pairs.filter(|(_, p)| p.access != Access::Read).map(|(b, _)| *b)
+    }
+
+    /// Whether a launch makes the same in every run.
+    fn is_unchanging(&self, launch: &Launch) -> bool {
+        let mut written = self.written_by(launch).peekable();
+        written.peek().is_some() && written.all(|b| self.unchanging[b.0 as usize])
     }
 
     fn launch_error(&self, launch: &Launch, error: LaunchError) -> RunError {

@@ -233,6 +233,10 @@ impl<'p, B: Backend> Machine<'p, B> {
         let program = self.program();
         match step {
             Step::Launch(launch) => {
+                if self.is_unchanging(launch) {
+                    self.launch(launch, frame)?;
+                    return Ok(true);
+                }
                 frame.settle()?;
                 return self.draw_launch(launch, now, frame, draft);
             }
@@ -243,6 +247,9 @@ impl<'p, B: Backend> Machine<'p, B> {
                 }
             }
             Step::Alias { to, from } => {
+                if self.unchanging[to.0 as usize] {
+                    self.step(step, frame)?; // for launches that are made now
+                }
                 let shape = &program.buffer(*to).shape;
                 let known = sizes_of(shape, frame);
                 let Some((source, old)) = self.find_source(*from, draft)? else {
@@ -335,7 +342,10 @@ impl<'p, B: Backend> Machine<'p, B> {
         if let Some(found) = &draft.held[buffer.0 as usize] {
             return Ok(Some(found.clone()));
         }
-        let BufferKind::Constant(_) = self.program().buffer(buffer).kind else { return Ok(None) };
+        let kind = &self.program().buffer(buffer).kind;
+        if !matches!(kind, BufferKind::Constant(_)) && !self.constants.contains_key(&buffer) {
+            return Ok(None);
+        }
         let Held::Memory { memory, dims } = self.constant(buffer)? else { return Ok(None) };
         draft.constants.push(memory);
         let found = (Source::Constant(draft.constants.len() - 1), dims);

@@ -1,7 +1,8 @@
 //! Transcendental functions.
 //!
 //! The exponential, logarithm, hyperbolic tangent and error function of single precision are
-//! polynomials over vectors; their errors are stated where they are. Others are calls of the C
+//! polynomials over vectors; their errors are stated where they are, for
+//! machines with fused multiply-add; without it they are an ulp more. Others are calls of the C
 //! library, lane by lane.
 
 use airconv_kernel::ir::{Narrow, Scalar, UnOp};
