@@ -259,8 +259,9 @@ pub(crate) struct Bench {
     /// The program.
     #[arg(value_name = "IN")]
     pub input: PathBuf,
-    /// The peer: ort, or none; ort if it is there.
-    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    /// What to compare with, separated by commas: ort, openvino, tract, rten, candle, or none; all
+    /// that are installed by default.
+    #[arg(long, value_name = "NAMES", help_heading = "Running")]
     pub against: Option<String>,
     #[command(flatten)]
     pub running: Running,
