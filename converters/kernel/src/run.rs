@@ -508,13 +508,25 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
+    /// Whether all that a launch makes is the same in every run.
+    fn is_unchanging(&self, launch: &Launch) -> bool {
+        let params = &self.program().kernel(launch.kernel).params;
+        let pairs = launch.buffers.iter().zip(params);
+        let mut written = pairs.filter(|(_, p)| p.access != Access::Read).peekable();
+        written.peek().is_some() && written.all(|(b, _)| self.unchanging[b.0 as usize])
+    }
+
     fn launch(&mut self, launch: &Launch, frame: &mut Frame<'_>) -> Result<(), RunError> {
         frame.settle()?;
+        let kernel = self.program().kernel(launch.kernel);
         let unchanging = self.is_unchanging(launch);
-        if unchanging && self.written_by(launch).all(|b| self.constants.contains_key(&b)) {
+        let written = || {
+            let pairs = launch.buffers.iter().zip(&kernel.params);
+            pairs.filter(|(_, p)| p.access != Access::Read).map(|(b, _)| *b)
+        };
+        if unchanging && written().all(|b| self.constants.contains_key(&b)) {
             return Ok(());
         }
-        let kernel = self.program().kernel(launch.kernel);
         let mut buffers = Vec::with_capacity(launch.buffers.len());
         for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
             buffers.push(self.memory(frame, *buffer, param.access)?);
@@ -523,26 +535,13 @@ impl<'p, B: Backend> Machine<'p, B> {
         let done = self.backend.launch(launch, &buffers, &sizes);
         done.map_err(|e| self.launch_error(launch, e))?;
         if unchanging {
-            for b in self.written_by(launch) {
+            for b in written() {
                 if let Some(held) = frame.held[b.0 as usize].take() {
                     self.constants.insert(b, held);
                 }
             }
         }
         Ok(())
-    }
-
-    /// The buffers that a launch writes.
-    fn written_by<'l>(&self, launch: &'l Launch) -> impl Iterator<Item = BufferId> + use<'l, 'p, B> {
-        let params = &self.program().kernel(launch.kernel).params;
-        let pairs = launch.buffers.iter().zip(params);
-        pairs.filter(|(_, p)| p.access != Access::Read).map(|(b, _)| *b)
-    }
-
-    /// Whether a launch makes the same in every run.
-    fn is_unchanging(&self, launch: &Launch) -> bool {
-        let mut written = self.written_by(launch).peekable();
-        written.peek().is_some() && written.all(|b| self.unchanging[b.0 as usize])
     }
 
     fn launch_error(&self, launch: &Launch, error: LaunchError) -> RunError {

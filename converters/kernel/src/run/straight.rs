@@ -233,11 +233,12 @@ impl<'p, B: Backend> Machine<'p, B> {
         let program = self.program();
         match step {
             Step::Launch(launch) => {
+                frame.settle()?;
                 if self.is_unchanging(launch) {
+                    // What it makes is a constant from now on.
                     self.launch(launch, frame)?;
                     return Ok(true);
                 }
-                frame.settle()?;
                 return self.draw_launch(launch, now, frame, draft);
             }
             Step::BindShape(buffer) => {
@@ -248,7 +249,8 @@ impl<'p, B: Backend> Machine<'p, B> {
             }
             Step::Alias { to, from } => {
                 if self.unchanging[to.0 as usize] {
-                    self.step(step, frame)?; // for launches that are made now
+                    // A launch that makes a constant may read it.
+                    self.step(step, frame)?;
                 }
                 let shape = &program.buffer(*to).shape;
                 let known = sizes_of(shape, frame);
@@ -342,8 +344,8 @@ impl<'p, B: Backend> Machine<'p, B> {
         if let Some(found) = &draft.held[buffer.0 as usize] {
             return Ok(Some(found.clone()));
         }
-        let kind = &self.program().buffer(buffer).kind;
-        if !matches!(kind, BufferKind::Constant(_)) && !self.constants.contains_key(&buffer) {
+        let constant = matches!(self.program().buffer(buffer).kind, BufferKind::Constant(_));
+        if !constant && !self.constants.contains_key(&buffer) {
             return Ok(None);
         }
         let Held::Memory { memory, dims } = self.constant(buffer)? else { return Ok(None) };
