@@ -51,6 +51,7 @@ pub fn registry() -> Registry {
         .reader(airconv_torch::Pt2Reader)
         .reader(airconv_torch::ScriptReader)
         .reader(airconv_torch::WeightsReader)
+        .reader(airconv_candle::capture::RecordingReader)
         .reader(airconv_llvm::artefact::NativeReader)
         .reader(airconv_llvm::scalar::ScalarReader)
         .writer(airconv_api::hub::IrWriter)
