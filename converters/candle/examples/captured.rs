@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let (recordings, results, executor): (_, _, Box<dyn Executor>) = match arguments[..] {
         [recordings, results] => (recordings, results, Box::new(OrtExecutor)),
-        [recordings, results, "interpreter"] => (recordings, results, Box::new(InterpreterExecutor)),
+        [recordings, results, "interpreter"] => {
+            (recordings, results, Box::new(InterpreterExecutor))
+        }
         _ => {
             eprintln!("captured RECORDINGS RESULTS [interpreter]");
             return ExitCode::from(2);
@@ -106,7 +108,11 @@ fn agrees(
         let want = want.into_array(dtype)?.into();
         let distance = compare::distance(datum, &want, TOLERANCE, TOLERANCE);
         if !distance.agrees() {
-            return Err(format!("`{output}` differs by {:.1e}{}", distance.max_abs, distance.structural.map(|s| format!(", {s}")).unwrap_or_default()));
+            return Err(format!(
+                "`{output}` differs by {:.1e}{}",
+                distance.max_abs,
+                distance.structural.map(|s| format!(", {s}")).unwrap_or_default()
+            ));
         }
         worst = worst.max(distance.max_abs);
     }

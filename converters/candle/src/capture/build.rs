@@ -173,8 +173,7 @@ impl<'r> Cx<'r> {
 
     fn input(&mut self, node: &Joint) -> R<ValueId> {
         let name = node.names.first().map(String::as_str).unwrap_or_default();
-        let dims: Option<Vec<Dim>> =
-            node.dims.iter().map(|d| self.sizes.explain(d, &[])).collect();
+        let dims: Option<Vec<Dim>> = node.dims.iter().map(|d| self.sizes.explain(d, &[])).collect();
         let dims = dims.ok_or_else(|| {
             Stop::Unsupported(format!("the shape of the input `{name}` does not follow from sizes"))
         })?;
@@ -293,7 +292,11 @@ impl<'r> Cx<'r> {
         self.truths.get(&value).copied()
     }
     /// Gives a value that is the same truth in another shape.
-    pub fn moved(&mut self, from: ValueId, f: impl Fn(&mut Self, ValueId) -> R<ValueId>) -> R<ValueId> {
+    pub fn moved(
+        &mut self,
+        from: ValueId,
+        f: impl Fn(&mut Self, ValueId) -> R<ValueId>,
+    ) -> R<ValueId> {
         match self.known_truth(from) {
             Some(truth) => {
                 let truth = f(self, truth)?;

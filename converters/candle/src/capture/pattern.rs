@@ -116,7 +116,8 @@ fn diagonal(cx: &mut Cx<'_>, dtype: DType, dims: &[Dim], runs: &[Data]) -> R<Opt
     let mut colours = None;
     for data in runs {
         let Some((offset, low, high)) = diagonal_fit(data) else { return Ok(None) };
-        if *colours.get_or_insert((low.to_bits(), high.to_bits())) != (low.to_bits(), high.to_bits())
+        if *colours.get_or_insert((low.to_bits(), high.to_bits()))
+            != (low.to_bits(), high.to_bits())
         {
             return Ok(None);
         }

@@ -36,8 +36,9 @@ fn cat(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {
 
 fn flip(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {
     let x = call.operand(0)?;
-    let axes: Vec<i64> =
-        (0..call.node.ints.len()).map(|i| call.axis(cx, i, 0).map(|a| a as i64)).collect::<R<_>>()?;
+    let axes: Vec<i64> = (0..call.node.ints.len())
+        .map(|i| call.axis(cx, i, 0).map(|a| a as i64))
+        .collect::<R<_>>()?;
     if axes.is_empty() {
         return Ok(x);
     }
