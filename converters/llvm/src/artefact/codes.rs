@@ -9,8 +9,8 @@ use airconv_kernel::c::native::{ExternalKernel, Nest};
 use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
 use crate::error::Result;
-use crate::nest::NestText;
 use crate::micro::amx::Grade;
+use crate::nest::NestText;
 use crate::select::run::{Means, Selected};
 use crate::select::{Constants, split_axes};
 use crate::target::Isa;
