@@ -51,6 +51,7 @@ pub fn registry() -> Registry {
         .reader(airconv_torch::Pt2Reader)
         .reader(airconv_torch::ScriptReader)
         .reader(airconv_torch::WeightsReader)
+        .reader(airconv_candle::capture::RecordingReader)
         .reader(airconv_llvm::artefact::NativeReader)
         .reader(airconv_llvm::scalar::ScalarReader)
         .writer(airconv_api::hub::IrWriter)
@@ -58,6 +59,7 @@ pub fn registry() -> Registry {
         .writer(airconv_onnx::OnnxWriter)
         .writer(airconv_torch::Pt2Writer)
         .writer(airconv_torch::ScriptWriter)
+        .writer(airconv_torch::GgufWriter)
         .writer(airconv_torch::SafetensorsWriter)
         .writer(airconv_candle::CandleWriter)
         .writer(airconv_kernel::c::CWriter)
@@ -73,6 +75,9 @@ pub fn registry() -> Registry {
         .executor(airconv_llvm::executor::LlvmExecutor);
     #[cfg(feature = "candle")]
     let registry = registry.executor(airconv_candle::CandleExecutor);
+    #[cfg(feature = "tch")]
+    let registry =
+        registry.executor(airconv_tch::TorchScriptExecutor).executor(airconv_tch::TchExecutor);
     registry
 }
 

@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod diff;
 pub mod files;
 pub mod hub;
+pub mod inline;
 pub mod inputs;
 pub mod interpreter;
 pub mod legalize;

@@ -8,6 +8,7 @@
 //!
 //! The executor needs the feature `exec`, which compiles candle.
 
+pub mod capture;
 #[cfg(feature = "exec")]
 pub mod exec;
 pub mod export;

@@ -11,8 +11,8 @@
 mod support;
 
 use airconv_llvm::micro::amx::{
-    AmxCall, AmxFn, AmxSpec, COLUMNS, Grade, KernelFn, LeftCall, Range, RightCall, SplitSpec,
-    amx_module, height, kernel_module, kernel_name, split_module, strip_bytes, variant,
+    AmxCall, AmxFn, AmxSpec, COLUMNS, Grade, KernelFn, LeftCall, ROWS, Range, RightCall, SplitSpec,
+    amx_module, kernel_module, kernel_name, split_module, strip_bytes, variant,
 };
 use airconv_llvm::micro::{Identity, pack_b};
 use airconv_llvm::pool::ChunkFn;
@@ -77,10 +77,12 @@ fn main() -> Result<()> {
         let strip = strip_bytes(grade, chunks);
         let mut b_planes = Buffer::new(panels * 2 * strip);
         let mut ranges = vec![Range::NONE; panels];
+        let mut scales = vec![0f32; panels * COLUMNS];
         let mut call = RightCall {
             b: packed.as_ptr().cast(),
             out: b_planes.as_mut_ptr(),
             ranges: ranges.as_mut_ptr(),
+            scales: scales.as_mut_ptr(),
             k: k as i64,
             chunks: chunks as i64,
         };
@@ -88,9 +90,8 @@ fn main() -> Result<()> {
         unsafe { right((&raw mut call).cast(), 0, panels as u64) };
         let most = (arguments.number("kb", 768) * 1024 / strip * 16).max(32) / 32 * 32;
         let block = arguments.number("rows", most).min(m);
-        let height = height(block as i64);
-        let mut a_planes = Buffer::new((block.div_ceil(height as usize) + 1) * strip);
-        let mut sums = Buffer::new(AmxCall::sums_bytes(block.div_ceil(height as usize)));
+        let mut a_planes = Buffer::new(block.div_ceil(ROWS) * strip);
+        let mut sums = Buffer::new(AmxCall::sums_bytes(block.div_ceil(ROWS)));
         let piece = arguments.number("piece", 16) as i64;
         let mut run = |splits: bool, multiplies: bool| {
             for m0 in (0..m).step_by(block) {
@@ -107,7 +108,6 @@ fn main() -> Result<()> {
                     k: k as i64,
                     taps: 0,
                     run: 0,
-                    height,
                     chunks: chunks as i64,
                 };
                 if splits {
@@ -117,13 +117,13 @@ fn main() -> Result<()> {
                 let call = AmxCall {
                     a: a_planes.as_ptr(),
                     b: b_planes.as_ptr(),
+                    scales: scales.as_ptr(),
                     c: c.as_mut_ptr().cast(),
                     args: std::ptr::null(),
                     kernel,
                     sums: sums.as_mut_ptr(),
                     ldc: n as i64,
                     chunks: chunks as i64,
-                    height,
                     piece,
                     variant: variant(grade, planes, planes),
                 };

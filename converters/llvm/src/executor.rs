@@ -98,17 +98,24 @@ impl Compiled {
     pub fn new(program: &Program, options: &JitOptions) -> Result<Compiled> {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
-        let means = Means {
-            isa,
-            grade: options.grade,
-            weights: Constants::bytes_of(program),
-            always_tiles: options.always_tiles,
-        };
+        // This asks for the permission to use tiles as well.
+        if !isa.runs_here() {
+            let host = Isa::host();
+            return Err(LlvmError::Argument(format!(
+                "code of level {isa} does not run on this machine, whose level is {host}"
+            )));
+        }
+        // Kernels as they are looked at for products.
+        let simpler: Vec<Option<Kernel>> = program.kernels.iter().map(select::split_axes).collect();
+        let kernels = || program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
+        let right: Vec<Option<u32>> =
+            kernels().map(|k| select::find(k).map(|p| p.right.param)).collect();
+        let weights = Constants::weights(program, &right);
+        let means =
+            Means { isa, grade: options.grade, weights, always_tiles: options.always_tiles };
         let mut texts = Vec::with_capacity(program.kernels.len());
         let mut found = Vec::with_capacity(program.kernels.len());
-        for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
-            let simpler = select::split_axes(kernel);
-            let kernel = simpler.as_ref().unwrap_or(kernel);
+        for (kernel, constant) in kernels().zip(Constants::of_kernels(program)) {
             if let Some(product) = Selected::new(kernel, &constant, means, &mut texts) {
                 found.push(Found::Product(Box::new(product)));
                 continue;
@@ -139,7 +146,7 @@ impl Compiled {
                 }
             });
         }
-        Ok(Compiled { kernels, constants: Constants::new(program), pool, _jit: jit })
+        Ok(Compiled { kernels, constants: Constants::new(program, weights), pool, _jit: jit })
     }
 
     /// How many kernels run as matrix products.

@@ -131,6 +131,8 @@ pub(super) struct Printer<'p> {
     tails: Vec<Option<Var>>,
     /// The layers that values come from which are written where they are read.
     layers: FxHashMap<Var, String>,
+    /// Conditions of loops that hold within them.
+    holding: FxHashSet<Var>,
 }
 
 /// The text of a module.
@@ -161,6 +163,7 @@ pub(super) fn print(
         whole_tail: None,
         tails: vec![single(&module.body.results)],
         layers: FxHashMap::default(),
+        holding: FxHashSet::default(),
     };
     printer.module()
 }
@@ -279,7 +282,7 @@ impl<'p> Printer<'p> {
                 if let [var] = vars[..]
                     && self.written_later(items, at, var, &text)
                 {
-                    let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+                    let layer = path.and_then(names::layer);
                     let flow = call.vars().next().and_then(|f| self.layers.get(&f).cloned());
                     if let Some(name) = layer.or(flow) {
                         self.layers.insert(var, name);
@@ -357,7 +360,7 @@ impl<'p> Printer<'p> {
         path: Option<&[std::sync::Arc<str>]>,
     ) {
         let first = call.vars().next();
-        let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+        let layer = path.and_then(names::layer);
         let layer = layer.or_else(|| first.and_then(|f| self.layers.get(&f).cloned()));
         let joins = call.vars().count() > 1 && layer_of(call).is_none();
         let mut names = Vec::new();

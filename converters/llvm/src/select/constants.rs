@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use airconv_kernel::ir::{BufferId, BufferKind, Program, Step};
+use airconv_kernel::ir::{BufferId, Program, Step};
 use rustc_hash::FxHashMap;
 
 use super::plan::Layout;
@@ -28,23 +28,42 @@ type PackedKey = (BufferId, Side, usize, Layout);
 /// Constants of a program in the form that micro-kernels want.
 pub struct Constants {
     constant: Vec<bool>,
-    /// Bytes of all of them.
-    pub(super) bytes: i64,
+    /// Bytes of those that are right operands of products.
+    pub(super) weights: i64,
     packed: Mutex<FxHashMap<PackedKey, Arc<Buffer>>>,
 }
 
 impl Constants {
-    /// None packed yet.
-    pub fn new(program: &Program) -> Constants {
-        let constant = program.unchanging();
-        Constants { constant, bytes: Constants::bytes_of(program), packed: Mutex::default() }
+    /// None packed yet; `weights` are the bytes of [`Constants::weights`].
+    pub fn new(program: &Program, weights: i64) -> Constants {
+        Constants { constant: program.unchanging(), weights, packed: Mutex::default() }
     }
 
-    /// Bytes of all constants of a program.
-    pub fn bytes_of(program: &Program) -> i64 {
-        let constants =
-            program.buffers.iter().filter(|b| matches!(b.kind, BufferKind::Constant(_)));
-        let bytes = constants.map(|b| {
+    /// Bytes of the constants of a program that are right operands of products: `right` says for
+    /// each kernel which parameter is.
+    pub fn weights(program: &Program, right: &[Option<u32>]) -> i64 {
+        fn walk(steps: &[Step], right: &[Option<u32>], found: &mut Vec<bool>) {
+            for step in steps {
+                match step {
+                    Step::Launch(l) => {
+                        if let Some(param) = right[l.kernel.0 as usize] {
+                            found[l.buffers[param as usize].0 as usize] = true;
+                        }
+                    }
+                    Step::If { then, otherwise, .. } => {
+                        walk(then, right, found);
+                        walk(otherwise, right, found);
+                    }
+                    Step::Loop(l) => walk(&l.body, right, found),
+                    _ => {}
+                }
+            }
+        }
+        let mut found = vec![false; program.buffers.len()];
+        walk(&program.steps, right, &mut found);
+        let unchanging = program.unchanging();
+        let counted = program.buffers.iter().zip(found.iter().zip(&unchanging));
+        let bytes = counted.filter(|(_, (found, same))| **found && **same).map(|(b, _)| {
             let len = b.shape.iter().try_fold(1i64, |n, d| n.checked_mul(d.as_known()?));
             let bits = b.dtype.map_or(0, |d| i64::from(d.bits()));
             len.unwrap_or(0).saturating_mul(bits) / 8

@@ -16,8 +16,8 @@ pub struct Work {
     pub k: i64,
     /// Whether the right operand is packed ahead of time.
     pub constant: bool,
-    /// Whether the left operand is read in runs.
-    pub gathered: bool,
+    /// The length of runs where the left operand is read in runs.
+    pub run: Option<i64>,
     /// Bytes of all constants of the program.
     pub weights: i64,
 }
@@ -25,17 +25,19 @@ pub struct Work {
 /// Multiply-adds of `f32` per cycle that a micro-kernel reaches.
 const FMA: f64 = 27.0;
 /// Multiply-adds of bf16 per cycle that tiles reach.
-const TILES: f64 = 360.0;
+const TILES: f64 = 345.0;
 /// Cycles for each float that is split.
-const SPLIT: f64 = 0.45;
-/// The same of floats in runs.
-const SPLIT_RUNS: f64 = 0.55;
+const SPLIT: f64 = 0.55;
+/// The same of floats in runs, of a whole number of chunks and of other lengths.
+const SPLIT_RUNS: f64 = 0.7;
+const SPLIT_UNEVEN: f64 = 1.3;
 /// Cycles for each float that is packed.
 const PACK: f64 = 0.2;
 /// Cycles for bringing one vector of sums into the result, beyond what registers need.
 const FINISH: f64 = 3.0;
-/// Cycles for a product, before anything is done.
+/// Cycles for a product, before anything is done, and for each block of tiles.
 const START: f64 = 700.0;
+const BLOCK: f64 = 150.0;
 /// Bytes per cycle of constants from a shared cache, and from memory.
 const NEAR: f64 = 10.0;
 const FAR: f64 = 4.0;
@@ -57,11 +59,17 @@ impl Work {
         let long = (k / chunk).ceil() * chunk;
         let wide = (n / 16.0).ceil() * 16.0;
         let products = grade.products_count() as f64;
-        let split = if self.gathered { SPLIT_RUNS } else { SPLIT };
+        let split = match self.run {
+            None => SPLIT,
+            Some(run) if run % CHUNK as i64 == 0 => SPLIT_RUNS,
+            Some(_) => SPLIT_UNEVEN,
+        };
+        let tall = (m / 16.0).ceil() * 16.0;
         let planes = 2.0 * grade.planes() as f64;
-        let tiles = self.over(m * wide * long * products / TILES, k * n * planes / bytes)
+        let tiles = self.over(tall * wide * long * products / TILES, k * n * planes / bytes)
             + m * long * split
             + m * wide / 16.0 * FINISH
+            + tall * wide / 1024.0 * BLOCK
             + if self.constant { 0.0 } else { long * wide * (PACK + SPLIT) }
             + START;
         tiles < plain * 0.95
@@ -78,7 +86,7 @@ mod tests {
     use super::*;
 
     fn pays(m: i64, n: i64, k: i64) -> bool {
-        let work = Work { m, n, k, constant: true, gathered: false, weights: 1 << 20 };
+        let work = Work { m, n, k, constant: true, run: None, weights: 1 << 20 };
         work.pays(Grade::F32)
     }
 
@@ -91,8 +99,7 @@ mod tests {
 
     #[test]
     fn weights_from_memory_want_more_rows() {
-        let work =
-            Work { m: 32, n: 512, k: 2048, constant: true, gathered: false, weights: 1 << 20 };
+        let work = Work { m: 32, n: 512, k: 2048, constant: true, run: None, weights: 1 << 20 };
         assert!(work.pays(Grade::F32));
         assert!(!Work { weights: 1 << 30, ..work }.pays(Grade::F32));
         assert!(Work { weights: 1 << 30, m: 128, ..work }.pays(Grade::F32));

@@ -69,6 +69,14 @@ pub struct Selected {
     always_tiles: bool,
 }
 
+/// The length of runs, as far as it is known before the sizes are.
+fn run_of(product: &Product) -> Option<i64> {
+    if product.guards.is_empty() {
+        return None;
+    }
+    Some(product.sums.last().and_then(|a| a.extent.as_known()).unwrap_or(1))
+}
+
 /// What decides how a product is done.
 #[derive(Clone, Copy, Debug)]
 pub struct Means {
@@ -124,7 +132,7 @@ impl Selected {
             n: n as i64,
             k: estimate(&product.sums) as i64,
             constant: known,
-            gathered: !product.guards.is_empty(),
+            run: run_of(&product),
             weights: means.weights,
         };
         let on_tiles =
@@ -323,6 +331,8 @@ impl<T> Shared<T> {
 pub(super) struct Operand {
     pub(super) first: Shared<f32>,
     pub(super) matrix: i64,
+    /// Where the scales of planes begin, in bytes.
+    pub(super) scales: i64,
     /// Where the ranges of planes begin, in bytes.
     pub(super) ranges: i64,
     /// Kept while the launch runs.
@@ -485,7 +495,7 @@ impl Compiled {
             Arc::new(make(&plan.left))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        (Some(Operand { first, matrix: plan.m * step, ranges: 0, _held: held }), step)
+        (Some(Operand { first, matrix: plan.m * step, scales: 0, ranges: 0, _held: held }), step)
     }
 
     /// The right operand, when it is packed as a whole.
@@ -527,7 +537,7 @@ impl Compiled {
             Arc::new(make(&plan.right))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        Some(Operand { first, matrix, ranges: 0, _held: held })
+        Some(Operand { first, matrix, scales: 0, ranges: 0, _held: held })
     }
 
     /// Some rows and columns of one product, of a left operand and the step of its rows, and of

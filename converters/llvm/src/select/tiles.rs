@@ -16,8 +16,7 @@ use crate::error::Result;
 use crate::jit::Jit;
 use crate::micro::amx::{
     AmxCall, AmxFn, AmxSpec, CHUNK, COLUMNS, Grade, KernelFn, LeftCall, ROWS, Range, RightCall,
-    SplitSpec, amx_module, exact, height, kernel_module, kernel_name, split_module, strip_bytes,
-    variant,
+    SplitSpec, amx_module, exact, kernel_module, kernel_name, split_module, strip_bytes, variant,
 };
 use crate::micro::{Epilogue, Tile};
 use crate::pool::ChunkFn;
@@ -91,6 +90,7 @@ struct Workspace {
     panels: Buffer,
     right: Buffer,
     ranges: Buffer,
+    scales: Buffer,
     left: Buffer,
     rows: Buffer,
     sums: Buffer,
@@ -101,6 +101,7 @@ thread_local! {
         panels: Buffer::new(0),
         right: Buffer::new(0),
         ranges: Buffer::new(0),
+        scales: Buffer::new(0),
         left: Buffer::new(0),
         rows: Buffer::new(0),
         sums: Buffer::new(0),
@@ -144,10 +145,17 @@ struct Launching<'l> {
     c: Shared<f32>,
 }
 
+/// Tiles of rows.
+fn tiles_of((m0, m1): (i64, i64)) -> i64 {
+    (m1 - m0 + ROWS as i64 - 1) / ROWS as i64
+}
+
 /// The planes of panels of a right operand.
 struct Planes {
     /// Where panel 0 is.
     first: *const u8,
+    /// Where the scales of panel 0 are.
+    scales: *const f32,
     range: Range,
 }
 
@@ -166,8 +174,8 @@ impl Compiled {
             n: plan.n,
             k: plan.k,
             constant,
-            gathered: plan.gathered.is_some(),
-            weights: constants.bytes,
+            run: plan.gathered.as_ref().map(|g| g.run),
+            weights: constants.weights,
         };
         (plan.k > 0 && (self.always_tiles || work.pays(code.grade))).then_some(code)
     }
@@ -283,7 +291,12 @@ impl Compiled {
                     unsafe { *ranges.at(at.right_matrix * cut.panels + p) }
                 };
                 let range = (first..last).map(of_panel).fold(Range::NONE, Range::and);
-                Planes { first: bytes.at(at.right_matrix * made.matrix), range }
+                let scales: Shared<f32> = Shared(bytes.at(made.scales).cast());
+                Planes {
+                    first: bytes.at(at.right_matrix * made.matrix),
+                    scales: scales.at(at.right_matrix * cut.panels * width),
+                    range,
+                }
             }
             None => {
                 let count = (last - first) as usize;
@@ -293,7 +306,10 @@ impl Compiled {
                 let out = Shared(room(&mut w.right, count * panel as usize)).at(-(first * panel));
                 let ranges = room(&mut w.ranges, count * size_of::<Range>()).cast::<Range>();
                 let ranges = Shared(ranges).at(-first);
-                let mut call = RightCall { b: panels, out, ranges, k: plan.k, chunks: cut.chunks };
+                let scales = room(&mut w.scales, count * COLUMNS * 4).cast::<f32>();
+                let scales = Shared(scales).at(-(first * width));
+                let (k, chunks) = (plan.k, cut.chunks);
+                let mut call = RightCall { b: panels, out, ranges, scales, k, chunks };
                 // SAFETY: there is room for the panels `first..last`.
                 let all = unsafe {
                     (l.code.right)((&raw mut call).cast(), first as u64, last as u64);
@@ -301,26 +317,25 @@ impl Compiled {
                         .map(|p| *ranges.wrapping_offset(p as isize))
                         .fold(Range::NONE, Range::and)
                 };
-                Planes { first: out, range: all }
+                Planes { first: out, scales, range: all }
             }
         };
         let mut begin = m0;
         while begin < m1 {
             let rows = (begin, (begin + cut.block).min(m1));
-            let tall = height(rows.1 - rows.0);
-            let (range, left) = self.split_left(l, w, at, a, rows, tall);
+            let (range, left) = self.split_left(l, w, at, a, rows);
             if exact(range, planes.range, plan.k) {
-                let tiles = ((rows.1 - rows.0) + tall - 1) / tall;
+                let tiles = tiles_of(rows);
                 let call = AmxCall {
                     a: left,
                     b: planes.first,
+                    scales: planes.scales,
                     c,
                     args: args.as_ptr().cast(),
                     kernel: l.code.kernel,
                     sums: room(&mut w.sums, AmxCall::sums_bytes(tiles as usize)),
                     ldc: plan.out_rows,
                     chunks: cut.chunks,
-                    height: tall,
                     piece: PIECE,
                     variant: variant(l.code.grade, range.planes(), planes.range.planes()),
                 };
@@ -342,11 +357,9 @@ impl Compiled {
         at: &At,
         a: *const f32,
         (m0, m1): (i64, i64),
-        height: i64,
     ) -> (Range, *const u8) {
         let (plan, cut) = (l.plan, &l.cut);
-        let tiles = ((m1 - m0) + height - 1) / height;
-        let out = room(&mut w.left, (tiles * cut.strip) as usize);
+        let out = room(&mut w.left, (tiles_of((m0, m1)) * cut.strip) as usize);
         let mut range = Range::NONE;
         let mut call = LeftCall {
             a,
@@ -359,7 +372,6 @@ impl Compiled {
             k: plan.k,
             taps: 0,
             run: 0,
-            height,
             chunks: cut.chunks,
         };
         let mut code = l.code.even;
@@ -369,7 +381,7 @@ impl Compiled {
             call.zeros = g.zeros.as_ptr();
             (call.taps, call.run) = (g.taps, g.run);
             if g.run % CHUNK as i64 != 0 {
-                let floats = height * cut.chunks * CHUNK as i64;
+                let floats = ROWS as i64 * cut.chunks * CHUNK as i64;
                 call.rows = room(&mut w.rows, floats as usize * 4).cast();
             }
         }
@@ -420,10 +432,14 @@ impl Compiled {
         let chunks = (plan.k + CHUNK as i64 - 1) / CHUNK as i64;
         let panel = 2 * strip_bytes(code.grade, chunks as usize) as i64;
         let count: i64 = plan.right.batch.iter().map(|(n, _)| n).product();
+        // Planes, then scales, then ranges.
+        let scale_bytes = COLUMNS as i64 * 4;
+        let of_panel = scale_bytes + size_of::<Range>() as i64;
         let all = count * panels * panel;
+        let ranges_at = all + count * panels * scale_bytes;
         let from = Shared(buffers[self.product.right.param as usize].ptr.cast::<f32>());
         let make = |layout: &Layout| {
-            let bytes = all + count * panels * size_of::<Range>() as i64;
+            let bytes = all + count * panels * of_panel;
             let out = Buffer::new(bytes as usize);
             let to = Shared(out.as_ptr().cast_mut());
             let batches = offsets(&layout.batch);
@@ -435,11 +451,13 @@ impl Compiled {
                     let floats = Shared(room.as_mut_ptr().cast::<f32>());
                     let floats = floats.at(-(p * COLUMNS as i64 * plan.k)).cast_const();
                     self.pack(plan, from, floats.cast_mut(), (p, p + 1));
-                    let ranges: Shared<Range> = Shared(to.at(all).cast());
+                    let ranges: Shared<Range> = Shared(to.at(ranges_at).cast());
+                    let scales: Shared<f32> = Shared(to.at(all).cast());
                     let mut call = RightCall {
                         b: floats,
                         out: to.at(b * panels * panel),
                         ranges: ranges.at(b * panels),
+                        scales: scales.at(b * panels * COLUMNS as i64),
                         k: plan.k,
                         chunks,
                     };
@@ -458,6 +476,6 @@ impl Compiled {
             Arc::new(make(&plan.right))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        Some(Operand { first, matrix: panels * panel, ranges: all, _held: held })
+        Some(Operand { first, matrix: panels * panel, scales: all, ranges: ranges_at, _held: held })
     }
 }

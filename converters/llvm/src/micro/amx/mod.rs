@@ -10,7 +10,9 @@
 //! Operands are split by [`split_module`] into blocks that tiles are loaded from in order; what
 //! splits them also says how large the numbers are ([`Range`]). Planes of numbers that are not
 //! finite, or of very large or small ones, do not have that sum: a product is done so only where
-//! [`exact`] says that all of its operands' numbers are of a size that does.
+//! [`exact`] says that all of its operands' numbers are of a size that does. Columns of the right
+//! operand whose numbers are all very small (weights that training has let die) or large are
+//! multiplied by a power of two before, and the result is divided by it.
 //!
 //! The order of K within a block is by halves: pair `i` of a tile's row holds elements `i` and
 //! `16 + i` of a chunk of 32. It is the same on both sides, and makes two vectors of floats into
@@ -148,20 +150,9 @@ pub fn strip_bytes(grade: Grade, chunks: usize) -> usize {
     chunks * grade.planes() * TILE
 }
 
-/// The height of tiles for a number of rows: as even as can be.
-pub fn height(rows: i64) -> i64 {
-    let tiles = (rows + ROWS as i64 - 1) / ROWS as i64;
-    if tiles == 0 { ROWS as i64 } else { (rows + tiles - 1) / tiles }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn heights_are_even() {
-        assert_eq!([1, 16, 17, 49, 56].map(height), [1, 16, 9, 13, 14]);
-    }
 
     #[test]
     fn products_change_one_plane_at_a_time() {

@@ -23,6 +23,8 @@ pub struct AmxCall {
     pub a: *const u8,
     /// The planes of all columns.
     pub b: *const u8,
+    /// For each column the number that sums are multiplied by.
+    pub scales: *const f32,
     /// The result.
     pub c: *mut f32,
     /// For the epilogue.
@@ -35,8 +37,6 @@ pub struct AmxCall {
     pub ldc: i64,
     /// Chunks of K.
     pub chunks: i64,
-    /// Rows of a tile; the last one may have fewer.
-    pub height: i64,
     /// Chunks of K that are done for all rows before the next ones.
     pub piece: i64,
     /// See [`variant`].
@@ -217,18 +217,24 @@ fn kernel(
 /// The function that brings the sums of a tile of rows into the result.
 fn finish(spec: &AmxSpec, epilogue: &dyn Epilogue) -> Function {
     let mut f = Function::new(format_args!(
-        "define internal void @{}_finish(ptr noalias %sums, ptr noalias %c, i64 %ldc, i64 %row, \
+        "define internal void @{}_finish(ptr noalias %sums, ptr noalias %scales, ptr noalias %c, i64 %ldc, i64 %row, \
          i64 %rows, i64 %column, i64 %end, ptr noalias %args) nounwind noinline",
         spec.name
     ));
     let vectors = COLUMNS / V.lanes;
-    let one = |f: &mut Function, r: &str, q: &str, mask: Option<&str>| {
+    let scale_of = |f: &mut Function, q: &str| {
+        let within = f.int("mul nsw", q, V.lanes);
+        let from = f.at("float", "%scales", within);
+        V.load(f, &from)
+    };
+    let one = |f: &mut Function, (r, q): (&str, &str), scale: &str, mask: Option<&str>| {
         let within = f.int("mul nsw", q, V.lanes);
         let column = f.int("add nsw", "%column", &within);
         let offset = f.int("mul nsw", r, COLUMNS);
         let offset = f.int("add nsw", offset, within);
         let from = f.at("float", "%sums", offset);
         let value = V.load(f, &from);
+        let value = f.value(format_args!("fmul {} {value}, {scale}", V.ty()));
         let row = f.int("add nsw", "%row", r);
         let place =
             Place { value: &value, row: &row, column: &column, mask, vector: V, args: "%args" };
@@ -249,16 +255,18 @@ fn finish(spec: &AmxSpec, epilogue: &dyn Epilogue) -> Function {
             let within = f.int("mul nsw", q, V.lanes);
             let left = f.int("sub nsw", &left, within);
             let mask = V.first_lanes(f, &left);
-            f.for_loop("0", "%rows", 1, |f, r| one(f, r, q, Some(&mask)));
+            let scale = scale_of(f, q);
+            f.for_loop("0", "%rows", 1, |f, r| one(f, (r, q), &scale, Some(&mask)));
         });
     };
     if epilogue.is_short() {
         let full = f.value(format_args!("icmp sge i64 {left}, {COLUMNS}"));
         f.branch(&full, "full", "part");
         f.begin("full");
+        let scales: Vec<String> = (0..vectors).map(|q| scale_of(&mut f, &q.to_string())).collect();
         f.for_loop("0", "%rows", 1, |f, r| {
-            for q in 0..vectors {
-                one(f, r, &q.to_string(), None);
+            for (q, scale) in scales.iter().enumerate() {
+                one(f, (r, &q.to_string()), scale, None);
             }
         });
         f.line("ret void");
@@ -269,22 +277,17 @@ fn finish(spec: &AmxSpec, epilogue: &dyn Epilogue) -> Function {
     f
 }
 
-/// Writes what tiles are for `first` and `second` rows into a block of memory.
-fn shape(f: &mut Function, to: &str, first: &str, second: &str) {
-    f.line(format_args!("store <64 x i8> zeroinitializer, ptr {to}, align 64"));
-    f.line(format_args!("store i8 1, ptr {to}, align 1"));
+/// What tiles are: all of 16 rows of 64 bytes. Where there are fewer rows, what is made of the
+/// others is not used.
+fn shapes() -> String {
+    let mut bytes = [0u8; 64];
+    bytes[0] = 1;
     for tile in 0..8 {
-        let columns = f.at("i8", to, 16 + 2 * tile);
-        f.line(format_args!("store i16 64, ptr {columns}, align 2"));
-        let rows = match tile {
-            0 | 1 | LEFT => first,
-            2 | 3 | 5 => second,
-            _ => "16",
-        };
-        let rows = f.value(format_args!("trunc i64 {rows} to i8"));
-        let at = f.at("i8", to, 48 + tile);
-        f.line(format_args!("store i8 {rows}, ptr {at}, align 1"));
+        bytes[16 + 2 * tile] = 64;
+        bytes[48 + tile] = ROWS as u8;
     }
+    let bytes: Vec<String> = bytes.iter().map(|b| format!("i8 {b}")).collect();
+    format!("[64 x i8] [ {} ]", bytes.join(", "))
 }
 
 /// The loops over panels, pieces of K and pairs of tiles of rows.
@@ -298,33 +301,17 @@ fn driver(spec: &AmxSpec) -> Function {
         ["a", "b", "c", "args", "kernel", "sums", "ldc", "chunks", "height", "piece", "variant"];
     for (i, field) in names.iter().enumerate() {
         let address = f.at("i64", "%call", i);
-        let ty = if i < 6 { "ptr" } else { "i64" };
+        let ty = if i < 7 { "ptr" } else { "i64" };
         f.line(format_args!("%{field} = load {ty}, ptr {address}, align 8"));
     }
-    f.declare("i64 @llvm.smax.i64(i64, i64)");
     f.declare("void @llvm.x86.ldtilecfg(ptr)");
     f.declare("void @llvm.x86.tilerelease()");
-    f.line("%usual = alloca <64 x i8>, align 64");
-    f.line("%last = alloca <64 x i8>, align 64");
+    f.line("%shapes = alloca [64 x i8], align 64");
+    f.line(format_args!("store {}, ptr %shapes, align 64", shapes()));
+    f.line("call void @llvm.x86.ldtilecfg(ptr %shapes)");
     let rows = f.int("sub nsw", "%m1", "%m0");
-    let tiles = f.div_ceil(&rows, "%height");
+    let tiles = f.div_ceil(&rows, ROWS);
     let pairs = f.div_ceil(&tiles, 2);
-    let last_pair = f.int("sub nsw", &pairs, 1);
-    // The rows of the last pair.
-    let before = f.int("mul nsw", &last_pair, "%height");
-    let before = f.int("shl nsw", before, 1);
-    let left = f.int("sub nsw", &rows, before);
-    let first = f.min(&left, "%height");
-    let second = f.int("sub nsw", &left, &first);
-    let second = f.value(format_args!("call i64 @llvm.smax.i64(i64 {second}, i64 1)"));
-    shape(&mut f, "%usual", "%height", "%height");
-    shape(&mut f, "%last", &first, &second);
-    let whole = f.int("shl nsw", "%height", 1);
-    let uneven = f.value(format_args!("icmp ne i64 {left}, {whole}"));
-    let several = f.value(format_args!("icmp sgt i64 {pairs}, 1"));
-    let switches = f.value(format_args!("and i1 {uneven}, {several}"));
-    let start = f.value(format_args!("select i1 {several}, ptr %usual, ptr %last"));
-    f.line(format_args!("call void @llvm.x86.ldtilecfg(ptr {start})"));
     let variant = f.int("shl nsw", "%variant", 2);
     let strip = f.int("mul nsw", "%chunks", planes * TILE);
     let panel_bytes = f.int("shl nsw", &strip, 1);
@@ -332,6 +319,7 @@ fn driver(spec: &AmxSpec) -> Function {
         let panel = f.int("sdiv", column, COLUMNS);
         let offset = f.int("mul nsw", panel, &panel_bytes);
         let panel = f.at("i8", "%b", offset);
+        let scales = f.at("float", "%scales", column);
         let left = f.int("sub nsw", "%n1", column);
         let wide = f.value(format_args!("icmp sgt i64 {left}, {}", V.lanes));
         let wide = f.value(format_args!("zext i1 {wide} to i64"));
@@ -344,9 +332,6 @@ fn driver(spec: &AmxSpec) -> Function {
             let b_offset = f.int("shl nsw", &a_offset, 1);
             let b = f.at("i8", &panel, b_offset);
             f.for_loop("0", &pairs, 1, |f, pair| {
-                let at_end = f.value(format_args!("icmp eq i64 {pair}, {last_pair}"));
-                let change = f.value(format_args!("and i1 {at_end}, {switches}"));
-                f.if_true(&change, |f| f.line("call void @llvm.x86.ldtilecfg(ptr %last)"));
                 let tile = f.int("shl nsw", pair, 1);
                 let offset = f.int("mul nsw", &tile, &strip);
                 let a = f.at("i8", "%a", offset);
@@ -363,25 +348,24 @@ fn driver(spec: &AmxSpec) -> Function {
                      ptr {sums}, i1 zeroext {adds})"
                 ));
                 f.if_true(&done, |f| {
-                    let row = f.int("mul nsw", &tile, "%height");
+                    let row = f.int("mul nsw", &tile, ROWS);
                     let some = f.int("sub nsw", &rows, &row);
-                    let first = f.min(&some, "%height");
+                    let first = f.min(&some, ROWS);
                     let row = f.int("add nsw", &row, "%m0");
                     let finish = |f: &mut Function, sums: &str, row: &str, count: &str| {
                         f.line(format_args!(
-                            "call void @{name}_finish(ptr {sums}, ptr %c, i64 %ldc, i64 {row}, \
+                            "call void @{name}_finish(ptr {sums}, ptr {scales}, ptr %c, i64 %ldc, i64 {row}, \
                              i64 {count}, i64 {column}, i64 %n1, ptr %args)"
                         ));
                     };
                     finish(f, &sums, &row, &first);
                     let second = f.int("sub nsw", &some, &first);
-                    let second = f.min(&second, "%height");
+                    let second = f.min(&second, ROWS);
                     let below = f.at("i8", &sums, ROWS * LINE);
-                    let row = f.int("add nsw", &row, "%height");
+                    let row = f.int("add nsw", &row, ROWS);
                     finish(f, &below, &row, &second);
                 });
             });
-            f.if_true(&switches, |f| f.line("call void @llvm.x86.ldtilecfg(ptr %usual)"));
         });
     });
     f.line("call void @llvm.x86.tilerelease()");

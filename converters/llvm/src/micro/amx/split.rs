@@ -57,8 +57,6 @@ pub struct LeftCall {
     pub taps: i64,
     /// Floats of a run.
     pub run: i64,
-    /// Rows of a tile; the last one may have fewer.
-    pub height: i64,
     /// Chunks of K.
     pub chunks: i64,
 }
@@ -74,6 +72,8 @@ pub struct RightCall {
     pub out: *mut u8,
     /// How large the numbers of each panel are.
     pub ranges: *mut super::Range,
+    /// For each column of each panel the power of two by which results are to be multiplied.
+    pub scales: *mut f32,
     /// Rows.
     pub k: i64,
     /// Chunks of K.
@@ -176,25 +176,23 @@ fn left(spec: &SplitSpec, gathered: bool) -> Function {
     let mut f = Function::new(format_args!(
         "define void @{name}(ptr noalias %call, i64 %begin, i64 %end) nounwind"
     ));
-    let names = [
-        "a", "out", "range", "table", "zeros", "rows", "lda", "k", "taps", "run", "height",
-        "chunks",
-    ];
+    let names =
+        ["a", "out", "range", "table", "zeros", "rows", "lda", "k", "taps", "run", "chunks"];
     fields(&mut f, &names, 6);
     f.line(format_args!("%largest = alloca [{ROWS} x {INTS}], align 64"));
     f.line(format_args!("%bits = alloca {INTS}, align 64"));
     store_words(&mut f, "zeroinitializer", "%bits");
     let all_rows = f.int("sub nsw", "%end", "%begin");
-    let tiles = f.div_ceil(&all_rows, "%height");
+    let tiles = f.div_ceil(&all_rows, ROWS);
     let strip = f.int("mul nsw", "%chunks", spec.grade.planes() * TILE);
     let left = Left { planes: spec.grade.planes() };
     f.for_loop("0", &tiles, 1, |f, t| {
         let offset = f.int("mul nsw", t, &strip);
         let out = f.at("i8", "%out", offset);
-        let first = f.int("mul nsw", t, "%height");
+        let first = f.int("mul nsw", t, ROWS);
         let rest = f.int("sub nsw", &all_rows, &first);
         let first = f.int("add nsw", &first, "%begin");
-        let count = f.min("%height", &rest);
+        let count = f.min(&rest, ROWS);
         f.for_loop("0", &count, 1, |f, i| {
             let to = f.at(INTS, "%largest", i);
             store_words(f, "zeroinitializer", &to);
@@ -368,62 +366,123 @@ fn start_of_run(f: &mut Function, first: &str, i: &str, tap: &str) -> String {
     run_at(f, ("%a", "%zeros"), "%table", &entry)
 }
 
+/// Two vectors of one half of a panel: those of a pair of rows of chunk `c`. In the last chunk
+/// rows may not exist.
+fn pair_of_rows(
+    f: &mut Function,
+    (b, c, pair): (&str, &str, &str),
+    half: usize,
+    partial: bool,
+) -> (String, String) {
+    let first = f.int("mul nsw", c, CHUNK);
+    let row = f.int("add nsw", first, pair);
+    let other = f.int("add nsw", &row, ROWS);
+    let load = |f: &mut Function, row: &str| {
+        let offset = f.int("mul nsw", row, COLUMNS);
+        let from = f.at("float", b, offset);
+        let from = f.at("float", &from, half * V.lanes);
+        if !partial {
+            return V.load(f, &from);
+        }
+        let exists = f.value(format_args!("icmp slt i64 {row}, %k"));
+        let mask = splat(f, V.lanes, "i1", &exists);
+        V.masked_load(f, &from, &mask)
+    };
+    let low = load(f, &row);
+    (low, load(f, &other))
+}
+
+/// From the largest numbers of columns the powers of two that bring them near one and back; one
+/// for columns that are near it or zero.
+fn powers(f: &mut Function, largest: &str) -> (String, String) {
+    let (ty, mask_ty) = (V.ty(), V.mask_ty());
+    let places = all(f, 23);
+    let exponent = ints(f, "lshr", largest, &places);
+    let compare = |f: &mut Function, op: &str, bound: i64| {
+        let bound = all(f, bound);
+        f.value(format_args!("icmp {op} {INTS} {exponent}, {bound}"))
+    };
+    let (low, high) = (compare(f, "ult", 127 - 30), compare(f, "ugt", 127 + 30));
+    // Zeros and what is not finite stay.
+    let (some, finite) = (compare(f, "ne", 0), compare(f, "ne", 255));
+    let far = f.value(format_args!("or {mask_ty} {low}, {high}"));
+    let far = f.value(format_args!("and {mask_ty} {far}, {some}"));
+    let far = f.value(format_args!("and {mask_ty} {far}, {finite}"));
+    let middle = all(f, 127);
+    let by = ints(f, "sub", &middle, &exponent);
+    for name in ["smin", "smax"] {
+        f.declare(format!("{INTS} @llvm.{name}.v16i32({INTS}, {INTS})"));
+    }
+    let (least, most) = (all(f, -100), all(f, 100));
+    let by = f.value(format_args!("call {INTS} @llvm.smin.v16i32({INTS} {by}, {INTS} {most})"));
+    let by = f.value(format_args!("call {INTS} @llvm.smax.v16i32({INTS} {by}, {INTS} {least})"));
+    let by = f.value(format_args!("select {mask_ty} {far}, {INTS} {by}, {INTS} zeroinitializer"));
+    let mut power = |op: &str| {
+        let x = ints(f, op, &middle, &by);
+        let x = ints(f, "shl", &x, &places);
+        f.value(format_args!("bitcast {INTS} {x} to {ty}"))
+    };
+    (power("add"), power("sub"))
+}
+
 fn right(spec: &SplitSpec) -> Function {
     let planes_of = spec.grade.planes();
+    let ty = V.ty();
     let mut f = Function::new(format_args!(
         "define void @{}(ptr noalias %call, i64 %begin, i64 %end) nounwind",
         spec.right
     ));
-    fields(&mut f, &["b", "out", "ranges", "k", "chunks"], 3);
+    fields(&mut f, &["b", "out", "ranges", "scales", "k", "chunks"], 4);
     f.line(format_args!("%largest = alloca [2 x {INTS}], align 64"));
     f.line(format_args!("%bits = alloca {INTS}, align 64"));
     let whole = f.int("lshr", "%k", CHUNK.ilog2());
+    let partial = f.value(format_args!("icmp slt i64 {whole}, %chunks"));
     let bytes = f.int("mul nsw", "%chunks", planes_of * 2 * TILE);
     f.for_loop("%begin", "%end", 1, |f, panel| {
-        let offset = f.int("mul nsw", panel, COLUMNS);
-        let offset = f.int("mul nsw", offset, "%k");
+        let columns = f.int("mul nsw", panel, COLUMNS);
+        let offset = f.int("mul nsw", &columns, "%k");
         let b = f.at("float", "%b", offset);
         let offset = f.int("mul nsw", panel, &bytes);
         let out = f.at("i8", "%out", offset);
-        for half in 0..2 {
-            let to = f.at(INTS, "%largest", half);
-            store_words(f, "zeroinitializer", &to);
-        }
+        let scales = f.at("float", "%scales", &columns);
         store_words(f, "zeroinitializer", "%bits");
-        let chunk = |f: &mut Function, c: &str, partial: bool| {
-            let first = f.int("mul nsw", c, CHUNK);
-            let offset = f.int("mul nsw", c, planes_of * 2 * TILE);
-            let out = f.at("i8", &out, offset);
-            f.for_loop("0", ROWS, 1, |f, pair| {
-                let row = f.int("add nsw", &first, pair);
-                let other = f.int("add nsw", &row, ROWS);
-                let line = f.int("mul nsw", pair, 64);
-                for half in 0..2 {
-                    let load = |f: &mut Function, row: &str| {
-                        let offset = f.int("mul nsw", row, COLUMNS);
-                        let from = f.at("float", &b, offset);
-                        let from = f.at("float", &from, half * V.lanes);
-                        if !partial {
-                            return V.load(f, &from);
-                        }
-                        let exists = f.value(format_args!("icmp slt i64 {row}, %k"));
-                        let mask = splat(f, V.lanes, "i1", &exists);
-                        V.masked_load(f, &from, &mask)
-                    };
-                    let (low, high) = (load(f, &row), load(f, &other));
-                    let most = f.at(INTS, "%largest", half);
+        for half in 0..2 {
+            let most = f.at(INTS, "%largest", half);
+            store_words(f, "zeroinitializer", &most);
+            let look = |f: &mut Function, c: &str, partial: bool| {
+                f.for_loop("0", ROWS, 1, |f, pair| {
+                    let (low, high) = pair_of_rows(f, (&b, c, pair), half, partial);
                     measure(f, (&low, &high), &most);
-                    let to = f.at("i8", &out, &line);
+                });
+            };
+            f.for_loop("0", &whole, 1, |f, c| look(f, c, false));
+            f.if_true(&partial, |f| look(f, &whole, true));
+            let words = f.value(format_args!("load {INTS}, ptr {most}, align 64"));
+            let (there, back) = powers(f, &words);
+            let to = f.at("float", &scales, half * V.lanes);
+            V.store(f, &back, &to);
+            let scaled = f.value(format_args!("bitcast {INTS} {words} to {ty}"));
+            let scaled = f.value(format_args!("fmul {ty} {scaled}, {there}"));
+            let scaled = f.value(format_args!("bitcast {ty} {scaled} to {INTS}"));
+            store_words(f, &scaled, &most);
+            let chunk = |f: &mut Function, c: &str, partial: bool| {
+                let offset = f.int("mul nsw", c, planes_of * 2 * TILE);
+                let out = f.at("i8", &out, offset);
+                f.for_loop("0", ROWS, 1, |f, pair| {
+                    let (low, high) = pair_of_rows(f, (&b, c, pair), half, partial);
+                    let low = f.value(format_args!("fmul {ty} {low}, {there}"));
+                    let high = f.value(format_args!("fmul {ty} {high}, {there}"));
+                    let line = f.int("mul nsw", pair, 64);
+                    let to = f.at("i8", &out, line);
                     for (p, words) in planes(f, planes_of, &low, &high).iter().enumerate() {
                         let to = f.at("i8", &to, (2 * p + half) * TILE);
                         store_words(f, words, &to);
                     }
-                }
-            });
-        };
-        f.for_loop("0", &whole, 1, |f, c| chunk(f, c, false));
-        let some = f.value(format_args!("icmp slt i64 {whole}, %chunks"));
-        f.if_true(&some, |f| chunk(f, &whole, true));
+                });
+            };
+            f.for_loop("0", &whole, 1, |f, c| chunk(f, c, false));
+            f.if_true(&partial, |f| chunk(f, &whole, true));
+        }
         // The columns one by one.
         let range = f.at("[3 x i32]", "%ranges", panel);
         f.line(format_args!("store [3 x i32] [ i32 -1, i32 0, i32 0 ], ptr {range}, align 4"));

@@ -141,10 +141,11 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
     pub(super) fn operator(
         &mut self,
         name: &str,
-        args: Vec<Value<S::Tensor>>,
-        named: Vec<(String, Value<S::Tensor>)>,
+        mut args: Vec<Value<S::Tensor>>,
+        mut named: Vec<(String, Value<S::Tensor>)>,
     ) -> Run<Value<S::Tensor>> {
         self.step()?;
+        self.upgrade(name, &mut args, &mut named)?;
         if let Some(value) = self.compute(name, &args, &named)? {
             return Ok(value);
         }
