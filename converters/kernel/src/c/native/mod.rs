@@ -355,9 +355,9 @@ impl Writer<'_> {
                              return {code};\n}}"
                         )
                     }
-                    false => format!(
-                        "ac_run_product(&x->e, &x->products[{i}], &bound, w + o[{last}]);"
-                    ),
+                    false => {
+                        format!("ac_run_product(&x->e, &x->products[{i}], &bound, w + o[{last}]);")
+                    }
                 };
                 match nest {
                     Some(nest) => self.line(&format!(
