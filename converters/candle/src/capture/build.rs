@@ -173,8 +173,7 @@ impl<'r> Cx<'r> {
 
     fn input(&mut self, node: &Joint) -> R<ValueId> {
         let name = node.names.first().map(String::as_str).unwrap_or_default();
-        let dims: Option<Vec<Dim>> =
-            node.dims.iter().map(|d| self.sizes.explain(d, &[])).collect();
+        let dims: Option<Vec<Dim>> = node.dims.iter().map(|d| self.sizes.explain(d, &[])).collect();
         let dims = dims.ok_or_else(|| {
             Stop::Unsupported(format!("the shape of the input `{name}` does not follow from sizes"))
         })?;
@@ -193,9 +192,13 @@ impl<'r> Cx<'r> {
             let tensors: Vec<&Tensor> =
                 node.names.iter().filter_map(|n| self.recording.tensors.get(n)).collect();
             let Some(value) = pattern::value(self, node, &tensors)? else {
-                return Err(Stop::Unsupported(
-                    "data of the host differs from run to run, and no rule makes it".to_owned(),
-                ));
+                let taken = self.recording.program.traces.iter().find_map(|t| t.events.first());
+                let taken = taken.map_or(String::new(), |event| {
+                    format!("; the program takes values out by `{}` at {}", event.what, event.at)
+                });
+                return Err(Stop::Unsupported(format!(
+                    "data of the host differs from run to run, and no rule makes it{taken}"
+                )));
             };
             let what = "data of the host is made by a rule that fits all runs";
             report.structural("host-data-rule", what, at);
@@ -293,7 +296,11 @@ impl<'r> Cx<'r> {
         self.truths.get(&value).copied()
     }
     /// Gives a value that is the same truth in another shape.
-    pub fn moved(&mut self, from: ValueId, f: impl Fn(&mut Self, ValueId) -> R<ValueId>) -> R<ValueId> {
+    pub fn moved(
+        &mut self,
+        from: ValueId,
+        f: impl Fn(&mut Self, ValueId) -> R<ValueId>,
+    ) -> R<ValueId> {
         match self.known_truth(from) {
             Some(truth) => {
                 let truth = f(self, truth)?;

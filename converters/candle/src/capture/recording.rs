@@ -68,7 +68,7 @@ pub struct Trace {
 }
 
 /// A tensor of a run.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
     /// `input`, `parameter`, `constant`, or what was called.
@@ -132,7 +132,8 @@ pub fn dtype_named(name: &str) -> Option<DType> {
 
 /// Reads the file at a path by mapping it, unless that is not wanted.
 pub fn open(path: &Path, map: bool) -> R<Bytes> {
-    let system = |e: std::io::Error| CaptureError::system(path.display().to_string(), e.to_string());
+    let system =
+        |e: std::io::Error| CaptureError::system(path.display().to_string(), e.to_string());
     let file = std::fs::File::open(path).map_err(system)?;
     let length = file.metadata().map_err(system)?;
     if !length.is_file() {

@@ -310,7 +310,7 @@ impl<'p> Printer<'p> {
 
     /// Whether a value is written where it is read.
     fn written_later(&self, items: &[Item], at: usize, var: Var, text: &str) -> bool {
-        if self.left.get(&var) != Some(&1) {
+        if self.left.get(&var) != Some(&1) || self.tells_size(var) {
             return false;
         }
         // The last expression of a function or a block.
@@ -510,6 +510,23 @@ impl<'p> Printer<'p> {
             Some(text) => text,
             None => self.passed(dim),
         }
+    }
+
+    /// Whether a value has a size that nothing before it has.
+    fn tells_size(&self, var: Var) -> bool {
+        let seen = |d: &Dim| self.scope.seen.iter().any(|&v| self.program.info(v).shape.contains(d));
+        self.program.info(var).shape.iter().any(|d| !self.can_know(d) && !seen(d))
+    }
+
+    /// Whether a size follows from parameters, or from what has been read here.
+    fn can_know(&self, dim: &Dim) -> bool {
+        let has = |d: &Dim| {
+            let of_param = |v: &Var| self.program.info(*v).shape.contains(d);
+            self.scope.sizes.contains_key(d) || self.module.inputs.iter().any(of_param)
+        };
+        let mut all = true;
+        dim.symbols(&mut |s| all &= has(&Dim::symbol(s)));
+        all || has(dim)
     }
 
     /// A size that the caller passes.

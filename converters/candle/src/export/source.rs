@@ -31,6 +31,12 @@ pub(super) fn structs(
     for class in order.into_iter().filter_map(|i| classes.classes.get(i)) {
         let Some(module) = class.members.first().and_then(|&id| find(root, id)) else { continue };
         let printed = print(program, classes, module, Naming::Told)?;
+        if let (true, Some((_, dim))) = (module.path.is_empty(), printed.sizes.first()) {
+            return Err(format!(
+                "the size `{}` is not known where it is read",
+                dim_text(program, dim)
+            ));
+        }
         let text = structure(program, classes, class, module, &printed);
         let text = with_class_names(&text, classes);
         out.push(Written { name: class.name.clone(), text, helpers: printed.helpers });

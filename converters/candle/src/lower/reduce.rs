@@ -25,6 +25,14 @@ fn reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     if list.is_empty() {
         return cx.same(x);
     }
+    let none = list.iter().any(|&a| cx.shape(x).get(a) == Some(&Dim::Known(0)));
+    if none && matches!(r.kind, ReduceKind::Max | ReduceKind::Min) {
+        // Of nothing: what any other element would replace.
+        float(dtype, "greatest of nothing")?;
+        let least = if r.kind == ReduceKind::Max { f64::NEG_INFINITY } else { f64::INFINITY };
+        let shape = Arg::Shape(cx.result_ty(0)?.shape.to_vec());
+        return cx.done(&FULL, vec![Arg::Float(least), shape, Arg::DType(dtype), Arg::Device]);
+    }
     match r.kind {
         ReduceKind::Sum => {
             number(dtype, "sum")?;

@@ -21,10 +21,16 @@ pub const EDITS: &[Edit] = &[
     edit(
         "op.rs",
         "",
-        Append("\nimpl BackpropOp {\n    pub(crate) fn recorded(op: Op) -> Self {\n        Self(Some(op))\n    }\n}\n"),
+        Append(
+            "\nimpl BackpropOp {\n    pub(crate) fn recorded(op: Op) -> Self {\n        Self(Some(op))\n    }\n}\n",
+        ),
     ),
     // Operands that were written in place stand for what they hold now.
-    edit("op.rs", "BackpropOp::new1", Begin("\n        let arg = &crate::recording::resolve(arg);")),
+    edit(
+        "op.rs",
+        "BackpropOp::new1",
+        Begin("\n        let arg = &crate::recording::resolve(arg);"),
+    ),
     edit(
         "op.rs",
         "BackpropOp::new2",
@@ -46,7 +52,11 @@ pub const EDITS: &[Edit] = &[
             "\n        let args: Vec<Tensor> = args.iter().map(|a| crate::recording::resolve(a.as_ref())).collect();",
         ),
     ),
-    edit("backprop.rs", "Tensor::sorted_nodes", Replace("match op {", "match op {\n                    Op::Recorded(_) => nodes,")),
+    edit(
+        "backprop.rs",
+        "Tensor::sorted_nodes",
+        Replace("match op {", "match op {\n                    Op::Recorded(_) => nodes,"),
+    ),
     edit(
         "backprop.rs",
         "Tensor::backward",
@@ -65,16 +75,46 @@ pub const EDITS: &[Edit] = &[
     edit(
         "tensor.rs",
         "Tensor::detach",
-        Begin("\n        if crate::recording::active() {\n            return self.clone();\n        }"),
+        Begin(
+            "\n        if crate::recording::active() {\n            return self.clone();\n        }",
+        ),
     ),
     // Tensors from nothing.
-    edit("tensor.rs", "Tensor::zeros_impl", Replace(NONE, "crate::recording::constructor(\"full\", is_variable, &[0.])")),
-    edit("tensor.rs", "Tensor::ones_impl", Replace(NONE, "crate::recording::constructor(\"full\", is_variable, &[1.])")),
-    edit("tensor.rs", "Tensor::full", Replace(NONE, "crate::recording::constructor(\"full\", false, &[value.to_f64()])")),
-    edit("tensor.rs", "Tensor::rand_impl", Replace(NONE, "crate::recording::constructor(\"rand\", is_variable, &[])")),
-    edit("tensor.rs", "Tensor::rand_f64_impl", Replace(NONE, "crate::recording::constructor(\"rand\", is_variable, &[])")),
-    edit("tensor.rs", "Tensor::randn_impl", Replace(NONE, "crate::recording::constructor(\"randn\", is_variable, &[])")),
-    edit("tensor.rs", "Tensor::randn_f64_impl", Replace(NONE, "crate::recording::constructor(\"randn\", is_variable, &[])")),
+    edit(
+        "tensor.rs",
+        "Tensor::zeros_impl",
+        Replace(NONE, "crate::recording::constructor(\"full\", is_variable, &[0.])"),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::ones_impl",
+        Replace(NONE, "crate::recording::constructor(\"full\", is_variable, &[1.])"),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::full",
+        Replace(NONE, "crate::recording::constructor(\"full\", false, &[value.to_f64()])"),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::rand_impl",
+        Replace(NONE, "crate::recording::constructor(\"rand\", is_variable, &[])"),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::rand_f64_impl",
+        Replace(NONE, "crate::recording::constructor(\"rand\", is_variable, &[])"),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::randn_impl",
+        Replace(NONE, "crate::recording::constructor(\"randn\", is_variable, &[])"),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::randn_f64_impl",
+        Replace(NONE, "crate::recording::constructor(\"randn\", is_variable, &[])"),
+    ),
     edit(
         "tensor.rs",
         "Tensor::arange_step",
@@ -107,13 +147,18 @@ pub const EDITS: &[Edit] = &[
     edit(
         "tensor.rs",
         "Tensor::storage_and_layout",
-        Begin("\n        crate::recording::read(\"storage_and_layout\", self, std::panic::Location::caller());"),
+        Begin(
+            "\n        crate::recording::read(\"storage_and_layout\", self, std::panic::Location::caller());",
+        ),
     ),
     // Calls of which candle keeps less than what they did.
     edit(
         "tensor.rs",
         "Tensor::cmp",
-        Replace("BackpropOp::new1(self, |a| Op::Cmp(a, op))", "crate::recording::cmp(self, &rhs, op)"),
+        Replace(
+            "BackpropOp::new1(self, |a| Op::Cmp(a, op))",
+            "crate::recording::cmp(self, &rhs, op)",
+        ),
     ),
     edit(
         "tensor.rs",
@@ -168,9 +213,21 @@ pub const EDITS: &[Edit] = &[
     edit("conv.rs", "Tensor::conv1d_with_algo", Wrap("", CONV1D)),
     edit("conv.rs", "Tensor::conv2d_with_algo", Wrap("", CONV2D)),
     edit("conv.rs", "Tensor::conv_transpose1d", Wrap("", CONV_TRANSPOSE1D)),
-    edit("custom_op.rs", "Tensor::apply_op1_no_bwd", Replace(NONE, "crate::recording::custom1(self, c)")),
-    edit("custom_op.rs", "Tensor::apply_op2_no_bwd", Replace(NONE, "crate::recording::custom2(self, rhs, c)")),
-    edit("custom_op.rs", "Tensor::apply_op3_no_bwd", Replace(NONE, "crate::recording::custom3(self, t2, t3, c)")),
+    edit(
+        "custom_op.rs",
+        "Tensor::apply_op1_no_bwd",
+        Replace(NONE, "crate::recording::custom1(self, c)"),
+    ),
+    edit(
+        "custom_op.rs",
+        "Tensor::apply_op2_no_bwd",
+        Replace(NONE, "crate::recording::custom2(self, rhs, c)"),
+    ),
+    edit(
+        "custom_op.rs",
+        "Tensor::apply_op3_no_bwd",
+        Replace(NONE, "crate::recording::custom3(self, t2, t3, c)"),
+    ),
     edit(
         "quantized/mod.rs",
         "QMatMul::forward",
@@ -180,13 +237,62 @@ pub const EDITS: &[Edit] = &[
         ),
     ),
     // Writes in place become values.
-    edit("tensor_cat.rs", "Tensor::slice_set", Wrap(SLICE_SET, "crate::recording::written(\"slice_set\", self, &[src], &[dim as i64, offset as i64]);\n        Ok(out)")),
-    edit("tensor.rs", "Tensor::scatter_set", Wrap(SCATTER_SET, "crate::recording::written(\"scatter\", self, &[indexes, source], &[dim as i64]);\n        Ok(out)")),
-    edit("tensor.rs", "Tensor::scatter_add_set", Wrap(SCATTER_SET, "crate::recording::written(\"scatter_add\", self, &[indexes, source], &[dim as i64]);\n        Ok(out)")),
-    edit("tensor.rs", "Tensor::const_set", Wrap("\n        crate::recording::before_write(self)?;", "crate::recording::written(\"write of a constant\", self, &[], &[]);\n        Ok(out)")),
-    edit("custom_op.rs", "Tensor::inplace_op1", Wrap("\n        crate::recording::before_write(self)?;", "crate::recording::written(c.name(), self, &[], &[]);\n        Ok(out)")),
-    edit("custom_op.rs", "Tensor::inplace_op2", Wrap("\n        crate::recording::before_write(self)?;", "crate::recording::written(c.name(), self, &[rhs], &[]);\n        Ok(out)")),
-    edit("custom_op.rs", "Tensor::inplace_op3", Wrap("\n        crate::recording::before_write(self)?;", "crate::recording::written(c.name(), self, &[t2, t3], &[]);\n        Ok(out)")),
+    edit(
+        "tensor_cat.rs",
+        "Tensor::slice_set",
+        Wrap(
+            SLICE_SET,
+            "crate::recording::written(\"slice_set\", self, &[src], &[dim as i64, offset as i64]);\n        Ok(out)",
+        ),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::scatter_set",
+        Wrap(
+            SCATTER_SET,
+            "crate::recording::written(\"scatter\", self, &[indexes, source], &[dim as i64]);\n        Ok(out)",
+        ),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::scatter_add_set",
+        Wrap(
+            SCATTER_SET,
+            "crate::recording::written(\"scatter_add\", self, &[indexes, source], &[dim as i64]);\n        Ok(out)",
+        ),
+    ),
+    edit(
+        "tensor.rs",
+        "Tensor::const_set",
+        Wrap(
+            "\n        crate::recording::before_write(self)?;",
+            "crate::recording::written(\"write of a constant\", self, &[], &[]);\n        Ok(out)",
+        ),
+    ),
+    edit(
+        "custom_op.rs",
+        "Tensor::inplace_op1",
+        Wrap(
+            "\n        crate::recording::before_write(self)?;",
+            "crate::recording::written(c.name(), self, &[], &[]);\n        Ok(out)",
+        ),
+    ),
+    edit(
+        "custom_op.rs",
+        "Tensor::inplace_op2",
+        Wrap(
+            "\n        crate::recording::before_write(self)?;",
+            "crate::recording::written(c.name(), self, &[rhs], &[]);\n        Ok(out)",
+        ),
+    ),
+    edit(
+        "custom_op.rs",
+        "Tensor::inplace_op3",
+        Wrap(
+            "\n        crate::recording::before_write(self)?;",
+            "crate::recording::written(c.name(), self, &[t2, t3], &[]);\n        Ok(out)",
+        ),
+    ),
 ];
 
 const MADE: Change = Wrap(

@@ -228,7 +228,10 @@ impl<'p> Printer<'p> {
             let info = self.program.info(var).clone();
             let rest = info.shape.get(1..).unwrap_or_default().to_vec();
             let mut sizes = vec!["0".to_owned()];
-            sizes.extend(rest.iter().map(|d| self.size(d, "dim")));
+            // What only a trip tells is nothing where there was none.
+            for dim in &rest {
+                sizes.push(if self.can_know(dim) { self.size(dim, "dim") } else { "0".to_owned() });
+            }
             let dtype = held(info.dtype).map_or("F32", |h| h.name);
             self.needs_device = true;
             let stack_name = match self.naming {

@@ -18,6 +18,7 @@ use candle_nn::VarBuilder;
 /// The model.
 #[derive(Clone, Debug)]
 pub struct Model {}
+
 impl Model {
     /// Loads the weights from a safetensors file.
     pub fn from_safetensors(path: impl AsRef<std::path::Path>, device: &Device) -> Result<Self> {

@@ -79,7 +79,7 @@ impl Model {
             true,
         )?;
         let cell = Tensor::stack(&[&cell, &cell_2], 0)?;
-        let (states, _) = ops::gru(
+        let (y, _) = ops::gru(
             &Tensor::stack(&[&states, &states_2], 1)?
                 .transpose(1, 2)?
                 .reshape((t, b, 8))?,
@@ -89,7 +89,6 @@ impl Model {
             false,
             true,
         )?;
-        let y = states.unsqueeze(1)?.squeeze(1)?;
         Ok(Output { y, cell })
     }
 }

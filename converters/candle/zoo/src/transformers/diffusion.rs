@@ -6,11 +6,8 @@ use candle_transformers::models::stable_diffusion::{unet_2d, vae};
 
 use crate::case::{BATCH, Case, Zoo, floats};
 
-pub const CASES: &[Case] = &[
-    ("sd_unet", sd_unet),
-    ("sd_mid_block", sd_mid_block),
-    ("sd_vae_decoder", sd_vae_decoder),
-];
+pub const CASES: &[Case] =
+    &[("sd_unet", sd_unet), ("sd_mid_block", sd_mid_block), ("sd_vae_decoder", sd_vae_decoder)];
 
 /// The whole network with two stages, one of them with cross-attention.
 fn sd_unet(zoo: &Zoo, name: &str) -> Result<()> {
@@ -20,9 +17,8 @@ fn sd_unet(zoo: &Zoo, name: &str) -> Result<()> {
         attention_head_dim: 2,
     };
     let cfg = unet_2d::UNet2DConditionModelConfig {
-        blocks: vec![block(16, Some(1)), block(32, None)],
+        blocks: vec![block(32, Some(1)), block(64, None)],
         layers_per_block: 1,
-        norm_num_groups: 4,
         cross_attention_dim: 12,
         ..Default::default()
     };
