@@ -204,12 +204,11 @@ impl Known {
         {
             return made;
         }
-        if ty.is_float() && to.is_int() && to != Scalar::I32 && fact.fits(to) {
+        let both = fact.fits(to) && fact.fits(Scalar::I32);
+        if ty.is_float() && to.is_int() && to != Scalar::I32 && both {
             // By way of the type whose conversion is cheapest.
-            if fact.fits(Scalar::I32) {
-                let middle = self.add(b, Expr::Cast(Scalar::I32, root));
-                return self.add(b, Expr::Cast(to, middle));
-            }
+            let middle = self.add(b, Expr::Cast(Scalar::I32, root));
+            return self.add(b, Expr::Cast(to, middle));
         }
         if root != x && ty == to {
             return root;
