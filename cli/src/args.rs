@@ -52,7 +52,7 @@ pub(crate) struct Reading {
     /// The type of an input, for formats that do not state it (TorchScript): x=f32[N, 3].
     #[arg(long, value_name = "NAME=TYPE", value_parser = named_text, help_heading = "Reading")]
     pub input_type: Vec<(String, String)>,
-    /// Other numbers: a file of weights (safetensors, a state_dict) whose names are the program's.
+    /// Other numbers: a file of weights (safetensors, GGUF, a state_dict) whose names are the program's.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     pub weights: Option<PathBuf>,
     /// Read files instead of mapping them.
@@ -107,6 +107,10 @@ pub(crate) struct Convert {
     /// Write code to one file rather than several, where the output is code.
     #[arg(long, help_heading = "Writing")]
     pub single_file: bool,
+    /// Instruction set levels of native code, chosen among when it runs: v2, v3, v4, neon; on
+    /// x86-64 v4 and v3 by default.
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', help_heading = "Writing")]
+    pub isa: Vec<String>,
     /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
     pub report: Option<PathBuf>,
@@ -138,6 +142,8 @@ pub(crate) enum Command {
     Bench(Bench),
     /// Compare two programs in structure.
     Diff(Diff),
+    /// Record a candle program, unmodified, and convert what it computes.
+    Capture(Capture),
     /// Show what a converter supports.
     Support(Support),
     /// Print a completion script for a shell.
@@ -212,6 +218,10 @@ pub(crate) struct Running {
     /// Instruction set level of native code: v2, v3, v4, amx or neon; this machine's by default.
     #[arg(long, value_name = "LEVEL", help_heading = "Running")]
     pub isa: Option<String>,
+    /// How exact products of f32 have to be in native code: f32, or f32-high (six digits) or bf16
+    /// where that is faster.
+    #[arg(long, value_name = "GRADE", help_heading = "Running")]
+    pub precision: Option<String>,
     /// Refuse what has no native code instead of leaving it to the interpreter.
     #[arg(long, help_heading = "Running")]
     pub native_only: bool,
@@ -223,6 +233,7 @@ impl Running {
         airconv_api::RunOptions {
             threads: self.threads,
             isa: self.isa.clone(),
+            precision: self.precision.clone(),
             native_only: self.native_only,
         }
     }
@@ -254,8 +265,9 @@ pub(crate) struct Bench {
     /// The program.
     #[arg(value_name = "IN")]
     pub input: PathBuf,
-    /// The peer: ort, or none; ort if it is there.
-    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    /// What to compare with, separated by commas: ort, openvino, tract, rten, candle, or none; all
+    /// that are installed by default.
+    #[arg(long, value_name = "NAMES", help_heading = "Running")]
     pub against: Option<String>,
     #[command(flatten)]
     pub running: Running,
@@ -342,6 +354,40 @@ pub(crate) struct Diff {
     pub reading: Reading,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `airconv capture`
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  airconv capture -o model.onnx -- cargo run --release --example bert\n  airconv capture --prepare FOLDER        what a program needs to be recorded\n\nThe program marks what is recorded with the crate airconv-candle-trace, which --prepare writes."
+)]
+pub(crate) struct Capture {
+    /// The file to write; its extension names the format.
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Which of several recorded programs is written.
+    #[arg(long, value_name = "NAME", requires = "output")]
+    pub program: Option<String>,
+    /// Keep all recordings in this folder; `airconv FILE.recording -o OUT` reads them.
+    #[arg(long, value_name = "FOLDER")]
+    pub keep: Option<PathBuf>,
+    /// Only write a recording candle-core, from the one that the package here uses, and the crate
+    /// airconv-candle-trace to this folder.
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["output", "keep"])]
+    pub prepare: Option<PathBuf>,
+    /// The opset to write (ONNX: 13 to 28).
+    #[arg(long, value_name = "N", help_heading = "Writing")]
+    pub opset: Option<i64>,
+    /// Allow a lossy step by name.
+    #[arg(long, value_name = "NAME", help_heading = "Writing")]
+    pub allow_lossy: Vec<String>,
+    #[command(flatten)]
+    pub optimising: Optimising,
+    #[command(flatten)]
+    pub common: Common,
+    /// The command of cargo that runs the program.
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<std::ffi::OsString>,
 }
 
 /// `airconv support`

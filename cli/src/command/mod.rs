@@ -2,6 +2,7 @@
 
 mod bench;
 mod bisect;
+mod capture;
 mod check;
 mod convert;
 mod diff;
@@ -31,6 +32,7 @@ pub(crate) fn dispatch(registry: &Registry, cli: Cli) -> Exit {
         Some(Command::Bench(args)) => bench::run(registry, &args),
         Some(Command::Bisect(args)) => bisect::run(registry, &args),
         Some(Command::Diff(args)) => diff::run(registry, &args),
+        Some(Command::Capture(args)) => capture::run(registry, &args),
         Some(Command::Support(args)) => support::run(registry, &args),
         Some(Command::Completions { shell }) => {
             clap_complete::generate(shell, &mut Cli::command(), "airconv", &mut std::io::stdout());

@@ -1,0 +1,271 @@
+//! Running a cargo command with a candle-core that records.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+
+use serde::Deserialize;
+
+use super::prepare::{self, PrepareError};
+
+/// Why a program could not be recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The command is not one of cargo.
+    #[error("`{0}` is not cargo: write `airconv capture -o OUT -- cargo run ...`")]
+    NotCargo(String),
+    /// cargo could not be run, or failed.
+    #[error("{0}")]
+    Cargo(String),
+    /// The program does not use candle, or more than one.
+    #[error("{0}")]
+    Candle(String),
+    /// The recording candle-core could not be made.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The command failed.
+    #[error("the command ended with {0}")]
+    Failed(ExitStatus),
+    /// A file could not be read or written.
+    #[error("{0}")]
+    Io(String),
+}
+
+/// The candle-core that a package is built with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Its source.
+    pub folder: PathBuf,
+    /// Its version.
+    pub version: String,
+    /// The folder of the package's lock file.
+    pub workspace: PathBuf,
+}
+
+/// A command of cargo in its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cargo {
+    program: OsString,
+    toolchain: Option<OsString>,
+    rest: Vec<OsString>,
+}
+
+impl Cargo {
+    fn parse(command: &[OsString]) -> Result<Self, CommandError> {
+        let Some((program, rest)) = command.split_first() else {
+            return Err(CommandError::NotCargo(String::new()));
+        };
+        if Path::new(program).file_stem() != Some(OsStr::new("cargo")) {
+            return Err(CommandError::NotCargo(program.to_string_lossy().into_owned()));
+        }
+        let (toolchain, rest) = match rest.split_first() {
+            Some((first, rest)) if first.to_string_lossy().starts_with('+') => {
+                (Some(first.clone()), rest)
+            }
+            _ => (None, rest),
+        };
+        Ok(Self { program: program.clone(), toolchain, rest: rest.to_vec() })
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.args(&self.toolchain);
+        command
+    }
+
+    /// Options of the command that say which package is meant and how it is resolved.
+    fn package_options(&self) -> Vec<OsString> {
+        let mut out = Vec::new();
+        let mut words = self.rest.iter().take_while(|w| *w != "--");
+        while let Some(word) = words.next() {
+            let text = word.to_string_lossy();
+            if ["--offline", "--all-features", "--no-default-features"].contains(&text.as_ref())
+                || ["--manifest-path=", "--features="].iter().any(|p| text.starts_with(p))
+            {
+                out.push(word.clone());
+            } else if ["--manifest-path", "--features", "-F"].contains(&text.as_ref()) {
+                out.push(word.clone());
+                out.extend(words.next().cloned());
+            }
+        }
+        out
+    }
+}
+
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+    workspace_root: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    version: String,
+    source: Option<String>,
+    manifest_path: PathBuf,
+}
+
+/// Finds the candle-core that a cargo command builds with.
+pub fn find(command: &[OsString]) -> Result<Found, CommandError> {
+    let cargo = Cargo::parse(command)?;
+    let out = cargo
+        .command()
+        .args(["metadata", "--format-version", "1"])
+        .args(cargo.package_options())
+        .output()
+        .map_err(|e| CommandError::Cargo(format!("cargo could not be run: {e}")))?;
+    if !out.status.success() {
+        let text = String::from_utf8_lossy(&out.stderr).trim().to_owned();
+        return Err(CommandError::Cargo(format!("cargo metadata failed: {text}")));
+    }
+    from_metadata(&out.stdout)
+}
+
+fn from_metadata(json: &[u8]) -> Result<Found, CommandError> {
+    let metadata: Metadata = serde_json::from_slice(json)
+        .map_err(|e| CommandError::Cargo(format!("what cargo metadata says is damaged: {e}")))?;
+    let mut found = metadata.packages.iter().filter(|p| p.name == "candle-core");
+    let package = match (found.next(), found.next()) {
+        (Some(package), None) => package,
+        (None, _) => {
+            return Err(CommandError::Candle("the package does not use candle-core".to_owned()));
+        }
+        (Some(a), Some(b)) => {
+            let message =
+                format!("the package uses candle-core {} and {} at once", a.version, b.version);
+            return Err(CommandError::Candle(message));
+        }
+    };
+    match package.source.as_deref() {
+        Some(source) if source.starts_with("registry+") => {}
+        other => {
+            let message = format!(
+                "candle-core comes from {}: only that of a registry can be replaced",
+                other.unwrap_or("a folder")
+            );
+            return Err(CommandError::Candle(message));
+        }
+    }
+    let folder = package.manifest_path.parent().map(Path::to_path_buf).unwrap_or_default();
+    let (version, workspace) = (package.version.clone(), metadata.workspace_root);
+    Ok(Found { folder, version, workspace })
+}
+
+/// Runs a cargo command with a recording candle-core; recordings go to the folder `to`, and their
+/// files are what it gives. The lock file is afterwards what it was before.
+pub fn record(command: &[OsString], to: &Path) -> Result<Vec<PathBuf>, CommandError> {
+    let cargo = Cargo::parse(command)?;
+    let found = find(command)?;
+    let core = prepare::cache_folder().join(prepare::key(&found.version)?);
+    prepare::prepare(&found.folder, &found.version, &core)?;
+    let lock = Kept::of(found.workspace.join("Cargo.lock"));
+    let status = cargo
+        .command()
+        .args(["--config", &patch(&core)])
+        .args(&cargo.rest)
+        .env("AIRCONV_RECORDING", "1")
+        .env("AIRCONV_RECORDING_TO", to)
+        .status()
+        .map_err(|e| CommandError::Cargo(format!("cargo could not be run: {e}")))?;
+    drop(lock);
+    if !status.success() {
+        return Err(CommandError::Failed(status));
+    }
+    let io = |e: std::io::Error| CommandError::Io(format!("{}: {e}", to.display()));
+    let mut out = Vec::new();
+    for entry in fs::read_dir(to).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        if path.extension() == Some(OsStr::new("recording")) {
+            out.push(path);
+        }
+    }
+    out.sort();
+    Ok(out)
+}
+
+/// What cargo has to be told to build with another candle-core.
+pub fn patch(core: &Path) -> String {
+    // A JSON string is a TOML string too.
+    let path = serde_json::Value::from(core.to_string_lossy().into_owned());
+    format!("patch.crates-io.candle-core.path={path}")
+}
+
+/// A file that is put back when this goes.
+struct Kept {
+    path: PathBuf,
+    contents: Option<Vec<u8>>,
+}
+
+impl Kept {
+    fn of(path: PathBuf) -> Self {
+        let contents = fs::read(&path).ok();
+        Self { path, contents }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(contents) = &self.contents
+            && fs::read(&self.path).ok().as_ref() != Some(contents)
+        {
+            // Nothing can be done about a failure here, and cargo would only write it anew.
+            let _ = fs::write(&self.path, contents);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split_whitespace().map(OsString::from).collect()
+    }
+
+    #[test]
+    fn a_cargo_command_is_taken_apart() {
+        let command = words("cargo +nightly run --manifest-path a/Cargo.toml -F x -- --features y");
+        let cargo = Cargo::parse(&command).unwrap();
+        assert_eq!(cargo.toolchain, Some("+nightly".into()));
+        assert_eq!(cargo.package_options(), words("--manifest-path a/Cargo.toml -F x"));
+        assert!(matches!(Cargo::parse(&words("make run")), Err(CommandError::NotCargo(_))));
+        assert!(matches!(Cargo::parse(&[]), Err(CommandError::NotCargo(_))));
+    }
+
+    #[test]
+    fn the_one_candle_of_a_registry_is_found() {
+        let package = |version: &str, source: &str| {
+            format!(
+                r#"{{"name":"candle-core","version":"{version}","source":{source},"manifest_path":"/r/c/Cargo.toml"}}"#
+            )
+        };
+        let metadata = |packages: &[String]| {
+            format!(r#"{{"packages":[{}],"workspace_root":"/w"}}"#, packages.join(","))
+        };
+        let registry = "\"registry+https://example.org/index\"";
+        let good = metadata(&[package("0.11.1", registry)]);
+        let found = from_metadata(good.as_bytes()).unwrap();
+        assert_eq!((found.folder, found.version.as_str()), ("/r/c".into(), "0.11.1"));
+        let refused = |packages: &[String], what: &str| {
+            let error = from_metadata(metadata(packages).as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        refused(&[], "does not use candle-core");
+        refused(&[package("0.11.1", registry), package("0.10.0", registry)], "0.11.1 and 0.10.0");
+        refused(&[package("0.11.1", "null")], "a folder");
+        assert!(from_metadata(b"{").is_err());
+    }
+
+    #[test]
+    fn a_file_is_put_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("Cargo.lock");
+        fs::write(&path, "before").unwrap();
+        let kept = Kept::of(path.clone());
+        fs::write(&path, "after").unwrap();
+        drop(kept);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before");
+    }
+}
