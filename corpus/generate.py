@@ -422,6 +422,30 @@ def rnn_lengths(d):
     }
 
 
+@maker
+def rnn_states(d):
+    """LSTM in both directions from given states, then GRU, as PyTorch's layers are written."""
+    h = 4
+    d.input("x", ["T", "B", 5])
+    d.input("h", [2, "B", h])
+    d.input("c", [2, "B", h])
+    d.output("y", ["T", "B", h])
+    d.output("cell", [2, "B", h])
+    w = [d.weight(2, 4 * h, 5), d.weight(2, 4 * h, h), d.weight(2, 8 * h, std=0.2)]
+    both, _, _ = d.node(
+        "LSTM", "x", *w, "", "h", "c",
+        hidden_size=h, direction="bidirectional", out=["both", "", "cell"],
+    )  # fmt: skip
+    turned = d.node("Transpose", both, perm=[0, 2, 1, 3])
+    joined = d.node("Reshape", turned, d.ints(0, 0, -1))
+    g = [d.weight(1, 3 * h, 2 * h), d.weight(1, 3 * h, h), d.weight(1, 6 * h, std=0.2)]
+    states, _ = d.node(
+        "GRU", joined, *g, hidden_size=h, linear_before_reset=1, out=["states", ""]
+    )
+    d.node("Squeeze", states, d.ints(1), out="y")
+    return {"dims": {"A": {"T": 6, "B": 3}, "B": {"T": 2, "B": 1}}}
+
+
 # Sequences and optionals
 
 

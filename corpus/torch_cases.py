@@ -5,7 +5,8 @@ The database (torch.testing's op_db) has samples of arguments for every operator
 A sample becomes a module whose inputs are the tensors among the arguments, which is exported:
 NAME__DTYPE_SAMPLE.pt2, with --decompose also run through run_decompositions() as
 NAME__DTYPE_SAMPLE.d.pt2, and inputs and outputs (in_0, in_1 ..., out_0, out_1 ...) in
-NAME__DTYPE_SAMPLE.npz. Cases whose results are random or not initialised go to the folder
+NAME__DTYPE_SAMPLE.npz. Of narrow floats, wide_0 ... are what the operator gives for the same
+inputs in float32: PyTorch rounds some intermediate results, which is right either way. Cases whose results are random or not initialised go to the folder
 `random` below; their .npz files hold inputs only. What PyTorch cannot export is counted.
 
 What was done stands in status.*.jsonl of the output folder, one line per case, and is not
@@ -235,6 +236,10 @@ class Writer:
         fixed = constants(program)
         outputs = [a for i, a in enumerate(first) if i not in fixed]
         kept = {f"out_{i}": a for i, a in enumerate(outputs) if i != unspecified(op, module)}
+        wide = [a for i, a in enumerate(self.wide(module)) if i not in fixed]
+        kept |= {
+            f"wide_{i}": a for i, a in enumerate(wide) if a is not None and f"out_{i}" in kept
+        }
         random = (
             not kept
             or UNINITIALISED.match(op.name)
@@ -273,6 +278,22 @@ class Writer:
         torch.manual_seed(seed)
         with torch.no_grad():
             return [array(t).copy() for t in module(*[t.clone() for t in module.tensors])]
+
+    @staticmethod
+    def wide(module):
+        """What the operator gives in float32 where narrow floats are given, else nothing."""
+        narrow = (torch.float16, torch.bfloat16)
+        if not any(t.dtype in narrow for t in module.tensors):
+            return []
+        given = [t.float() if t.dtype in narrow else t.clone() for t in module.tensors]
+        torch.manual_seed(1)
+        try:
+            with torch.no_grad():
+                made = module(*given)
+        except Exception:
+            return []
+        floats = [isinstance(t, torch.Tensor) and t.dtype == torch.float32 for t in made]
+        return [array(t).copy() if f else None for t, f in zip(made, floats)]
 
 
 def short(error):

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Loads exported programs in PyTorch, runs them, and compares with what others computed.
+"""Loads programs in PyTorch, runs them, and compares with what others computed.
 
-usage: torch_check.py FOLDER [--references DIR] [--originals DIR] [--match TEXT]
-                      [--decompose] [--compile] [--rtol R] [--verbose]
+usage: torch_check.py FOLDER [--references DIR] [--originals DIR] [--match TEXT] [--only NAMES]
+                      [--decompose] [--compile [BACKEND]] [--rtol R] [--verbose]
 
-FOLDER holds the programs, NAME.pt2. References are NAME.npz, NAME.ref.npz or NAME.CASE.npz in
+FOLDER holds the programs: NAME.pt2, archives of torch.export, and NAME.pt, TorchScript.
+References are NAME.npz, NAME.ref.npz or NAME.CASE.npz in
 FOLDER or DIR, with `in_0`, `in_1` ... and `out_0`, `out_1` ... by position; `opt_0` ... are the
 same outputs as another run gave them. With --originals, programs of the same name there are run
 too, at the reference's size and, where a size is dynamic, at another one.
 
---decompose also runs each program after `run_decompositions()`, saves that and loads it again;
---compile runs it under `torch.compile`.
+--only takes names without endings, with commas between. --decompose also runs each exported
+program after `run_decompositions()`, saves that and loads it again; --compile runs it under
+`torch.compile`, with the backend `inductor`, which needs a C++ compiler, or another one.
 
 Prints one line per program and a summary; ends with status 1 if a result is wrong or a program
 does not run. Needs torch (torch_setup.sh); nothing is fetched.
@@ -27,6 +29,9 @@ import warnings
 import numpy as np
 import torch
 
+# How often the distance between two runs of who made the reference an output may be off: the
+# distance of one sample says little of another.
+FLOORS = 4.0
 NARROW = {torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
@@ -149,7 +154,7 @@ def difference(got, want, also, rtol):
         close = step <= 1e-7 + limit * np.abs(want)
         floor = 0.0
         if also is not None and also.shape == want.shape:
-            floor = np.nanmax(np.abs(also.astype(wide) - want), initial=0) / scale
+            floor = FLOORS * np.nanmax(np.abs(also.astype(wide) - want), initial=0) / scale
     worst = np.nanmax(step, initial=0) / scale
     return "" if close.all() or worst <= max(limit / 10, floor) else f"off by {worst:.1e} of the greatest"
 
@@ -183,7 +188,33 @@ def variants(program, options):
         buffer.seek(0)
         yield "saved again: ", torch.export.load(buffer).module()
     if options.compile:
-        yield "compiled: ", torch.compile(program.module())
+        yield "compiled: ", torch.compile(program.module(), backend=options.compile)
+
+
+def scripted_arguments(arrays):
+    """Arrays as the arguments of a TorchScript program."""
+    out = []
+    for array in arrays:
+        array = np.ascontiguousarray(array).reshape(array.shape)
+        if array.dtype.itemsize == 2 and array.dtype.kind == "V":
+            out.append(torch.from_numpy(array.view(np.int16).copy()).view(torch.bfloat16))
+        else:
+            out.append(torch.from_numpy(array.copy()))
+    return out
+
+
+def check_script(path, options):
+    """The verdict on a TorchScript program."""
+    folders = [path.parent] + ([options.references] if options.references else [])
+    module = torch.jit.load(path)
+    files = references(path.name[: -len(".pt")], folders)
+    for file in files:
+        with np.load(file, allow_pickle=True) as stored:
+            data = {k: stored[k] for k in stored.files}
+        bad = compare(run(module, scripted_arguments(arguments(data))), data, options.rtol)
+        if bad:
+            return f"WRONG {file.name}: {bad}"
+    return f"agrees ({len(files)})" if files else "loads, no reference"
 
 
 def check(path, options):
@@ -224,18 +255,20 @@ def main():
     parser.add_argument("--references", type=pathlib.Path)
     parser.add_argument("--originals", type=pathlib.Path)
     parser.add_argument("--match", default="")
+    parser.add_argument("--only", type=lambda text: text.split(","))
     parser.add_argument("--decompose", action="store_true")
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--compile", nargs="?", const="inductor")
     parser.add_argument("--rtol", type=float, default=1e-3)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     counts = collections.Counter()
-    for path in sorted(options.folder.glob("*.pt2")):
-        if options.match not in path.name:
+    paths = [p for ending in ("pt2", "pt") for p in sorted(options.folder.glob(f"*.{ending}"))]
+    for path in paths:
+        if options.match not in path.name or options.only and path.stem not in options.only:
             continue
         try:
-            verdict = check(path, options)
+            verdict = (check if path.suffix == ".pt2" else check_script)(path, options)
         except Exception as error:
             if options.verbose:
                 traceback.print_exc()

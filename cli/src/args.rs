@@ -52,7 +52,7 @@ pub(crate) struct Reading {
     /// The type of an input, for formats that do not state it (TorchScript): x=f32[N, 3].
     #[arg(long, value_name = "NAME=TYPE", value_parser = named_text, help_heading = "Reading")]
     pub input_type: Vec<(String, String)>,
-    /// Other numbers: a file of weights (safetensors, a state_dict) whose names are the program's.
+    /// Other numbers: a file of weights (safetensors, GGUF, a state_dict) whose names are the program's.
     #[arg(long, value_name = "FILE", help_heading = "Reading")]
     pub weights: Option<PathBuf>,
     /// Read files instead of mapping them.
@@ -107,6 +107,10 @@ pub(crate) struct Convert {
     /// Write code to one file rather than several, where the output is code.
     #[arg(long, help_heading = "Writing")]
     pub single_file: bool,
+    /// Instruction set levels of native code, chosen among when it runs: v2, v3, v4, neon; on
+    /// x86-64 v4 and v3 by default.
+    #[arg(long, value_name = "LEVEL", value_delimiter = ',', help_heading = "Writing")]
+    pub isa: Vec<String>,
     /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
     pub report: Option<PathBuf>,
@@ -214,6 +218,10 @@ pub(crate) struct Running {
     /// Instruction set level of native code: v2, v3, v4, amx or neon; this machine's by default.
     #[arg(long, value_name = "LEVEL", help_heading = "Running")]
     pub isa: Option<String>,
+    /// How exact products of f32 have to be in native code: f32, or f32-high (six digits) or bf16
+    /// where that is faster.
+    #[arg(long, value_name = "GRADE", help_heading = "Running")]
+    pub precision: Option<String>,
     /// Refuse what has no native code instead of leaving it to the interpreter.
     #[arg(long, help_heading = "Running")]
     pub native_only: bool,
@@ -225,6 +233,7 @@ impl Running {
         airconv_api::RunOptions {
             threads: self.threads,
             isa: self.isa.clone(),
+            precision: self.precision.clone(),
             native_only: self.native_only,
         }
     }
@@ -256,8 +265,9 @@ pub(crate) struct Bench {
     /// The program.
     #[arg(value_name = "IN")]
     pub input: PathBuf,
-    /// The peer: ort, or none; ort if it is there.
-    #[arg(long, value_name = "NAME", help_heading = "Running")]
+    /// What to compare with, separated by commas: ort, openvino, tract, rten, candle, or none; all
+    /// that are installed by default.
+    #[arg(long, value_name = "NAMES", help_heading = "Running")]
     pub against: Option<String>,
     #[command(flatten)]
     pub running: Running,

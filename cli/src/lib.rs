@@ -53,17 +53,21 @@ pub fn registry() -> Registry {
         .reader(airconv_torch::WeightsReader)
         .reader(airconv_candle::capture::RecordingReader)
         .reader(airconv_llvm::artefact::NativeReader)
+        .reader(airconv_llvm::scalar::ScalarReader)
         .writer(airconv_api::hub::IrWriter)
         .writer(airconv_api::hub::IrtWriter)
         .writer(airconv_onnx::OnnxWriter)
         .writer(airconv_torch::Pt2Writer)
         .writer(airconv_torch::ScriptWriter)
+        .writer(airconv_torch::GgufWriter)
         .writer(airconv_torch::SafetensorsWriter)
         .writer(airconv_candle::CandleWriter)
         .writer(airconv_kernel::c::CWriter)
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Object))
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Archive))
         .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Shared))
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Text))
+        .writer(airconv_llvm::artefact::NativeWriter(airconv_llvm::artefact::Kind::Bitcode))
         .executor(airconv_api::interpreter::InterpreterExecutor)
         .executor(airconv_onnx::OrtExecutor)
         .executor(airconv_kernel::executor::KernelExecutor)
@@ -71,6 +75,9 @@ pub fn registry() -> Registry {
         .executor(airconv_llvm::executor::LlvmExecutor);
     #[cfg(feature = "candle")]
     let registry = registry.executor(airconv_candle::CandleExecutor);
+    #[cfg(feature = "tch")]
+    let registry =
+        registry.executor(airconv_tch::TorchScriptExecutor).executor(airconv_tch::TchExecutor);
     registry
 }
 

@@ -1,9 +1,10 @@
-//! Mutation fuzzing of the three readers, and of what runs on a program that was read.
+//! Mutation fuzzing of the readers, and of what runs on a program that was read.
 //!
 //! A case is made from a seed and a number alone. It goes through reading, verification, the
 //! `basic` and `fuse` pipelines, specialisation, the writers and the interpreter; a panic is caught and named
 //! by its place.
 
+pub mod archives;
 pub mod mutate;
 pub mod seeds;
 
@@ -29,6 +30,7 @@ use airconv_onnx::decode::{Limits, decode_model, scan_model};
 use airconv_onnx::encode::encode_model;
 use airconv_onnx::export::export_model;
 use airconv_onnx::import::import_model;
+use airconv_torch::{Pt2Reader, ScriptReader};
 use bytes::Bytes;
 
 /// A format that is read.
@@ -40,11 +42,15 @@ pub enum Kind {
     Ir,
     /// `.irt`.
     Irt,
+    /// `.pt2`: archives of `torch.export`.
+    Pt2,
+    /// `.pt`: TorchScript.
+    Script,
 }
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Kind; 3] = [Kind::Onnx, Kind::Ir, Kind::Irt];
+    pub const ALL: [Kind; 5] = [Kind::Onnx, Kind::Ir, Kind::Irt, Kind::Pt2, Kind::Script];
 
     /// The file extension.
     pub fn name(self) -> &'static str {
@@ -52,6 +58,8 @@ impl Kind {
             Self::Onnx => "onnx",
             Self::Ir => "ir",
             Self::Irt => "irt",
+            Self::Pt2 => "pt2",
+            Self::Script => "pt",
         }
     }
 }
@@ -108,7 +116,7 @@ pub enum Outcome {
 }
 
 static STAGE: AtomicU8 = AtomicU8::new(0);
-const STAGES: [&str; 10] = [
+const STAGES: [&str; 11] = [
     "mutate",
     "read",
     "verify",
@@ -119,6 +127,7 @@ const STAGES: [&str; 10] = [
     "irt-write",
     "interpret",
     "specialize",
+    "torch-write",
 ];
 
 /// What the case at hand is doing, for a watchdog.
@@ -160,7 +169,7 @@ pub fn keep_panics() {
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
     /// By format, in the order of [`Kind::ALL`].
-    pub files: [Vec<Vec<u8>>; 3],
+    pub files: [Vec<Vec<u8>>; 5],
 }
 
 impl Corpus {
@@ -183,8 +192,15 @@ impl Corpus {
                 self.files[1].push(out.into_inner());
             }
             self.files[2].push(text::print(&module, &PrintOptions::default()).into_bytes());
+            let (exported, script) = archives::written(&module);
+            self.files[3].extend(exported);
+            self.files[4].extend(script);
         }
         self.files[0].push(bytes);
+    }
+    /// Adds a file of one format.
+    pub fn add(&mut self, kind: Kind, bytes: Vec<u8>) {
+        self.files[kind as usize].push(bytes);
     }
     /// The file of a case.
     pub fn case(&self, kind: Kind, seed: u64, number: u64) -> Vec<u8> {
@@ -216,6 +232,16 @@ pub fn read(kind: Kind, bytes: &[u8]) -> Option<Module> {
             wire::read_ir_bytes(Bytes::copy_from_slice(bytes), &wire::Limits::default()).ok()
         }
         Kind::Irt => text::parse(std::str::from_utf8(bytes).ok()?, &ParseOptions::default()).ok(),
+        Kind::Pt2 => {
+            let bytes = Bytes::copy_from_slice(bytes);
+            Pt2Reader.read_bytes(bytes, &read_options(), &mut Report::default()).ok()
+        }
+        Kind::Script => {
+            let mut options = read_options();
+            options.inputs = archives::input_types(bytes);
+            let bytes = Bytes::copy_from_slice(bytes);
+            ScriptReader.read_bytes(bytes, &options, &mut Report::default()).ok()
+        }
     }
 }
 
@@ -235,9 +261,10 @@ fn all_stages(kind: Kind, bytes: &[u8]) -> Outcome {
     at(1);
     let Some(module) = read(kind, bytes) else { return Outcome::NotRead };
     at(2);
-    let level = if kind == Kind::Onnx { Stage::Imported } else { Stage::Canonical };
+    let foreign = !matches!(kind, Kind::Ir | Kind::Irt);
+    let level = if foreign { Stage::Imported } else { Stage::Canonical };
     if let Err(errors) = verify(&module, level) {
-        if kind == Kind::Onnx {
+        if foreign {
             let first = errors.first().map(|d| d.message.clone()).unwrap_or_default();
             return Outcome::Broken(format!("read but not verified: {first}"));
         }
@@ -335,9 +362,13 @@ fn write_all(module: &Module) {
     }
     at(6);
     let _ = wire::write_ir_to(module, &mut Cursor::new(Vec::new()), &wire::WriteOptions::default());
-    at(7);
     let bytes: u64 =
         module.tensors.values().filter_map(|t| t.byte_len()).fold(0, u64::saturating_add);
+    at(10);
+    if bytes < 16 << 20 {
+        archives::written(module);
+    }
+    at(7);
     if bytes < 16 << 20 {
         let _ = text::print(module, &PrintOptions::default());
     }

@@ -18,6 +18,15 @@ pub fn python() -> PathBuf {
     }
 }
 
+/// The Python that has PyTorch, or what `AIRCONV_TORCH_PYTHON` names; `corpus/torch_setup.sh`
+/// makes it.
+pub fn torch_python() -> PathBuf {
+    match std::env::var_os("AIRCONV_TORCH_PYTHON") {
+        Some(path) => path.into(),
+        None => root().join(".torch/venv/bin/python"),
+    }
+}
+
 /// The folder that the corpus scripts fill, or what `AIRCONV_CORPUS` names.
 pub fn corpus() -> PathBuf {
     match std::env::var_os("AIRCONV_CORPUS") {

@@ -51,6 +51,16 @@ fn mutated_irt_does_not_panic() {
     mutated(Kind::Irt, 1500);
 }
 
+#[test]
+fn mutated_exported_programs_do_not_panic() {
+    mutated(Kind::Pt2, 1500);
+}
+
+#[test]
+fn mutated_torchscript_does_not_panic() {
+    mutated(Kind::Script, 1500);
+}
+
 /// Runs a graph of one node through everything; what went wrong, if something did.
 fn wrong(inputs: &[&str], tensors: &[&str], node: &str) -> Option<String> {
     let output = node.split_whitespace().next().unwrap_or_default();

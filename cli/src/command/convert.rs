@@ -79,6 +79,7 @@ fn convert(
         allow_lossy: args.allow_lossy.clone(),
         external_from: args.external_from,
         single_file: args.single_file,
+        isa: args.isa.clone(),
     };
     let written = {
         let _progress = Progress::start(&format!("writing {}", path.display()), common);

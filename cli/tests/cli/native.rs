@@ -21,12 +21,14 @@ int main(void)
         const int64_t *shapes[] = {shape};
         const void *inputs[] = {x};
         void *outputs[] = {y};
-        const int64_t size = net_workspace(shapes);
-        if (size < 0)
+        net_context *context;
+        int32_t status = net_create(&context, shapes, NULL);
+        if (status != 0)
             return 1;
-        void *workspace = aligned_alloc(64, (size_t)(size / 64 + 1) * 64);
-        const int32_t status = net_run(inputs, shapes, outputs, NULL, workspace);
+        void *workspace = aligned_alloc(64, (size_t)(net_workspace(context) / 64 + 1) * 64);
+        status = net_run(context, inputs, outputs, NULL, workspace);
         free(workspace);
+        net_destroy(context);
         if (status != 0) {
             puts(net_error(status));
             return 1;

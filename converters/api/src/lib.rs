@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod diff;
 pub mod files;
 pub mod hub;
+pub mod inline;
 pub mod inputs;
 pub mod interpreter;
 pub mod legalize;
@@ -69,6 +70,8 @@ pub struct WriteOptions {
     pub external_from: Option<u64>,
     /// Whether code goes to one file rather than several, for formats that are code.
     pub single_file: bool,
+    /// Instruction set levels of native code, such as `v3`; those that are usual when empty.
+    pub isa: Vec<String>,
 }
 
 /// A converter into the hub.
@@ -124,6 +127,9 @@ pub struct RunOptions {
     pub threads: usize,
     /// The instruction set level of native code, such as `v3`; the machine's when absent.
     pub isa: Option<String>,
+    /// How exact products of `f32` have to be: `f32`, or `f32-high` (an error of four millionths
+    /// of the operands' size) or `bf16` where that is faster; `f32` when absent.
+    pub precision: Option<String>,
     /// Whether ops without native code are refused rather than left to the interpreter.
     pub native_only: bool,
 }

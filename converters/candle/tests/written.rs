@@ -73,9 +73,9 @@ fn all_that_is_missing_is_named_and_nothing_is_written() {
     let mut d = common::Draft::new();
     let x = d.input("x", DType::F32, &[Dim::Known(4)]);
     let c = d.input("c", DType::C64, &[Dim::Known(4)]);
-    let unique = d.emit(Unique { axis: None, sorted: true }, &[x]);
+    let bits = d.emit(Bitcast { to: DType::U32 }, &[x]);
     let real = d.emit(Real {}, &[c]);
-    d.output("unique", unique);
+    d.output("bits", bits);
     d.output("real", real);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m-candle");
@@ -83,7 +83,7 @@ fn all_that_is_missing_is_named_and_nothing_is_written() {
     assert_eq!(failed, airconv_api::Failed::Unsupported);
     let text: Vec<&str> = report.diagnostics.iter().map(|d| d.message.as_str()).collect();
     let text = text.join("\n");
-    assert!(text.contains("`unique`") && text.contains("`real`"), "{text}");
+    assert!(text.contains("`bitcast`") && text.contains("`real`"), "{text}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 

@@ -1,11 +1,13 @@
 //! Host arrays and tensors as kernels hold them, and back.
 
+use std::sync::Arc;
+
 use airconv_ir::array::{Array, ArrayError, Data};
 use airconv_ir::dtype::DType;
 use airconv_ir::tensor::{Storage, Tensor};
 
 use crate::ir::Elem;
-use crate::memory::Block;
+use crate::memory::{Block, Mem};
 use crate::run::Memory;
 
 /// The elements of an array in a block; `None` for strings and when there is no memory.
@@ -43,6 +45,48 @@ pub fn block_of(array: &Array) -> Option<Block> {
     Some(block)
 }
 
+/// Applies an expression to the vector of an array's elements where kernels want them as they lie
+/// there.
+macro_rules! alike {
+    ($array:expr, $data:expr, $v:ident => $mem:expr) => {{
+        let (elem, _) = Elem::of($array.dtype)?;
+        match ($data, elem) {
+            (Data::F32(_), Elem::F16 | Elem::Bf16) => None,
+            (Data::C64(_) | Data::C128(_) | Data::Str(_), _) => None,
+            (Data::Bool($v), _) => Some($mem),
+            (Data::I8($v), _) => Some($mem),
+            (Data::I16($v), _) => Some($mem),
+            (Data::I32($v), _) => Some($mem),
+            (Data::I64($v), _) => Some($mem),
+            (Data::U8($v), _) => Some($mem),
+            (Data::U16($v), _) => Some($mem),
+            (Data::U32($v), _) => Some($mem),
+            (Data::U64($v), _) => Some($mem),
+            (Data::F32($v), _) => Some($mem),
+            (Data::F64($v), _) => Some($mem),
+        }
+    }};
+}
+
+/// The memory of an array, to be read by kernels; `None` where they want another form.
+pub fn view(array: &Array) -> Option<Mem> {
+    alike!(array, &array.data, v => Mem { ptr: v.as_ptr().cast_mut().cast(), len: size_of_val(&v[..]) })
+}
+
+/// The memory of an array, to be written by kernels; `None` where they want another form.
+pub fn view_mut(array: &mut Array) -> Option<Mem> {
+    alike!(array, &mut array.data, v => Mem { len: size_of_val(&v[..]), ptr: v.as_mut_ptr().cast() })
+}
+
+/// The elements of an array for kernels to read: where they lie, or a copy; `None` for strings and
+/// when there is no memory.
+pub fn memory_of(array: &Arc<Array>) -> Option<Memory> {
+    match view(array) {
+        Some(_) => Some(Memory::Array(Arc::clone(array))),
+        None => Some(Memory::Block(Arc::new(block_of(array)?))),
+    }
+}
+
 /// The array whose elements lie in memory as [`block_of`] lays them.
 pub fn array_of(dtype: DType, dims: Vec<usize>, bytes: &[u8]) -> Result<Array, ArrayError> {
     // The carrier's own dtype, which has the same bytes.
@@ -73,7 +117,7 @@ pub fn constant_of(tensor: &Tensor) -> Result<Memory, String> {
     }
     let array = tensor.to_array().map_err(|e| e.to_string())?;
     let block = block_of(&array).ok_or_else(|| "there is not enough memory".to_owned())?;
-    Ok(Memory::Block(std::sync::Arc::new(block)))
+    Ok(Memory::Block(Arc::new(block)))
 }
 
 /// Whether the elements of a tensor of this dtype lie in files as they do in buffers.

@@ -18,4 +18,5 @@ pub mod memory;
 pub mod random;
 pub mod run;
 pub mod schedule;
+pub mod simplify;
 pub mod text;

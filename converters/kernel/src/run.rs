@@ -2,8 +2,9 @@
 //! a [`Backend`].
 
 mod steady;
+mod straight;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use airconv_ir::array::Array;
@@ -13,8 +14,9 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::SymbolId;
 use airconv_ir::interp::{Datum, EvalError, EvalLimits, Interpreter};
 use airconv_ir::module::InputRole;
+use rustc_hash::FxHashMap;
 
-use crate::carrier::{array_of, block_of, constant_of};
+use crate::carrier::{array_of, constant_of, memory_of, view};
 use crate::ir::{Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Size, Step};
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
@@ -88,6 +90,8 @@ pub enum Memory {
     Block(Arc<Block>),
     /// Bytes of a module, read only.
     Bytes(bytes::Bytes),
+    /// An array of the caller whose elements lie as kernels want them, read only.
+    Array(Arc<Array>),
 }
 
 impl Memory {
@@ -96,6 +100,7 @@ impl Memory {
         match self {
             Memory::Block(b) => b.mem(),
             Memory::Bytes(b) => Mem { ptr: b.as_ptr().cast_mut(), len: b.len() },
+            Memory::Array(a) => view(a).unwrap_or(Mem { ptr: std::ptr::dangling_mut(), len: 0 }),
         }
     }
     /// Its bytes.
@@ -103,6 +108,11 @@ impl Memory {
         match self {
             Memory::Block(b) => b.bytes(),
             Memory::Bytes(b) => b,
+            Memory::Array(_) => {
+                let Mem { ptr, len } = self.mem();
+                // SAFETY: the array is shared, so that nobody writes to it, and has that many bytes.
+                unsafe { std::slice::from_raw_parts(ptr, len) }
+            }
         }
     }
 }
@@ -112,9 +122,15 @@ pub struct Machine<'p, B> {
     lowered: &'p Lowered,
     backend: B,
     limits: RunLimits,
-    constants: HashMap<BufferId, Held>,
+    /// Constants, and what was made from constants alone.
+    constants: FxHashMap<BufferId, Held>,
+    /// Which buffers are the same in every run.
+    unchanging: Vec<bool>,
     spare: Vec<Block>,
     interpreter: Option<Interpreter>,
+    /// Whether the program has no control flow and no host ops, as far as is known.
+    is_straight: bool,
+    layout: Option<straight::Straight<'p>>,
 }
 
 /// The state of one run.
@@ -172,9 +188,12 @@ impl<'p, B: Backend> Machine<'p, B> {
             lowered,
             backend,
             limits,
-            constants: HashMap::new(),
+            constants: FxHashMap::default(),
+            unchanging: lowered.program.unchanging(),
             spare: Vec::new(),
             interpreter: None,
+            is_straight: true,
+            layout: None,
         }
     }
 
@@ -193,31 +212,14 @@ impl<'p, B: Backend> Machine<'p, B> {
         &mut self,
         inputs: &BTreeMap<String, Datum>,
     ) -> Result<Vec<(String, Datum)>, RunError> {
+        if let Some(outputs) = self.straight(inputs)? {
+            return Ok(outputs);
+        }
         let program = self.program();
-        let mut frame = Frame {
-            held: vec![None; program.buffers.len()],
-            sizes: vec![None; program.sizes.len()],
-            bounds: &program.sizes,
-            pending: Vec::new(),
-            iterations: 0,
-        };
+        let mut frame = self.frame();
         let specs = &self.lowered.module.main().inputs;
         for ((name, buffer), spec) in program.inputs.iter().zip(specs) {
-            let stored = match spec.role {
-                InputRole::User { default, .. } => default,
-                InputRole::Param(tensor) | InputRole::State(tensor) => tensor,
-            };
-            let held = match (inputs.get(name), stored) {
-                (Some(given), _) => self.hold(*buffer, given, name)?,
-                (None, Some(tensor)) => {
-                    let tensor = &self.lowered.module.tensors[tensor];
-                    let array = tensor.to_array().map_err(|e| RunError::Input(e.to_string()))?;
-                    self.hold(*buffer, &array.into(), name)?
-                }
-                (None, None) => {
-                    return Err(RunError::Input(format!("input `{name}` is not given")));
-                }
-            };
+            let held = self.input(inputs.get(name), &spec.role, *buffer, name)?;
             frame.held[buffer.0 as usize] = Some(held);
         }
         self.steps(&program.steps, &mut frame)?;
@@ -234,6 +236,41 @@ impl<'p, B: Backend> Machine<'p, B> {
             }
         }
         Ok(out)
+    }
+
+    /// The state at the start of a run.
+    fn frame(&self) -> Frame<'p> {
+        let program = self.program();
+        Frame {
+            held: vec![None; program.buffers.len()],
+            sizes: vec![None; program.sizes.len()],
+            bounds: &program.sizes,
+            pending: Vec::new(),
+            iterations: 0,
+        }
+    }
+
+    /// An input, given or stored.
+    fn input(
+        &self,
+        given: Option<&Datum>,
+        role: &InputRole,
+        buffer: BufferId,
+        name: &str,
+    ) -> Result<Held, RunError> {
+        let stored = match *role {
+            InputRole::User { default, .. } => default,
+            InputRole::Param(tensor) | InputRole::State(tensor) => tensor,
+        };
+        match (given, stored) {
+            (Some(given), _) => self.hold(buffer, given, name),
+            (None, Some(tensor)) => {
+                let tensor = &self.lowered.module.tensors[tensor];
+                let array = tensor.to_array().map_err(|e| RunError::Input(e.to_string()))?;
+                self.hold(buffer, &array.into(), name)
+            }
+            (None, None) => Err(RunError::Input(format!("input `{name}` is not given"))),
+        }
     }
 
     /// An input as its buffer holds it.
@@ -256,16 +293,21 @@ impl<'p, B: Backend> Machine<'p, B> {
 
     /// What a buffer holds.
     fn get(&mut self, frame: &Frame<'_>, buffer: BufferId) -> Result<Held, RunError> {
-        if let Some(held) = &frame.held[buffer.0 as usize] {
-            return Ok(held.clone());
+        match &frame.held[buffer.0 as usize] {
+            Some(held) => Ok(held.clone()),
+            None => self.constant(buffer),
         }
+    }
+
+    /// What a buffer of a constant holds.
+    fn constant(&mut self, buffer: BufferId) -> Result<Held, RunError> {
         let b = self.program().buffer(buffer);
-        let BufferKind::Constant(id) = b.kind else {
-            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
-        };
         if let Some(held) = self.constants.get(&buffer) {
             return Ok(held.clone());
         }
+        let BufferKind::Constant(id) = b.kind else {
+            return Err(RunError::Internal(format!("buffer {} holds nothing", buffer.0)));
+        };
         let tensor = &self.lowered.module.tensors[id];
         let failed = |e: String| RunError::Input(e);
         let held = if b.dtype.is_none() {
@@ -466,16 +508,40 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
+    /// Whether all that a launch makes is the same in every run.
+    fn is_unchanging(&self, launch: &Launch) -> bool {
+        let params = &self.program().kernel(launch.kernel).params;
+        let pairs = launch.buffers.iter().zip(params);
+        let mut written = pairs.filter(|(_, p)| p.access != Access::Read).peekable();
+        written.peek().is_some() && written.all(|(b, _)| self.unchanging[b.0 as usize])
+    }
+
     fn launch(&mut self, launch: &Launch, frame: &mut Frame<'_>) -> Result<(), RunError> {
         frame.settle()?;
         let kernel = self.program().kernel(launch.kernel);
+        let unchanging = self.is_unchanging(launch);
+        let written = || {
+            let pairs = launch.buffers.iter().zip(&kernel.params);
+            pairs.filter(|(_, p)| p.access != Access::Read).map(|(b, _)| *b)
+        };
+        if unchanging && written().all(|b| self.constants.contains_key(&b)) {
+            return Ok(());
+        }
         let mut buffers = Vec::with_capacity(launch.buffers.len());
         for (buffer, param) in launch.buffers.iter().zip(&kernel.params) {
             buffers.push(self.memory(frame, *buffer, param.access)?);
         }
         let sizes = launch.sizes.iter().map(|d| frame.size(d)).collect::<Result<Vec<_>, _>>()?;
         let done = self.backend.launch(launch, &buffers, &sizes);
-        done.map_err(|e| self.launch_error(launch, e))
+        done.map_err(|e| self.launch_error(launch, e))?;
+        if unchanging {
+            for b in written() {
+                if let Some(held) = frame.held[b.0 as usize].take() {
+                    self.constants.insert(b, held);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn launch_error(&self, launch: &Launch, error: LaunchError) -> RunError {
@@ -594,7 +660,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             let mut shape = vec![0];
             shape.extend(b.shape.iter().map(|d| frame.size(d).map_or(0, |n| n.max(0) as usize)));
             let array = Array::zeros(dtype, shape).map_err(|e| RunError::Failed(e.to_string()))?;
-            return held(&array);
+            return held(&Arc::new(array));
         };
         let mut block = self.block(DType::U8, &[stack.bytes.len()])?;
         block.bytes_mut().copy_from_slice(&stack.bytes);
@@ -680,9 +746,9 @@ impl Stack {
 }
 
 /// An array as a buffer holds it.
-fn held(array: &Array) -> Result<Held, RunError> {
-    let block = block_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
-    Ok(Held::Memory { memory: Memory::Block(Arc::new(block)), dims: array.shape.clone() })
+fn held(array: &Arc<Array>) -> Result<Held, RunError> {
+    let memory = memory_of(array).ok_or_else(|| RunError::Limit("memory".to_owned()))?;
+    Ok(Held::Memory { memory, dims: array.shape.clone() })
 }
 
 /// The buffers that a step gives a meaning.

@@ -5,10 +5,11 @@ use airconv_ir::dim::Dim;
 use rustc_hash::FxHashMap;
 
 use crate::ir::{Expr, ExprId, Kernel, KernelBuilder, LoopKind, Stmt, Var, VarDef};
+use crate::simplify::simplify;
 
 /// Chooses the loop structure of a kernel.
 pub fn schedule(kernel: Kernel) -> Kernel {
-    let mut kernel = rewrite(&kernel, &mut Dim::clone);
+    let mut kernel = simplify(&kernel);
     while let Some((outer, extent)) = joinable(&kernel) {
         kernel = join(&kernel, outer, &extent);
     }
@@ -179,6 +180,15 @@ fn reachable(kernel: &Kernel) -> Vec<bool> {
 /// A copy of a kernel with each index changed; equal expressions are joined anew, and those
 /// that no statement needs are left out.
 pub fn rewrite(kernel: &Kernel, f: &mut dyn FnMut(&Dim) -> Dim) -> Kernel {
+    rewrite_with(kernel, f, &mut |b, expr| b.add(expr))
+}
+
+/// The same with each expression added by a function, whose operands are those of the copy.
+pub fn rewrite_with(
+    kernel: &Kernel,
+    f: &mut dyn FnMut(&Dim) -> Dim,
+    add: &mut dyn FnMut(&mut KernelBuilder, Expr) -> ExprId,
+) -> Kernel {
     let mut b = KernelBuilder::new(kernel.name.clone());
     b.kernel.params.clone_from(&kernel.params);
     b.kernel.sizes = kernel.sizes;
@@ -214,7 +224,7 @@ pub fn rewrite(kernel: &Kernel, f: &mut dyn FnMut(&Dim) -> Dim) -> Kernel {
             },
             Expr::Check { ok, x, code } => Expr::Check { ok: m(ok), x: m(x), code: *code },
         };
-        map.insert(ExprId(i as u32), b.add(new));
+        map.insert(ExprId(i as u32), add(&mut b, new));
     }
     for def in &mut b.kernel.vars {
         if let VarDef::Value(x) = def {

@@ -2,11 +2,15 @@
 //!
 //! usage: model_bench MODEL.onnx [--data FILE.npz] [--threads N] [--dim NAME=SIZE]... [--top N]
 //!                    [--passes LIST] [--seconds S] [--symbolic] [--kernel I]...
+//!                    [--isa LEVEL] [--precision GRADE]
 //!
 //! Members of the file called `in:NAME` are inputs; outputs are compared with members called
 //! `out:NAME`. Without a file inputs are drawn. Sizes are fixed to those of the inputs first, unless
-//! `--symbolic` is given. `--kernel` prints a kernel of the program.
+//! `--symbolic` is given. With one thread the time is that of the thread. `--kernel` prints a kernel of the program.
 #![expect(clippy::print_stdout, reason = "a benchmark prints")]
+
+#[allow(dead_code)]
+mod support;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -26,12 +30,23 @@ use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
 use airconv_kernel::text::print;
 use airconv_llvm::executor::{Compiled, prepare};
 use airconv_onnx::OnnxReader;
+use support::thread_seconds;
 
 /// A backend that measures each launch of another one.
 struct Timed<'c> {
     inner: &'c Compiled,
     program: &'c Program,
     spent: RefCell<Vec<Spent>>,
+    clock: Clock,
+}
+
+/// Seconds of a clock.
+type Clock = fn() -> f64;
+
+/// Seconds since the first call.
+fn wall() -> f64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64()
 }
 
 #[derive(Clone, Default)]
@@ -45,10 +60,10 @@ struct Spent {
 
 impl Backend for &Timed<'_> {
     fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
-        let start = Instant::now();
+        let start = (self.clock)();
         let inner = self.inner;
         let done = inner.launch(launch, buffers, sizes);
-        let time = start.elapsed().as_secs_f64();
+        let time = (self.clock)() - start;
         let spent = &mut self.spent.borrow_mut()[launch.kernel.0 as usize];
         spent.least = if spent.launches == 0 { time } else { spent.least.min(time) };
         spent.launches += 1;
@@ -116,13 +131,13 @@ fn operations(kernel: &Kernel, sizes: &[i64]) -> f64 {
 }
 
 /// Seconds of the runs of a closure, sorted.
-fn measure(budget: f64, mut call: impl FnMut()) -> Vec<f64> {
+fn measure(clock: Clock, budget: f64, mut call: impl FnMut()) -> Vec<f64> {
     let begin = Instant::now();
     let mut times = Vec::new();
     while times.len() < 3 || begin.elapsed().as_secs_f64() < budget {
-        let start = Instant::now();
+        let start = clock();
         call();
-        times.push(start.elapsed().as_secs_f64());
+        times.push(clock() - start);
     }
     times.sort_by(f64::total_cmp);
     times
@@ -134,6 +149,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (mut threads, mut top, mut budget) = (0usize, 12usize, 1.0f64);
     let mut passes = "all".to_owned();
     let (mut shown, mut symbolic) = (Vec::new(), false);
+    let (mut isa, mut precision) = (None, None);
     let mut sizes: BTreeMap<String, i64> = BTreeMap::new();
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or(format!("{arg} needs a value"));
@@ -144,6 +160,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             "--seconds" => budget = value()?.parse()?,
             "--kernel" => shown.push(value()?.parse::<usize>()?),
             "--symbolic" => symbolic = true,
+            "--isa" => isa = Some(value()?),
+            "--precision" => precision = Some(value()?),
             "--passes" => passes = value()?,
             "--dim" => {
                 let text = value()?;
@@ -188,7 +206,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let verified = verify(&module, Stage::Imported).map_err(|e| format!("{e:?}"))?;
 
     let start = Instant::now();
-    let options = RunOptions { threads, ..RunOptions::default() };
+    let options = RunOptions { threads, isa, precision, ..RunOptions::default() };
     let (lowered, compiled) = prepare(&verified, &inputs, &options, &mut report)
         .map_err(|e| format!("{e:?} {:?}", report.diagnostics))?;
     let name = model.file_stem().and_then(|s| s.to_str()).unwrap_or_default();
@@ -220,7 +238,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             d.structural.unwrap_or_default()
         );
     }
-    let times = measure(budget, || {
+    let clock = if threads == 1 { thread_seconds } else { wall };
+    let times = measure(clock, budget, || {
         machine.run(&inputs).map(drop).unwrap_or_else(|e| println!("{e}"));
     });
     println!(
@@ -233,6 +252,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         inner: &compiled,
         program: &lowered.program,
         spent: RefCell::new(vec![Spent::default(); lowered.program.kernels.len()]),
+        clock,
     };
     let mut machine = Machine::new(&lowered, &timed, RunLimits::default());
     machine.run(&inputs)?;

@@ -12,6 +12,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::artefact::Sanitizer;
 use crate::cache::{Cache, Key};
 use crate::error::{LlvmError, Result};
 use crate::library::{Library, OLDEST, Ref, c_string};
@@ -76,6 +77,25 @@ impl Compiler {
             Compiler::Library(library) => compile(library, ir, target, output),
             Compiler::Llc { path, .. } => compile_with_llc(path, ir, target, output),
         }
+    }
+
+    /// Compiles one module with checks built in. It takes libLLVM.
+    pub fn instrumented(&self, ir: &str, target: &Target, sanitizer: Sanitizer) -> Result<Vec<u8>> {
+        let Compiler::Library(library) = self else {
+            return Err(LlvmError::NeedsLibrary("building checks into code"));
+        };
+        let (attribute, passes) = match sanitizer {
+            Sanitizer::Address => ("sanitize_address", c"asan"),
+            Sanitizer::Thread => ("sanitize_thread", c"tsan-module,function(tsan)"),
+        };
+        let marked: Vec<String> = ir
+            .lines()
+            .map(|line| match line.strip_suffix('{') {
+                Some(head) if line.starts_with("define ") => format!("{head}{attribute} {{"),
+                _ => line.to_owned(),
+            })
+            .collect();
+        compile_after(library, &marked.join("\n"), target, Output::Object, Some(passes))
     }
 
     /// Compiles one module to an object, or takes it from the cache.
@@ -195,6 +215,17 @@ unsafe extern "C" fn on_diagnostic(info: Ref, into: *mut c_void) {
 /// Functions get the target's tuning and vector width as attributes unless they say otherwise.
 /// Any number of threads may compile at once.
 pub fn compile(library: &Library, ir: &str, target: &Target, output: Output) -> Result<Vec<u8>> {
+    compile_after(library, ir, target, output, None)
+}
+
+/// [`compile`], after passes that are named as LLVM's `opt -passes=` names them.
+fn compile_after(
+    library: &Library,
+    ir: &str,
+    target: &Target,
+    output: Output,
+    passes: Option<&CStr>,
+) -> Result<Vec<u8>> {
     let c = &library.c;
     let triple = c_string(&target.triple)?;
     let cpu = c_string(&target.cpu)?;
@@ -259,6 +290,10 @@ pub fn compile(library: &Library, ir: &str, target: &Target, output: Output) -> 
         (c.LLVMSetModuleDataLayout)(scope.module, scope.layout);
     }
     tune(library, scope.module, target)?;
+    if let Some(passes) = passes {
+        // SAFETY: module and machine are live.
+        unsafe { run_passes(library, scope.module, scope.machine, passes) }?;
+    }
 
     if output == Output::Bitcode {
         // SAFETY: the module is live; the buffer is ours.
@@ -292,6 +327,60 @@ pub fn compile(library: &Library, ir: &str, target: &Target, output: Output) -> 
         true => Ok(bytes),
         false => Err(LlvmError::Codegen(diagnostics.errors.join("; "))),
     }
+}
+
+/// Runs passes over a module.
+///
+/// # Safety
+/// The module is live, and the machine is or is null.
+unsafe fn run_passes(library: &Library, module: Ref, machine: Ref, passes: &CStr) -> Result<()> {
+    let c = &library.c;
+    // SAFETY: the caller's promise; the options are disposed of, and the error is consumed.
+    unsafe {
+        let options = (c.LLVMCreatePassBuilderOptions)();
+        let error = (c.LLVMRunPasses)(module, passes.as_ptr(), machine, options);
+        (c.LLVMDisposePassBuilderOptions)(options);
+        library.check(error).map_err(LlvmError::Codegen)
+    }
+}
+
+/// Parses IR, text or bitcode, in a context of its own, runs passes over it, and shows it to a
+/// function. The module lives as long as that.
+pub(crate) fn with_module<T>(
+    library: &Library,
+    ir: &[u8],
+    passes: &CStr,
+    look: impl FnOnce(Ref) -> T,
+) -> Result<T> {
+    let c = &library.c;
+    let mut diagnostics = Diagnostics { library, errors: Vec::new() };
+    let into: *mut Diagnostics<'_> = &mut diagnostics;
+    // SAFETY: a context is made and disposed of by the scope.
+    let context = unsafe { (c.LLVMContextCreate)() };
+    let mut scope =
+        Scope { library, machine: null_mut(), layout: null_mut(), module: null_mut(), context };
+    // SAFETY: `diagnostics` is declared before the scope and so outlives the context.
+    unsafe { (c.LLVMContextSetDiagnosticHandler)(context, Some(on_diagnostic), into.cast()) };
+    let mut message: *mut c_char = null_mut();
+    let buffer = library.buffer(ir);
+    // SAFETY: as in `compile_after`.
+    let failed =
+        unsafe { (c.LLVMParseIRInContext)(context, buffer, &mut scope.module, &mut message) };
+    if failed != 0 {
+        scope.module = null_mut();
+        // SAFETY: a message of the parser is ours.
+        return Err(LlvmError::Parse(unsafe { library.take_message(message) }));
+    }
+    // SAFETY: the module is live; with this action the function only reports.
+    let invalid = unsafe { (c.LLVMVerifyModule)(scope.module, RETURN_STATUS, &mut message) };
+    // SAFETY: the verifier's message is ours.
+    let text = unsafe { library.take_message(message) };
+    if invalid != 0 {
+        return Err(LlvmError::Verify(text.trim().to_string()));
+    }
+    // SAFETY: the module is live.
+    unsafe { run_passes(library, scope.module, null_mut(), passes) }?;
+    Ok(look(scope.module))
 }
 
 /// Gives functions with a body the target's tuning, unless they have their own.
@@ -393,7 +482,15 @@ fn compile_with_llc(llc: &Path, ir: &str, target: &Target, output: Output) -> Re
 /// The text with the target's tuning as attributes of every function definition: `llc` has no
 /// option for it.
 fn with_tuning(ir: &str, target: &Target) -> String {
+    with_attributes(ir, target, &[])
+}
+
+/// The text with the target's tuning and other strings as attributes of every function definition.
+pub(crate) fn with_attributes(ir: &str, target: &Target, more: &[(&str, &str)]) -> String {
     let mut attributes = String::new();
+    for (name, value) in more {
+        attributes += &format!(" \"{name}\"=\"{value}\"");
+    }
     if target.isa.is_x86() {
         attributes += &format!(" \"prefer-vector-width\"=\"{}\"", target.vector_bits());
     }

@@ -11,7 +11,7 @@ use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
-use airconv_kernel::ir::{Launch, Program, VarDef};
+use airconv_kernel::ir::{Kernel, Launch, Program};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
@@ -20,10 +20,14 @@ use crate::cache::Cache;
 use crate::compile::Compiler;
 use crate::error::{LlvmError, Result};
 use crate::jit::Jit;
-use crate::kernel::{Context, host, kernel_ir};
+use crate::kernel::{Context, host};
 use crate::library::Library;
+use crate::micro::amx::Grade;
+use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
-use crate::select::{self, run::Constants, run::Selected};
+use crate::select;
+use crate::select::Constants;
+use crate::select::run::{Means, Selected};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -35,18 +39,28 @@ pub struct JitOptions {
     pub threads: usize,
     /// Where objects are kept.
     pub cache: Cache,
+    /// How exact products of `f32` are.
+    pub grade: Grade,
+    /// Whether AMX tiles are used wherever they can be, whatever the cost; for tests.
+    pub always_tiles: bool,
 }
 
 impl Default for JitOptions {
     fn default() -> Self {
-        Self { isa: None, threads: 0, cache: Cache::user() }
+        Self {
+            isa: None,
+            threads: 0,
+            cache: Cache::user(),
+            grade: Grade::default(),
+            always_tiles: false,
+        }
     }
 }
 
 /// A kernel whose code is yet to be compiled.
 enum Found {
     Product(Box<Selected>),
-    Nest { name: String, extent: Option<airconv_ir::dim::Dim>, grain: u64, sizes: Vec<Option<u32>> },
+    Nest(NestText),
 }
 
 /// A compiled kernel.
@@ -84,40 +98,29 @@ impl Compiled {
     pub fn new(program: &Program, options: &JitOptions) -> Result<Compiled> {
         let target = options.isa.map_or_else(Target::host, Target::of);
         let isa = options.isa.unwrap_or_else(Isa::host);
+        // This asks for the permission to use tiles as well.
+        if !isa.runs_here() {
+            let host = Isa::host();
+            return Err(LlvmError::Argument(format!(
+                "code of level {isa} does not run on this machine, whose level is {host}"
+            )));
+        }
+        // Kernels as they are looked at for products.
+        let simpler: Vec<Option<Kernel>> = program.kernels.iter().map(select::split_axes).collect();
+        let kernels = || program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
+        let right: Vec<Option<u32>> =
+            kernels().map(|k| select::find(k).map(|p| p.right.param)).collect();
+        let weights = Constants::weights(program, &right);
+        let means =
+            Means { isa, grade: options.grade, weights, always_tiles: options.always_tiles };
         let mut texts = Vec::with_capacity(program.kernels.len());
         let mut found = Vec::with_capacity(program.kernels.len());
-        for (kernel, constant) in program.kernels.iter().zip(Constants::of_kernels(program)) {
-            let simpler = select::split_axes(kernel);
-            let kernel = simpler.as_ref().unwrap_or(kernel);
-            if let Some(product) = Selected::new(kernel, &constant, isa, &mut texts) {
+        for (kernel, constant) in kernels().zip(Constants::of_kernels(program)) {
+            if let Some(product) = Selected::new(kernel, &constant, means, &mut texts) {
                 found.push(Found::Product(Box::new(product)));
                 continue;
             }
-            let phases = select::split_phases(kernel);
-            let kernel = phases.as_ref().unwrap_or(kernel);
-            let shared = select::share(kernel);
-            let kernel = shared.as_ref().unwrap_or(kernel);
-            let short = select::unroll(kernel);
-            let kernel = short.as_ref().unwrap_or(kernel);
-            let parts = select::split_guards(kernel);
-            let kernel = parts.as_ref().unwrap_or(kernel);
-            let body = kernel_ir(kernel, "kernel", isa)
-                .map_err(|e| LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name)))?;
-            // Equal code has an equal name, so that it is compiled and cached once.
-            let digest = blake3::hash(body.as_bytes()).to_hex();
-            let name = format!("k_{}", &digest[..24]);
-            texts.push(body.replace("@kernel(", &format!("@{name}(")));
-            // What is launched is what was emitted: its grid may differ from the program's.
-            let size = |d: &VarDef| match d {
-                VarDef::Size(i) => Some(*i),
-                _ => None,
-            };
-            found.push(Found::Nest {
-                name,
-                extent: kernel.grid().map(|(_, extent, _)| extent.clone()),
-                grain: grain_of(kernel),
-                sizes: kernel.vars.iter().map(size).collect(),
-            });
+            found.push(Found::Nest(NestText::new(kernel, isa, &mut texts)?));
         }
         let distinct: Vec<&str> = {
             let mut seen = std::collections::BTreeSet::new();
@@ -135,7 +138,7 @@ impl Compiled {
         for found in found {
             kernels.push(match found {
                 Found::Product(product) => Native::Product(Box::new(product.link(&jit)?)),
-                Found::Nest { name, extent, grain, sizes } => {
+                Found::Nest(NestText { name, extent, grain, sizes }) => {
                     let address = jit.lookup(&name)?;
                     // SAFETY: every emitted kernel has this type.
                     let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
@@ -143,7 +146,7 @@ impl Compiled {
                 }
             });
         }
-        Ok(Compiled { kernels, constants: Constants::new(program), pool, _jit: jit })
+        Ok(Compiled { kernels, constants: Constants::new(program, weights), pool, _jit: jit })
     }
 
     /// How many kernels run as matrix products.
@@ -154,40 +157,6 @@ impl Compiled {
     /// Whether a kernel, by its position in the program, runs as a matrix product.
     pub fn is_product(&self, kernel: usize) -> bool {
         matches!(self.kernels.get(kernel), Some(Native::Product(_)))
-    }
-}
-
-/// How many items of a grid make a chunk that is worth sending to another thread.
-fn grain_of(kernel: &airconv_kernel::ir::Kernel) -> u64 {
-    use airconv_kernel::ir::{Expr, Stmt};
-    /// Elements that keep a thread busy for a few microseconds.
-    const ELEMENTS: i64 = 16_384;
-    fn work(body: &[Stmt]) -> i64 {
-        body.iter()
-            .map(|s| match s {
-                Stmt::For { extent, body, .. } => {
-                    extent.as_known().unwrap_or(64).saturating_mul(work(body))
-                }
-                Stmt::If { then, otherwise, .. } => work(then).max(work(otherwise)),
-                Stmt::While { body, .. } => work(body).saturating_mul(16),
-                Stmt::Store { .. } | Stmt::Set { .. } => 1,
-            })
-            .fold(0i64, i64::saturating_add)
-            .max(1)
-    }
-    let reduced: i64 = kernel
-        .exprs
-        .iter()
-        .map(|e| match e {
-            Expr::Reduce { axes, .. } => {
-                axes.iter().fold(1i64, |n, (_, d)| n.saturating_mul(d.as_known().unwrap_or(64)))
-            }
-            _ => 0,
-        })
-        .fold(1i64, i64::saturating_add);
-    match kernel.grid() {
-        Some((_, _, body)) => (ELEMENTS / work(body).saturating_mul(reduced).max(1)).max(1) as u64,
-        None => 1,
     }
 }
 
@@ -252,11 +221,17 @@ fn tuned(module: &Module, inputs: &BTreeMap<String, Datum>) -> Module {
             Err(_) => return module.clone(),
         }
     }
+    fused(made)
+}
+
+/// The module after the pipeline `fuse`; as it is where that cannot be done.
+pub(crate) fn fused(module: Module) -> Module {
+    let mut made = module.clone();
     let mut cx = PassCx::new(PassOptions::default());
     let done = Pipeline::parse("fuse").and_then(|p| run_pipeline(&mut made, &p, &mut cx));
     match done {
         Ok(_) => made,
-        Err(_) => module.clone(),
+        Err(_) => module,
     }
 }
 
@@ -294,7 +269,13 @@ pub fn prepare(
 
 fn jit_options(options: &RunOptions) -> Result<JitOptions> {
     let isa = options.isa.as_deref().map(Isa::parse).transpose()?;
-    Ok(JitOptions { isa, threads: options.threads, ..JitOptions::default() })
+    let grade = match options.precision.as_deref() {
+        None => Grade::default(),
+        Some(name) => Grade::parse(name).ok_or_else(|| {
+            LlvmError::Argument(format!("no precision {name:?}; there are f32, f32-high, bf16"))
+        })?,
+    };
+    Ok(JitOptions { isa, threads: options.threads, grade, ..JitOptions::default() })
 }
 
 impl Executor for LlvmExecutor {

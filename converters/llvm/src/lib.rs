@@ -29,7 +29,9 @@ pub mod jit;
 pub mod kernel;
 pub mod library;
 pub mod micro;
+mod nest;
 pub mod pool;
+pub mod scalar;
 pub mod select;
 pub mod target;
 

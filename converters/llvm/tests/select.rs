@@ -13,6 +13,7 @@ use airconv_kernel::memory::Mem;
 use airconv_kernel::run::Backend;
 use airconv_kernel::schedule::schedule;
 use airconv_kernel::text::parse;
+use airconv_llvm::Isa;
 use airconv_llvm::executor::{Compiled, JitOptions};
 
 fn numbers(len: usize, mut seed: u64) -> Vec<f32> {
@@ -41,32 +42,13 @@ fn check(text: &str, lengths: &[usize], sizes: &[i64], constants: &[usize], prod
     let given = wanted.clone();
     run_kernel(&kernel, &mems(&mut wanted), sizes).unwrap();
 
-    let buffer = |i: usize, len: usize| Buffer {
-        dtype: Some(DType::F32),
-        shape: vec![Dim::Known(len as i64)],
-        kind: match constants.contains(&i) {
-            true => BufferKind::Constant(TensorId(i as u32)),
-            false => BufferKind::Temporary,
-        },
-    };
-    let launch = Launch {
-        kernel: KernelId(0),
-        buffers: (0..lengths.len() as u32).map(BufferId).collect(),
-        sizes: sizes.iter().map(|&n| Dim::Known(n)).collect(),
-    };
-    let program = Program {
-        buffers: lengths.iter().enumerate().map(|(i, &n)| buffer(i, n)).collect(),
-        kernels: vec![kernel.clone()],
-        steps: vec![Step::Launch(launch.clone())],
-        ..Program::default()
-    };
-    for threads in [1, 2] {
-        let options = JitOptions { threads, ..JitOptions::default() };
-        let compiled = Compiled::new(&program, &options).unwrap();
+    for (threads, always_tiles) in ways() {
+        let runner = Runner::new(&kernel, lengths, sizes, constants);
+        let compiled = runner.compile(threads, always_tiles);
         assert_eq!(compiled.is_product(0), product, "{text}");
         for _ in 0..2 {
             let mut got = given.clone();
-            (&compiled).launch(&launch, &mems(&mut got), sizes).unwrap();
+            (&compiled).launch(&runner.launch, &mems(&mut got), sizes).unwrap();
             for (i, param) in kernel.params.iter().enumerate() {
                 for (j, (x, y)) in got[i].iter().zip(&wanted[i]).enumerate() {
                     let fine = (x - y).abs() <= 1e-4 * y.abs().max(1.0);
@@ -75,6 +57,51 @@ fn check(text: &str, lengths: &[usize], sizes: &[i64], constants: &[usize], prod
                 }
             }
         }
+    }
+}
+
+/// Numbers of threads, and whether AMX tiles are used whatever the cost.
+fn ways() -> Vec<(usize, bool)> {
+    let mut out = vec![(1, false), (2, false)];
+    if Isa::Amx.runs_here() {
+        out.extend([(1, true), (2, true)]);
+    }
+    out
+}
+
+/// A program of one launch.
+struct Runner {
+    program: Program,
+    launch: Launch,
+}
+
+impl Runner {
+    fn new(kernel: &Kernel, lengths: &[usize], sizes: &[i64], constants: &[usize]) -> Runner {
+        let buffer = |i: usize, len: usize| Buffer {
+            dtype: Some(DType::F32),
+            shape: vec![Dim::Known(len as i64)],
+            kind: match constants.contains(&i) {
+                true => BufferKind::Constant(TensorId(i as u32)),
+                false => BufferKind::Temporary,
+            },
+        };
+        let launch = Launch {
+            kernel: KernelId(0),
+            buffers: (0..lengths.len() as u32).map(BufferId).collect(),
+            sizes: sizes.iter().map(|&n| Dim::Known(n)).collect(),
+        };
+        let program = Program {
+            buffers: lengths.iter().enumerate().map(|(i, &n)| buffer(i, n)).collect(),
+            kernels: vec![kernel.clone()],
+            steps: vec![Step::Launch(launch.clone())],
+            ..Program::default()
+        };
+        Runner { program, launch }
+    }
+
+    fn compile(&self, threads: usize, always_tiles: bool) -> Compiled {
+        let options = JitOptions { threads, always_tiles, ..JitOptions::default() };
+        Compiled::new(&self.program, &options).unwrap()
     }
 }
 
@@ -123,6 +150,156 @@ fn products_of_any_size() {
             }
         }
     }
+}
+
+/// The product of two matrices of these sizes in every way, where the reference has a number to
+/// within `tolerance` of the sum of magnitudes, and like it not a number or infinite elsewhere.
+fn product_of(x: &[f32], w: &[f32], (m, k, n): (usize, usize, usize), tolerance: f64) {
+    let kernel = schedule(parse(&linear("add e4 e5")).unwrap());
+    let sizes = [m, k, n].map(|x| x as i64);
+    let lengths = [m * k, k * n, n, m * n];
+    let mut wanted = vec![(0f64, 0f64); m * n];
+    for (i, to) in wanted.iter_mut().enumerate() {
+        for j in 0..k {
+            let p = f64::from(x[i / n * k + j]) * f64::from(w[j * n + i % n]);
+            *to = (to.0 + p, to.1 + p.abs());
+        }
+    }
+    for constants in [&[][..], &[1, 2]] {
+        for (threads, always_tiles) in ways() {
+            let runner = Runner::new(&kernel, &lengths, &sizes, constants);
+            let compiled = runner.compile(threads, always_tiles);
+            let mut got = [x.to_vec(), w.to_vec(), vec![0.0; n], vec![7.0; m * n]];
+            (&compiled).launch(&runner.launch, &mems(&mut got), &sizes).unwrap();
+            for (i, (&y, &(sum, size))) in got[3].iter().zip(&wanted).enumerate() {
+                let (y, least) = (f64::from(y), k as f64 * 1e-37);
+                let fine = match sum.is_finite() && sum.abs() < f64::from(f32::MAX) {
+                    true => (y - sum).abs() <= tolerance * size + least,
+                    false => y.is_nan() == sum.is_nan() && !y.is_finite(),
+                };
+                assert!(fine, "{m} {k} {n} tiles {always_tiles}: element {i} is {y} not {sum}");
+            }
+        }
+    }
+}
+
+/// A product of 16-bit floats with an epilogue that reads some, into a part of the result.
+fn short_floats(elem: &str, narrow: &str, bits: fn(f32) -> u16, value: fn(u16) -> f32) {
+    let (m, k, n, step) = (37usize, 70usize, 45usize, 48usize);
+    let text = format!(
+        r#"kernel "short" {{
+  param p0 = read {elem}
+  param p1 = read {elem}
+  param p2 = read {elem}
+  param p3 = write {elem}
+  sizes 0
+  var v0 = counter
+  var v1 = counter
+  var v2 = counter
+  e0 = load p0 [{k}*v0 + v2] : f32
+  e1 = load p1 [{n}*v2 + v1] : f32
+  e2 = mul e0 e1 : f32
+  e3 = reduce sum [v2 < {k}] e2 : f32
+  e4 = load p2 [{n}*v0 + v1] : f32
+  e5 = add e3 e4 : f32
+  e6 = narrow {narrow} overflowing nearest e5 : f32
+  independent v0 < [{m}] {{
+    independent v1 < [{n}] {{
+      p3 [{step}*v0 + v1 + 2] = e6
+    }}
+  }}
+}}
+"#
+    );
+    let kernel = schedule(parse(&text).unwrap_or_else(|e| panic!("{e}\n{text}")));
+    let lengths = [m * k, k * n, m * n, m * step];
+    let given: Vec<Vec<u16>> = lengths
+        .iter()
+        .zip(1..)
+        .map(|(&len, seed)| numbers(len, seed).into_iter().map(bits).collect())
+        .collect();
+    let mems = |buffers: &mut [Vec<u16>]| -> Vec<Mem> {
+        let mem = |b: &mut Vec<u16>| Mem { ptr: b.as_mut_ptr().cast(), len: b.len() * 2 };
+        buffers.iter_mut().map(mem).collect()
+    };
+    let mut wanted = given.clone();
+    run_kernel(&kernel, &mems(&mut wanted), &[]).unwrap();
+    for constants in [&[][..], &[1]] {
+        for (threads, always_tiles) in ways() {
+            let runner = Runner::new(&kernel, &lengths, &[], constants);
+            let compiled = runner.compile(threads, always_tiles);
+            assert!(compiled.is_product(0), "{text}");
+            for _ in 0..2 {
+                let mut got = given.clone();
+                (&compiled).launch(&runner.launch, &mems(&mut got), &[]).unwrap();
+                for (i, (&x, &y)) in got[3].iter().zip(&wanted[3]).enumerate() {
+                    if !(2..n + 2).contains(&(i % step)) {
+                        assert_eq!(x, y, "element {i} is not of the result");
+                    }
+                    let (x, y) = (value(x), value(y));
+                    let fine = (x - y).abs() <= y.abs() / 100.0 + 1e-3;
+                    assert!(fine, "{elem} element {i}: {x} not {y}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn products_of_short_floats() {
+    use half::{bf16, f16};
+    let f16 = (|x| f16::from_f32(x).to_bits(), |x| f16::from_bits(x).to_f32());
+    short_floats("f16", "f16", f16.0, f16.1);
+    let bf16 = (|x| bf16::from_f32(x).to_bits(), |x| bf16::from_bits(x).to_f32());
+    short_floats("bf16", "bf16", bf16.0, bf16.1);
+}
+
+#[test]
+fn blocks_and_pieces_of_large_products() {
+    for (m, k, n) in [(300, 1100, 70), (49, 530, 33), (17, 64, 300), (128, 96, 16)] {
+        product_of(&numbers(m * k, 1), &numbers(k * n, 2), (m, k, n), 1e-6);
+    }
+}
+
+#[test]
+fn odd_numbers_in_products() {
+    let (m, k, n) = (50, 70, 45);
+    let (x, w) = (numbers(m * k, 1), numbers(k * n, 2));
+    let scaled = |from: &[f32], by: f32| from.iter().map(|v| v * by).collect::<Vec<f32>>();
+    let with = |from: &[f32], at: usize, value: f32| {
+        let mut out = from.to_vec();
+        out[at] = value;
+        out
+    };
+    let check = |x: &[f32], w: &[f32]| product_of(x, w, (m, k, n), 1e-6);
+    // All that is small, all that is large, and both.
+    check(&scaled(&x, 1e-36), &w);
+    check(&x, &scaled(&w, 1e-34));
+    check(&scaled(&x, 1e-20), &scaled(&w, 1e-15));
+    check(&scaled(&x, 3e38), &scaled(&w, 1e-3));
+    check(&scaled(&x, 1e25), &scaled(&w, 1e-25));
+    // A row of small numbers among usual ones.
+    let mut tiny = x.clone();
+    tiny[k..2 * k].iter_mut().for_each(|v| *v *= 1e-35);
+    check(&tiny, &w);
+    // Single numbers.
+    for value in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::from_bits(0x7fff_ffff)] {
+        check(&with(&x, 3 * k + 5, value), &w);
+        check(&x, &with(&w, 2 * n + 7, value));
+    }
+    for value in [f32::MAX, 1e-40, -0.0, 1e-38, 3.4e38] {
+        check(&with(&x, 3 * k + 5, value), &scaled(&w, 0.5));
+    }
+    // Planes that are zero.
+    let short = |from: &[f32], mask: u32| -> Vec<f32> {
+        from.iter().map(|v| f32::from_bits(v.to_bits() & mask)).collect()
+    };
+    for (a, b) in [(!0xffff, !0), (!0, !0xffff), (!0xff, !0xff), (!0xff, !0xffff), (!0x1fff, !0)] {
+        check(&short(&x, a), &short(&w, b));
+    }
+    // Numbers that have few digits are exact.
+    let whole = |from: &[f32]| from.iter().map(|v| (v * 100.0).round()).collect::<Vec<f32>>();
+    product_of(&whole(&x), &whole(&w), (m, k, n), 0.0);
 }
 
 #[test]

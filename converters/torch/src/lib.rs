@@ -16,4 +16,4 @@ pub mod weights;
 
 pub use pt2::{Pt2Reader, Pt2Writer};
 pub use script::{ScriptReader, ScriptWriter};
-pub use weights::{SafetensorsWriter, WeightsReader};
+pub use weights::{GgufWriter, SafetensorsWriter, WeightsReader};

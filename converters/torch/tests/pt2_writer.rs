@@ -12,7 +12,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::{OriginId, ValueId};
 use airconv_ir::interp::{EvalLimits, Interpreter};
 use airconv_ir::module::{ArgKindRole, Function, InputRole, Module, OutputRole};
-use airconv_ir::op::{Add, Constant, Gemm, Relu, Reshape, StringConcat};
+use airconv_ir::op::{Add, Constant, DimsOf, Gemm, Relu, Reshape, StringConcat};
 use airconv_ir::tensor::Tensor;
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, verify};
@@ -136,6 +136,19 @@ fn a_layer_is_written_as_pytorch_has_it() {
     assert_eq!(entries["data/constants/tensor_0"].len(), 24);
     assert_eq!(entries[".data/version"], b"6\n");
     assert!(entries.contains_key("data/sample_inputs/model.pt"), "PyTorch asks for it");
+}
+
+#[test]
+fn a_check_of_sizes_that_is_not_written_stands_in_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let checked = module(Type::tensor(DType::I64, [Dim::Known(2)]), |b, x| {
+        let dims = vec![Dim::Known(3), Dim::Known(4)];
+        b.node(DimsOf { dims }, &[Some(x)]).unwrap();
+        b.emit(Add {}, &[x, x]).unwrap()
+    });
+    let report = write(&checked, &folder.path().join("checked.pt2")).unwrap();
+    let entry = report.ledger.entries.iter().find(|e| e.name == "sizes-unchecked").unwrap();
+    assert!(entry.message.contains("3, 4"), "{}", entry.message);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Fuzzes the readers and what follows them with mutated files.
 //!
-//! usage: fuzz [--count N] [--seed S] [--kind onnx|ir|irt] [--only NUMBER] [--keep FOLDER]
+//! usage: fuzz [--count N] [--seed S] [--kind onnx|ir|irt|pt2|pt] [--only NUMBER] [--keep FOLDER]
 //!             [--seconds N] [SEEDS]
 //!
-//! SEEDS is a folder of models, or of folders with a `model.onnx`. `--keep` stores the case at
+//! SEEDS is a folder of models (`.onnx`, `.pt2`, `.pt`), or of folders with a `model.onnx`. A
+//! `.pt` file states the types of its inputs in an entry `extra/types.txt`. `--keep` stores the case at
 //! hand there, so that it survives an abort.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
 
@@ -109,11 +110,14 @@ fn add_folder(corpus: &mut Corpus, folder: &Path) {
     paths.sort();
     for path in paths {
         let path = if path.is_dir() { path.join("model.onnx") } else { path };
-        if path.extension().is_some_and(|e| e == "onnx")
-            && let Ok(bytes) = std::fs::read(&path)
-            && bytes.len() < 1 << 16
-        {
-            corpus.add_onnx(bytes);
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let Some(kind) = Kind::ALL.into_iter().find(|k| k.name() == ending) else { continue };
+        match (kind, std::fs::read(&path)) {
+            (Kind::Onnx, Ok(bytes)) if bytes.len() < 1 << 16 => corpus.add_onnx(bytes),
+            (Kind::Pt2 | Kind::Script, Ok(bytes)) if bytes.len() < 1 << 18 => {
+                corpus.add(kind, bytes);
+            }
+            _ => {}
         }
     }
 }

@@ -273,7 +273,10 @@ pub fn case(kind: Kind, files: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
             return bytes;
         }
         Kind::Ir if !rng.one_in(3) => return change_ir(&bytes, rounds, files, rng),
-        Kind::Onnx | Kind::Ir | Kind::Irt => {}
+        Kind::Pt2 | Kind::Script if !rng.one_in(8) => {
+            return super::archives::change(&bytes, rounds, files, rng);
+        }
+        _ => {}
     }
     for _ in 0..rounds {
         change_bytes(&mut bytes, files, rng);

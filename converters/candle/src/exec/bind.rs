@@ -97,6 +97,12 @@ impl IntoTensors for (T, T) {
     }
 }
 
+impl IntoTensors for (T, T, T, T) {
+    fn into_tensors(self) -> Vec<T> {
+        vec![self.0, self.1, self.2, self.3]
+    }
+}
+
 impl IntoTensors for (T, T, T) {
     fn into_tensors(self) -> Vec<T> {
         vec![self.0, self.1, self.2]

@@ -48,17 +48,28 @@ impl Executor for CandleExecutor {
         // Candle checks most of what it is asked to do, but not all of it.
         let results = catch_unwind(AssertUnwindSafe(|| run.run(params)))
             .map_err(|_| fail(report, "candle panicked".to_owned()))?
-            .map_err(|e| fail(report, e.to_string()))?;
+            .map_err(|e| fail(report, without_trace(&e)))?;
         let mut out = Vec::new();
-        for ((name, &var), tensor) in
-            lowered.program.outputs.iter().zip(&lowered.program.body.results).zip(results)
-        {
-            let dtype = lowered.program.info(var).dtype;
+        let f = lowered.module.main();
+        for ((output, &value), tensor) in f.outputs.iter().zip(&f.body().results).zip(results) {
+            let name = &output.name;
+            // One variable may stand for values of several dtypes that candle holds alike.
+            let Some(dtype) = f.ty(value).dtype() else {
+                return Err(fail(report, format!("`{name}` is no tensor")));
+            };
             let array =
                 tensor::to_array(&tensor, dtype).map_err(|e| fail(report, e.to_string()))?;
             out.push((name.clone(), Datum::from(array)));
         }
         Ok(out)
+    }
+}
+
+/// What an error says, without the stack that candle adds where it is asked for.
+fn without_trace(error: &candle_core::Error) -> String {
+    match error {
+        candle_core::Error::WithBacktrace { inner, .. } => without_trace(inner),
+        other => other.to_string(),
     }
 }
 

@@ -31,18 +31,19 @@ pub fn to_tensor(array: &Array, device: &Device) -> Result<Tensor> {
     }
     match (&array.data, array.dtype) {
         (Data::Bool(v), DType::Bool) => of!(v.iter().map(|&b| u8::from(b)).collect::<Vec<u8>>()),
-        (Data::U8(v), DType::U8) => of!(v.clone()),
-        (Data::I8(v), DType::I8) => of!(v.iter().map(|&x| i16::from(x)).collect::<Vec<i16>>()),
+        (Data::U8(v), _) => of!(v.clone()),
+        (Data::I8(v), _) => of!(v.iter().map(|&x| i16::from(x)).collect::<Vec<i16>>()),
+        (Data::U16(v), _) => of!(v.iter().map(|&x| i32::from(x)).collect::<Vec<i32>>()),
         (Data::I16(v), _) => of!(v.clone()),
         (Data::I32(v), _) => of!(v.clone()),
         (Data::I64(v), _) => of!(v.clone()),
         (Data::U32(v), _) => of!(v.clone()),
         (Data::F64(v), _) => of!(v.clone()),
-        (Data::F32(v), DType::F32) => of!(v.clone()),
         (Data::F32(v), DType::F16) => of!(v.iter().map(|&x| f16::from_f32(x)).collect::<Vec<_>>()),
         (Data::F32(v), DType::BF16) => {
             of!(v.iter().map(|&x| bf16::from_f32(x)).collect::<Vec<_>>())
         }
+        (Data::F32(v), _) => of!(v.clone()),
         (_, dtype) => bail!("candle has no {dtype}"),
     }
 }
@@ -53,16 +54,19 @@ pub fn to_array(tensor: &Tensor, dtype: DType) -> Result<Array> {
     let flat = tensor.flatten_all()?;
     let data = match dtype {
         DType::Bool => Data::Bool(flat.to_vec1::<u8>()?.into_iter().map(|v| v != 0).collect()),
-        DType::U8 => Data::U8(flat.to_vec1()?),
-        DType::I8 => Data::I8(flat.to_vec1::<i16>()?.into_iter().map(|v| v as i8).collect()),
+        DType::U8 | DType::U4 | DType::U2 => Data::U8(flat.to_vec1()?),
+        DType::U16 => Data::U16(flat.to_vec1::<i32>()?.into_iter().map(|v| v as u16).collect()),
+        DType::I8 | DType::I4 | DType::I2 => {
+            Data::I8(flat.to_vec1::<i16>()?.into_iter().map(|v| v as i8).collect())
+        }
         DType::I16 => Data::I16(flat.to_vec1()?),
         DType::I32 => Data::I32(flat.to_vec1()?),
         DType::I64 => Data::I64(flat.to_vec1()?),
         DType::U32 => Data::U32(flat.to_vec1()?),
         DType::F64 => Data::F64(flat.to_vec1()?),
-        DType::F32 => Data::F32(flat.to_vec1()?),
         DType::F16 => Data::F32(flat.to_vec1::<f16>()?.into_iter().map(f16::to_f32).collect()),
         DType::BF16 => Data::F32(flat.to_vec1::<bf16>()?.into_iter().map(bf16::to_f32).collect()),
+        _ if candle_type(dtype) == Some(CandleType::F32) => Data::F32(flat.to_vec1()?),
         _ => bail!("candle has no {dtype}"),
     };
     Array::new(dtype, shape, data).map_err(candle_core::Error::wrap)

@@ -88,7 +88,7 @@ impl<'p> Classes<'p> {
         for (_, members) in groups {
             let params = params(&members);
             let Some((first, _)) = members.first() else { continue };
-            let name = class_name(first, used);
+            let name = class_name(program, first, used);
             let class = self.classes.len();
             for (module, printed) in &members {
                 self.of.insert(module.id, class);
@@ -99,7 +99,11 @@ impl<'p> Classes<'p> {
                 };
                 self.args.insert(module.id, params.iter().map(value).collect());
                 for (name, var) in &printed.tensors {
-                    self.tensors.insert(name.clone(), *var);
+                    let other = self.tensors.insert(name.clone(), *var);
+                    let same = |o: Var| program.info(o).source == program.info(*var).source;
+                    if other.is_some_and(|o| !same(o)) {
+                        return Err(format!("two tensors would be called `{name}`"));
+                    }
                 }
             }
             let members = members.iter().map(|(m, _)| m.id).collect();
@@ -209,19 +213,26 @@ fn params(members: &[(&Module, Printed)]) -> Vec<Param> {
         .collect()
 }
 
-/// What a module is called: after the last part of its path that is no number.
-fn class_name(module: &Module, used: &mut Used) -> String {
+/// What a module is called: as its class in the source, or after the last part of its path that
+/// is no number.
+fn class_name(program: &Program, module: &Module, used: &mut Used) -> String {
     if module.path.is_empty() {
         return "Model".to_owned();
     }
     let mut words = module.path.iter().rev().filter(|p| p.parse::<usize>().is_err());
     let last = words.next().map_or("Block", |w| w);
-    let mut name = match last {
-        "self" => "SelfAttention".to_owned(),
-        other => names::camel(other.strip_suffix("layers").map_or(other, |_| "layer")),
+    let element = module.path.last().is_some_and(|p| p.parse::<usize>().is_ok());
+    let bare = last.trim_end_matches(|c: char| c.is_ascii_digit());
+    let mut name = match (program.classes.get(&module.path.join(".")), last) {
+        (Some(class), _) => names::camel(class),
+        (None, "self") => "SelfAttention".to_owned(),
+        // An element of `layer1` and the like.
+        (None, _) if element && bare != last => "Block".to_owned(),
+        (None, other) if other.ends_with("layers") => "Layer".to_owned(),
+        (None, _) => names::camel(bare),
     };
     if let Some(singular) = name.strip_suffix('s')
-        && module.path.last().is_some_and(|p| p.parse::<usize>().is_ok())
+        && element
         && singular.len() > 2
     {
         name = singular.to_owned();

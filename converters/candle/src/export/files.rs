@@ -47,7 +47,18 @@ pub(super) fn code(lowered: &Lowered, path: &Path, single: bool) -> Result<Code,
     files.push((".gitignore".to_owned(), "/target\n".to_owned()));
     files.push(("examples/run.rs".to_owned(), example(&name, program)?));
     files.push(("README.md".to_owned(), readme(&name, program)));
-    Ok(Code { name, files, tensors: classes.tensors })
+    let mut tensors = classes.tensors;
+    for (input, default) in program.inputs.iter().zip(&program.defaults) {
+        if let Some(var) = default {
+            tensors.insert(default_name(input), *var);
+        }
+    }
+    Ok(Code { name, files, tensors })
+}
+
+/// What the weights file calls the default of an input.
+fn default_name(input: &str) -> String {
+    format!("default.{input}")
 }
 
 /// The crate's name, after the folder's.
@@ -244,6 +255,14 @@ fn example(name: &str, program: &Program) -> Result<String, String> {
     );
     let text = if program.inputs.is_empty() {
         text.replace("let input = |name", "let _input = |name")
+    } else if program.defaults.iter().any(Option::is_some) {
+        let read = "let weights = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/model.safetensors\");\n";
+        let defaults = "let defaults = candle_core::safetensors::load(weights, &device)?;\n";
+        let get = "inputs.get(name)";
+        let or = "inputs.get(name).or_else(|| defaults.get(&format!(\"default.{name}\")))";
+        text.replace(read, "")
+            .replace("let input = |name", &format!("{read}{defaults}let input = |name"))
+            .replace(get, or)
     } else {
         text
     };
@@ -372,7 +391,27 @@ pub(super) fn write(
         safetensors::serialize_to_file(all, None, &folder.join("parity.safetensors"))
             .map_err(|e| e.to_string())?;
     }
+    tidy(draft.path()).map_err(text)?;
     publish(draft, path, replaced).map_err(text)
+}
+
+/// Gives the code the form of rustfmt, in its default configuration, where it is installed; what
+/// is written without it is the same code in the form of prettyplease.
+fn tidy(folder: &Path) -> std::io::Result<()> {
+    // An empty configuration, so that none of the folders around counts.
+    let config = folder.join("rustfmt.toml");
+    std::fs::write(&config, "")?;
+    let roots = ["src/lib.rs", "examples/run.rs", "tests/parity.rs"];
+    let present = roots.into_iter().map(|f| folder.join(f)).filter(|f| f.is_file());
+    let _ = std::process::Command::new("rustfmt")
+        .args(["--quiet", "--edition", "2024", "--config-path"])
+        .arg(&config)
+        .args(present)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .status();
+    std::fs::remove_file(config)
 }
 
 fn is_empty_or_absent(path: &Path) -> bool {

@@ -53,12 +53,22 @@ const LONGEST_PATH: usize = 32;
 /// What stands for a path in a field: all of it, or where that is long what comes last, with the
 /// numbers after it.
 pub(super) fn field(path: &[std::sync::Arc<str>]) -> String {
+    if let [only] = path
+        && only.parse::<usize>().is_ok()
+    {
+        return format!("block_{only}");
+    }
     let whole = snake(&path.join("."));
     if whole.len() <= LONGEST_PATH {
         return whole;
     }
     let last = path.iter().rposition(|p| p.parse::<usize>().is_err()).unwrap_or(0);
     snake(&path.get(last..).unwrap_or_default().join("."))
+}
+
+/// What a layer calls a value that it makes; a number says nothing.
+pub(super) fn layer(path: &[std::sync::Arc<str>]) -> Option<String> {
+    path.last().filter(|n| n.parse::<usize>().is_err()).map(|n| snake(n))
 }
 
 /// The name of an output as that of a field.

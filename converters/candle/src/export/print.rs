@@ -131,6 +131,8 @@ pub(super) struct Printer<'p> {
     tails: Vec<Option<Var>>,
     /// The layers that values come from which are written where they are read.
     layers: FxHashMap<Var, String>,
+    /// Conditions of loops that hold within them.
+    holding: FxHashSet<Var>,
 }
 
 /// The text of a module.
@@ -161,6 +163,7 @@ pub(super) fn print(
         whole_tail: None,
         tails: vec![single(&module.body.results)],
         layers: FxHashMap::default(),
+        holding: FxHashSet::default(),
     };
     printer.module()
 }
@@ -279,7 +282,7 @@ impl<'p> Printer<'p> {
                 if let [var] = vars[..]
                     && self.written_later(items, at, var, &text)
                 {
-                    let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+                    let layer = path.and_then(names::layer);
                     let flow = call.vars().next().and_then(|f| self.layers.get(&f).cloned());
                     if let Some(name) = layer.or(flow) {
                         self.layers.insert(var, name);
@@ -307,7 +310,7 @@ impl<'p> Printer<'p> {
 
     /// Whether a value is written where it is read.
     fn written_later(&self, items: &[Item], at: usize, var: Var, text: &str) -> bool {
-        if self.left.get(&var) != Some(&1) {
+        if self.left.get(&var) != Some(&1) || self.tells_size(var) {
             return false;
         }
         // The last expression of a function or a block.
@@ -357,7 +360,7 @@ impl<'p> Printer<'p> {
         path: Option<&[std::sync::Arc<str>]>,
     ) {
         let first = call.vars().next();
-        let layer = path.and_then(<[_]>::last).map(|n| names::snake(n));
+        let layer = path.and_then(names::layer);
         let layer = layer.or_else(|| first.and_then(|f| self.layers.get(&f).cloned()));
         let joins = call.vars().count() > 1 && layer_of(call).is_none();
         let mut names = Vec::new();
@@ -507,6 +510,23 @@ impl<'p> Printer<'p> {
             Some(text) => text,
             None => self.passed(dim),
         }
+    }
+
+    /// Whether a value has a size that nothing before it has.
+    fn tells_size(&self, var: Var) -> bool {
+        let seen = |d: &Dim| self.scope.seen.iter().any(|&v| self.program.info(v).shape.contains(d));
+        self.program.info(var).shape.iter().any(|d| !self.can_know(d) && !seen(d))
+    }
+
+    /// Whether a size follows from parameters, or from what has been read here.
+    fn can_know(&self, dim: &Dim) -> bool {
+        let has = |d: &Dim| {
+            let of_param = |v: &Var| self.program.info(*v).shape.contains(d);
+            self.scope.sizes.contains_key(d) || self.module.inputs.iter().any(of_param)
+        };
+        let mut all = true;
+        dim.symbols(&mut |s| all &= has(&Dim::symbol(s)));
+        all || has(dim)
     }
 
     /// A size that the caller passes.

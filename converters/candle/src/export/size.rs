@@ -63,6 +63,13 @@ fn atom(atom: &Atom, factor: bool, name: &mut dyn FnMut(&Dim) -> Option<String>)
             Some(around(format!("{} / {}", grouped(a, name)?, grouped(b, name)?)))
         }
         Atom::CeilDiv(a, b) => Some(format!("{}.div_ceil({})", grouped(a, name)?, text(b, name)?)),
+        Atom::Mod(a, Dim::Known(k)) if *k > 0 && parts(a, name)?.0.is_empty() => {
+            // What is below zero by a multiple of the divisor is as far from the next one.
+            let (_, minus) = parts(a, name)?;
+            let away = minus.join(" + ");
+            let away = if minus.len() > 1 { format!("({away})") } else { away };
+            Some(around(format!("({k} - {away} % {k}) % {k}")))
+        }
         Atom::Mod(a, b) => Some(around(format!("{} % {}", grouped(a, name)?, grouped(b, name)?))),
         Atom::Min(list) => fold(list, "min", name),
         Atom::Max(list) => match &list[..] {
@@ -138,6 +145,7 @@ mod tests {
             ((&n + 3).floor_div(&Dim::Known(4)), "n.div_ceil(4)"),
             (Dim::max(&Dim::Known(0), &(&n - 4)), "n.saturating_sub(4)"),
             (Dim::min(&Dim::Known(512), &n), "n.min(512)"),
+            ((&Dim::Known(0) - &n).rem(&Dim::Known(4)), "(4 - n % 4) % 4"),
             (Dim::Known(7), "7"),
         ];
         for (dim, expected) in cases {

@@ -26,14 +26,43 @@ pub(super) fn structs(
     root: &Module,
 ) -> Result<Vec<Written>, String> {
     let mut out = Vec::new();
-    for class in classes.classes.iter().rev() {
+    let mut order = Vec::new();
+    by_use(classes, root, &mut order);
+    for class in order.into_iter().filter_map(|i| classes.classes.get(i)) {
         let Some(module) = class.members.first().and_then(|&id| find(root, id)) else { continue };
         let printed = print(program, classes, module, Naming::Told)?;
+        if let (true, Some((_, dim))) = (module.path.is_empty(), printed.sizes.first()) {
+            return Err(format!(
+                "the size `{}` is not known where it is read",
+                dim_text(program, dim)
+            ));
+        }
         let text = structure(program, classes, class, module, &printed);
         let text = with_class_names(&text, classes);
         out.push(Written { name: class.name.clone(), text, helpers: printed.helpers });
     }
     Ok(out)
+}
+
+/// Classes by where they are first used: each after the one that uses it.
+fn by_use(classes: &Classes<'_>, module: &Module, order: &mut Vec<usize>) {
+    let Some(class) = classes.class_of(module.id).filter(|c| !order.contains(c)) else { return };
+    order.push(class);
+    by_use_in(classes, &module.body, order);
+}
+
+fn by_use_in(classes: &Classes<'_>, body: &Body, order: &mut Vec<usize>) {
+    for item in &body.items {
+        match item {
+            Item::Child(m) => by_use(classes, m, order),
+            Item::If { then, other, .. } => {
+                by_use_in(classes, then, order);
+                by_use_in(classes, other, order);
+            }
+            Item::Loop { body, .. } => by_use_in(classes, body, order),
+            Item::Stmt(..) => {}
+        }
+    }
 }
 
 fn find(module: &Module, id: usize) -> Option<&Module> {
@@ -236,7 +265,7 @@ fn spaced(text: &str) -> String {
         let lead = ["//!", "use ", "mod ", "pub(crate) use "];
         let kind = |l: &str| lead.iter().position(|p| l.starts_with(p));
         let item = starts(&["///", "#[", "pub ", "fn ", "impl ", "const ", "mod ops {"], line);
-        let ended = before == "}" || (item && kind(before).is_some());
+        let ended = before == "}" || before.ends_with(" {}") || (item && kind(before).is_some());
         let inner = before == "    }"
             && line != "}"
             && line.starts_with("    ")

@@ -1,46 +1,44 @@
 use candle_core::{Result, Tensor};
 use candle_nn::ops::sigmoid;
 
-/// Gated recurrent units in one direction over `x` `[time, batch, features]`. The rows of `w`,
-/// `r` and `b` (input bias, then hidden bias) are those of the update, reset and hidden gates.
-/// With `reset_after` the reset gate comes after the matrix product. Gives all hidden states
-/// `[time, batch, hidden]` and the last one.
+use super::project;
+
+/// Gated recurrent units in one direction over `x` `[time, batch, features]`. Weights and biases,
+/// of the input and of the hidden state, have rows as in PyTorch: those of the reset, update and
+/// new gates. With `reset_after`, as in PyTorch, the reset gate comes after the matrix product.
+/// Gives all hidden states `[time, batch, hidden]` and the last one.
 pub fn gru(
     x: &Tensor,
-    w: &Tensor,
-    r: &Tensor,
-    b: Option<&Tensor>,
+    (w_ih, b_ih): (&Tensor, Option<&Tensor>),
+    (w_hh, b_hh): (&Tensor, Option<&Tensor>),
     h: Option<&Tensor>,
     reverse: bool,
     reset_after: bool,
 ) -> Result<(Tensor, Tensor)> {
-    let (time, batch, features) = x.dims3()?;
-    let hidden = r.dim(1)?;
-    let b = match b {
-        Some(b) => b.clone(),
-        None => Tensor::zeros(6 * hidden, x.dtype(), x.device())?,
-    };
+    let (time, batch, _) = x.dims3()?;
+    let hidden = w_hh.dim(1)?;
     let mut h = match h {
         Some(h) => h.clone(),
         None => Tensor::zeros((batch, hidden), x.dtype(), x.device())?,
     };
-    let inputs = x.reshape((time * batch, features))?.matmul(&w.t()?)?;
-    let inputs = inputs.broadcast_add(&b.narrow(0, 0, 3 * hidden)?)?;
-    let inputs = inputs.reshape((time, batch, 3 * hidden))?;
-    let bias = b.narrow(0, 3 * hidden, 3 * hidden)?;
-    let (r_gates, r_hidden) =
-        (r.narrow(0, 0, 2 * hidden)?.t()?, r.narrow(0, 2 * hidden, hidden)?.t()?);
-    let (b_gates, b_hidden) = (bias.narrow(0, 0, 2 * hidden)?, bias.narrow(0, 2 * hidden, hidden)?);
+    let b_hh = match b_hh {
+        Some(b) => b.clone(),
+        None => Tensor::zeros(3 * hidden, x.dtype(), x.device())?,
+    };
+    let inputs = project(x, w_ih, b_ih)?;
+    let (w_gates, w_new) =
+        (w_hh.narrow(0, 0, 2 * hidden)?.t()?, w_hh.narrow(0, 2 * hidden, hidden)?.t()?);
+    let (b_gates, b_new) = (b_hh.narrow(0, 0, 2 * hidden)?, b_hh.narrow(0, 2 * hidden, hidden)?);
     let mut states = Vec::with_capacity(time);
     for step in 0..time {
         let x = inputs.get(if reverse { time - 1 - step } else { step })?;
-        let gates = (x.narrow(1, 0, 2 * hidden)? + h.matmul(&r_gates)?.broadcast_add(&b_gates)?)?;
+        let gates = (x.narrow(1, 0, 2 * hidden)? + h.matmul(&w_gates)?.broadcast_add(&b_gates)?)?;
         let gates = sigmoid(&gates)?.chunk(2, 1)?;
-        let (update, reset) = (&gates[0], &gates[1]);
+        let (reset, update) = (&gates[0], &gates[1]);
         let memory = if reset_after {
-            (reset * h.matmul(&r_hidden)?.broadcast_add(&b_hidden)?)?
+            (reset * h.matmul(&w_new)?.broadcast_add(&b_new)?)?
         } else {
-            (reset * &h)?.matmul(&r_hidden)?.broadcast_add(&b_hidden)?
+            (reset * &h)?.matmul(&w_new)?.broadcast_add(&b_new)?
         };
         let new = (x.narrow(1, 2 * hidden, hidden)? + memory)?.tanh()?;
         h = (&new + (update * (&h - &new)?)?)?;

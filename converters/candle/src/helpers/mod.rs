@@ -1,6 +1,7 @@
 //! What candle lacks, as functions on tensors: one file each. The writer puts the files that a
 //! model needs beside it as they are; the executor calls them.
 
+mod arg_last;
 mod conv_nd;
 mod conv_transpose1d;
 mod cumsum;
@@ -22,12 +23,17 @@ mod pad_with_tensor;
 mod pad_wrap;
 mod pow;
 mod prod_keepdim;
+mod project;
 mod range;
 mod rem;
 mod rms_norm;
 mod rnn;
+mod round_float;
 mod round_ties_even;
+mod round_to_power;
+mod scan;
 mod scatter_nd;
+mod scatter_nd_with;
 mod select;
 // Called by generated code only: the executor keeps sizes signed.
 #[allow(dead_code)]
@@ -35,10 +41,12 @@ mod sizes;
 mod take;
 mod top_k;
 mod tree_votes;
+mod unique;
 mod windows;
 mod wrap_indices;
 mod zip_ints;
 
+pub use arg_last::arg_last;
 pub use conv_nd::conv_nd;
 pub use conv_transpose1d::conv_transpose1d;
 pub use cumsum::cumsum;
@@ -60,16 +68,22 @@ pub use pad_with_tensor::pad_with_tensor;
 pub use pad_wrap::pad_wrap;
 pub use pow::pow;
 pub use prod_keepdim::prod_keepdim;
+pub use project::project;
 pub use range::range;
 pub use rem::rem;
 pub use rms_norm::rms_norm;
 pub use rnn::rnn;
+pub use round_float::round_float;
 pub use round_ties_even::round_ties_even;
+pub use round_to_power::round_to_power;
+pub use scan::scan;
 pub use scatter_nd::scatter_nd;
+pub use scatter_nd_with::scatter_nd_with;
 pub use select::select;
 pub use take::take;
 pub use top_k::top_k;
 pub use tree_votes::tree_votes;
+pub use unique::unique;
 pub use windows::windows;
 pub use wrap_indices::wrap_indices;
 pub use zip_ints::zip_ints;

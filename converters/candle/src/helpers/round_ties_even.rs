@@ -8,5 +8,6 @@ pub fn round_ties_even(x: &Tensor) -> Result<Tensor> {
     // Up above a half, and at a half where down is odd.
     let up =
         (fraction.gt(0.5)?.to_dtype(x.dtype())? + fraction.eq(0.5)?.to_dtype(x.dtype())? * odd)?;
-    down + up
+    // Infinities have no fraction.
+    x.abs()?.lt(f64::INFINITY)?.where_cond(&(down + up)?, x)
 }

@@ -3,7 +3,7 @@
 use airconv_ir::op::{GeluKind, Op, OpKind};
 
 use super::cx::{Cx, Refuse, float, number, other, tidy};
-use super::elementwise::floats;
+use super::elementwise::{floats, floats_in_steps};
 use super::rules::Rule;
 use crate::program::Arg;
 use crate::program::calls::*;
@@ -44,7 +44,7 @@ fn elu<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
 }
 
 fn sigmoid<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
-    floats(cx, &SIGMOID)?;
+    floats_in_steps(cx, &SIGMOID)?;
     cx.mark_positive();
     Ok(())
 }
@@ -66,8 +66,8 @@ fn hard_sigmoid<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
 fn gelu<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::Gelu(g) = op else { return other() };
     match g.approximate {
-        GeluKind::Exact => floats(cx, &GELU_ERF),
-        GeluKind::Tanh => floats(cx, &GELU),
+        GeluKind::Exact => floats_in_steps(cx, &GELU_ERF),
+        GeluKind::Tanh => floats_in_steps(cx, &GELU),
     }
 }
 
@@ -76,5 +76,5 @@ fn swish<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     if s.alpha.0 != 1.0 {
         return Refuse::because("candle has no swish with a slope");
     }
-    floats(cx, &SILU)
+    floats_in_steps(cx, &SILU)
 }

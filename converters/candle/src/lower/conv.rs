@@ -10,7 +10,7 @@ use super::linear::check_exact;
 use super::rules::Rule;
 use super::shape::{Fill, pad_axis};
 use crate::program::calls::*;
-use crate::program::dtype::is_float;
+use crate::program::dtype::{is_float, is_half};
 use crate::program::{Arg, Layer, Var, Window};
 
 pub(super) const RULES: &[(OpKind, Rule)] =
@@ -103,7 +103,11 @@ fn conv<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
             if cx.shape(w).len() == 3 { Layer::Conv1d(window) } else { Layer::Conv2d(window) };
         return cx.done_layer(layer, vec![x.into(), w.into(), Arg::Maybe(bias)]);
     }
+    // Sums over the kernel are kept in `f32`.
+    let wide = if is_half(dtype) { DType::F32 } else { dtype };
+    let (x, w) = (cx.as_dtype(x, wide), cx.as_dtype(w, wide));
     let y = plain(cx, x, w, &moves)?;
+    let y = cx.as_dtype(y, dtype);
     biased(cx, y, bias)
 }
 

@@ -14,7 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::paths::Paths;
 use super::rules;
-use crate::program::dtype::held;
+use crate::program::dtype::{held, is_half};
 use crate::program::{
     Arg, Block, Call, Callee, Func, Layer, Path, Program, Source, Stmt, Var, VarInfo,
 };
@@ -48,6 +48,8 @@ pub(super) struct Lowerer<'m> {
     views: FxHashSet<Var>,
     /// Values that are never below zero.
     positive: FxHashSet<Var>,
+    /// Values that got an axis of size 1, with what they were and the axis.
+    wider: FxHashMap<Var, (Var, usize)>,
     path: Path,
 }
 
@@ -66,6 +68,7 @@ impl<'m> Lowerer<'m> {
             rounded: FxHashSet::default(),
             views: FxHashSet::default(),
             positive: FxHashSet::default(),
+            wider: FxHashMap::default(),
             path: Path::from([]),
         }
     }
@@ -105,6 +108,13 @@ impl<'m> Lowerer<'m> {
             let var = self.var_of(value, Source::Param)?;
             self.program.params.push(var);
             self.program.inputs.push(input.name.clone());
+            let default = match input.role {
+                InputRole::User { default: Some(tensor), .. } | InputRole::State(Some(tensor)) => {
+                    Some(self.weight(tensor, &input.name)?)
+                }
+                _ => None,
+            };
+            self.program.defaults.push(default);
         }
         let mut body = self.block(f.body)?;
         body.sweep(&mut FxHashSet::default());
@@ -203,6 +213,12 @@ impl<'m> Lowerer<'m> {
 
     /// Adds a statement.
     pub fn stmt(&mut self, stmt: Stmt) {
+        if let Stmt::Let { vars, call: Call { callee: Callee::Func(func), args }, .. } = &stmt
+            && func.name == crate::program::calls::UNSQUEEZE.name
+            && let ([var], [Arg::Tensor(x), Arg::Number(axis)]) = (&vars[..], &args[..])
+        {
+            self.wider.insert(*var, (*x, *axis));
+        }
         self.stmts.push(stmt);
     }
 
@@ -393,6 +409,11 @@ impl<'m> Cx<'_, 'm> {
     pub fn is_view(&self, var: Var) -> bool {
         self.l.views.contains(&var)
     }
+    /// What a variable was before it got an axis of size 1 at this place, if that is how it was
+    /// made.
+    pub fn without_axis(&self, var: Var, axis: usize) -> Option<Var> {
+        self.l.wider.get(&var).filter(|(_, a)| *a == axis).map(|(x, _)| *x)
+    }
     /// Takes down that a variable's elements may be out of order.
     pub fn mark_view(&mut self, var: Var) {
         self.l.views.insert(var);
@@ -417,6 +438,19 @@ impl<'m> Cx<'_, 'm> {
     /// A layer whose result is this node's.
     pub fn done_layer(&mut self, layer: Layer, args: Vec<Arg>) -> Result<(), Refuse> {
         self.done_all(Callee::Layer(layer), args, 1)
+    }
+    /// A call on the operand of a function that candle computes in several steps, in `f32` where
+    /// each step would round to 16 bits; its result is this node's.
+    pub fn done_wide(&mut self, func: &'static Func, x: Var, rest: Vec<Arg>) -> Result<(), Refuse> {
+        let dtype = self.info(x).dtype;
+        let args = |x: Var| std::iter::once(Arg::from(x)).chain(rest).collect();
+        if !is_half(dtype) {
+            return self.done(func, args(x));
+        }
+        let shape = self.result_ty(0)?.shape.to_vec();
+        let x = self.as_dtype(x, DType::F32);
+        let y = self.temp(func, args(x), DType::F32, &shape);
+        self.done(&crate::program::calls::TO_DTYPE, vec![y.into(), Arg::DType(dtype)])
     }
     /// A call whose `count` results are this node's.
     pub fn done_all(&mut self, callee: Callee, args: Vec<Arg>, count: usize) -> Result<(), Refuse> {

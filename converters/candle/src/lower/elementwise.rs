@@ -1,13 +1,15 @@
 //! Rules of the elementwise family.
 
-use airconv_ir::dtype::DType;
+use airconv_ir::array::{RoundMode, Rounder};
+use airconv_ir::dtype::{DType, FloatKind};
 use airconv_ir::module::Node;
-use airconv_ir::op::{IntRounding, Op, OpKind};
+use airconv_ir::op::{Cast, CastRounding, IntRounding, Op, OpKind};
 
 use super::cx::{Cx, Refuse, float, number, other};
+use super::linear::magnitude;
 use super::rules::Rule;
 use crate::program::calls::*;
-use crate::program::dtype::{held, is_float};
+use crate::program::dtype::{held, is_float, is_own, is_small_float};
 use crate::program::{Arg, Func, Var};
 
 pub(super) const RULES: &[(OpKind, Rule)] = &[
@@ -46,6 +48,7 @@ pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::And, |cx, _| truths(cx, &MINIMUM)),
     (OpKind::Or, |cx, _| truths(cx, &MAXIMUM)),
     (OpKind::Xor, |cx, _| truths(cx, &NE)),
+    (OpKind::BitNot, |cx, _| real(cx, &BIT_NOT)),
     (OpKind::BitAnd, |cx, _| bits(cx, &BIT_AND)),
     (OpKind::BitOr, |cx, _| bits(cx, &BIT_OR)),
     (OpKind::BitXor, |cx, _| bits(cx, &BIT_XOR)),
@@ -101,10 +104,38 @@ pub(super) fn binary(
     plain: &'static Func,
     broadcast: &'static Func,
 ) -> Result<(), Refuse> {
-    number(cx.ty(0)?.dtype, cx.node.op.name())?;
+    let dtype = cx.ty(0)?.dtype;
+    number(dtype, cx.node.op.name())?;
     let (vars, same) = cx.broadcast_operands()?;
-    let func = if same { plain } else { broadcast };
+    let func = match wrapping(cx, dtype) {
+        Some(func) => func,
+        None if same => plain,
+        None => broadcast,
+    };
     cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+/// The function to be called where the result may exceed the integers of its dtype: candle's own
+/// arithmetic of integers fails then in programs that check for it.
+fn wrapping(cx: &Cx<'_, '_>, dtype: DType) -> Option<&'static Func> {
+    let (low, high) = dtype.int_range().filter(|_| dtype != DType::I64)?;
+    let [a, b] = [0, 1].map(|slot| cx.value(slot).and_then(|v| magnitude(cx, v, 0)));
+    let (func, most) = match &cx.node.op {
+        Op::Add(_) => (&WRAPPING_ADD, a.zip(b).map(|(a, b)| a + b)),
+        Op::Sub(_) => (&WRAPPING_SUB, a.zip(b).map(|(a, b)| a + b)),
+        Op::Mul(_) => (&WRAPPING_MUL, a.zip(b).map(|(a, b)| a * b)),
+        _ => return None,
+    };
+    let negative = (low as f64) < 0.0 || !matches!(cx.node.op, Op::Sub(_));
+    let fits = negative && most.is_some_and(|most| most <= high as f64);
+    (!fits).then_some(func)
+}
+
+/// A function of floats that candle computes in several steps.
+pub(super) fn floats_in_steps(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    float(cx.ty(0)?.dtype, cx.node.op.name())?;
+    let x = cx.x(0)?;
+    cx.done_wide(func, x, Vec::new())
 }
 
 fn sub<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
@@ -328,6 +359,49 @@ fn is_limited(cx: &Cx<'_, '_>) -> bool {
     }
 }
 
+/// Whether all values of one dtype are integers of another one.
+fn is_within(from: DType, to: DType) -> bool {
+    let range = |d: DType| if d == DType::Bool { Some((0, 1)) } else { d.int_range() };
+    match (range(from), range(to)) {
+        (Some((a, b)), Some((low, high))) => low <= a && b <= high,
+        _ => false,
+    }
+}
+
+/// To a float of at most 8 bits, which is held in `f32`: rounded to a value that it has.
+fn to_small_float(cx: &mut Cx<'_, '_>, c: &Cast, x: Var) -> Result<(), Refuse> {
+    let (Some(format), shape) = (c.to.float_format(), cx.shape(x)) else { return other() };
+    let mode = match c.rounding {
+        CastRounding::Up => RoundMode::Up,
+        CastRounding::Down => RoundMode::Down,
+        CastRounding::Nearest => RoundMode::Nearest,
+    };
+    let Some(rounder) = Rounder::new(c.to, c.saturate, mode) else { return other() };
+    let x = if cx.info(x).dtype == DType::F64 { x } else { cx.as_dtype(x, DType::F32) };
+    let rounded = if format.kind == FloatKind::PowerOfTwo {
+        // The part of a step from one power to the next from which on it goes up.
+        let up = match mode {
+            RoundMode::Up => 0.0,
+            RoundMode::Nearest => 0.5,
+            RoundMode::Down => 1.0,
+        };
+        let args = vec![x.into(), Arg::Float(up), Arg::Bool(c.saturate)];
+        cx.temp(&ROUND_TO_POWER, args, cx.info(x).dtype, &shape)
+    } else {
+        let most = format.max_finite();
+        let args = vec![
+            x.into(),
+            Arg::Int(format.man_bits.into()),
+            Arg::Int(format.min_exp().into()),
+            Arg::Float(most),
+            Arg::Float(rounder.round(f64::INFINITY).into()),
+            Arg::Float(rounder.round(f64::NAN).into()),
+        ];
+        cx.temp(&ROUND_FLOAT, args, cx.info(x).dtype, &shape)
+    };
+    cx.done(&TO_DTYPE, vec![rounded.into(), Arg::DType(c.to)])
+}
+
 fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::Cast(c) = op else { return other() };
     let from = cx.ty(0)?.dtype;
@@ -341,15 +415,12 @@ fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         }
         return cx.done(&NONZERO_MASK, vec![x.into()]);
     }
-    if c.to == DType::I8 && from != DType::I8 {
-        // i8 is held as i16: numbers out of its range would stay what they are.
-        if from == DType::Bool {
-            return cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)]);
-        }
-        if !is_limited(cx) {
-            return Refuse::because("candle has no i8 that wraps");
-        }
-        return cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)]);
+    if is_small_float(c.to) && from != c.to {
+        return to_small_float(cx, c, x);
+    }
+    if !is_own(c.to) && from != c.to && !is_within(from, c.to) && !is_limited(cx) {
+        // It is held in a wider dtype: numbers out of its range would stay what they are.
+        return Refuse::because(format!("candle has no {} that wraps", c.to));
     }
     if a == b {
         return cx.same(x);

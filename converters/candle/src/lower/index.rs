@@ -1,6 +1,6 @@
 //! Rules of the index family.
 
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::module::Node;
@@ -9,8 +9,8 @@ use airconv_ir::op::{Op, OpKind, ScatterReduction};
 use super::cx::{Cx, Refuse, number, other};
 use super::rules::Rule;
 use crate::program::calls::*;
-use crate::program::dtype::{held, is_float};
-use crate::program::{Arg, Callee, Layer, Var};
+use crate::program::dtype::{held, is_float, is_own};
+use crate::program::{Arg, Call, Callee, Func, Layer, Source, Stmt, Var, VarInfo};
 
 pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::Gather, gather),
@@ -20,6 +20,7 @@ pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::ScatterElements, scatter_elements),
     (OpKind::TopK, top_k),
     (OpKind::Nonzero, nonzero),
+    (OpKind::Unique, unique),
     (OpKind::NonMaxSuppression, non_max_suppression),
 ];
 
@@ -154,12 +155,25 @@ fn adds(reduction: ScatterReduction) -> Result<bool, Refuse> {
 
 fn scatter_nd<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::ScatterNd(s) = op else { return other() };
-    let add = adds(s.reduction)?;
-    if add {
-        number(cx.ty(0)?.dtype, "scatter")?;
+    let dtype = cx.ty(0)?.dtype;
+    let mut args = vec![cx.x(0)?.into(), cx.x(1)?.into(), cx.x(2)?.into()];
+    let combine: &'static Func = match s.reduction {
+        ScatterReduction::Mul => &SCATTER_ND_MUL,
+        ScatterReduction::Max => &SCATTER_ND_MAX,
+        ScatterReduction::Min => &SCATTER_ND_MIN,
+        simple => {
+            let add = adds(simple)?;
+            if add {
+                number(dtype, "scatter")?;
+            }
+            args.push(Arg::Bool(add));
+            return cx.done(&SCATTER_ND, args);
+        }
+    };
+    if !is_float(dtype) && !(is_own(dtype) && dtype.bits() <= 32) {
+        return Refuse::because(format!("candle has no such scatter of {dtype}"));
     }
-    let args = vec![cx.x(0)?.into(), cx.x(1)?.into(), cx.x(2)?.into(), Arg::Bool(add)];
-    cx.done(&SCATTER_ND, args)
+    cx.done(combine, args)
 }
 
 fn scatter_elements<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
@@ -192,6 +206,45 @@ fn top_k<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
 fn nonzero<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     let x = cx.x(0)?;
     cx.done(&NONZERO, vec![x.into()])
+}
+
+/// Distinct slices: candle tells which they are by their first positions, which are then taken.
+fn unique<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Unique(u) = op else { return other() };
+    if held(cx.ty(0)?.dtype).is_none() {
+        return Refuse::because("candle has no such dtype");
+    }
+    let mut x = cx.x(0)?;
+    let axis = match u.axis {
+        Some(axis) => {
+            usize::try_from(axis).map_err(|_| Refuse("its axis is negative".to_owned()))?
+        }
+        None => {
+            let (dtype, shape) = (cx.info(x).dtype, cx.shape(x));
+            if shape.len() != 1 {
+                x = cx.temp(&FLATTEN_ALL, vec![x.into()], dtype, &[numel(&shape)]);
+            }
+            0
+        }
+    };
+    let args = vec![x.into(), Arg::Number(axis), Arg::Bool(u.sorted)];
+    let distinct = cx.result_ty(0)?.shape.get(axis).cloned().unwrap_or(Dim::Known(1));
+    let all = cx.shape(x).get(axis).cloned().unwrap_or(Dim::Known(1));
+    let mut vars = Vec::new();
+    for (slot, len) in [distinct.clone(), distinct.clone(), all, distinct].into_iter().enumerate() {
+        vars.push(match cx.node.result(slot) {
+            Some(v) => cx.l.var_of(v, Source::Made)?,
+            None => {
+                let (dtype, source) = (DType::I64, Source::Made);
+                let info =
+                    VarInfo { dtype, shape: vec![len], source, name: "".into(), op: "unique" };
+                cx.l.push(info)
+            }
+        });
+    }
+    let (call, path) = (Call { callee: Callee::Func(&UNIQUE), args }, cx.l.path());
+    cx.l.stmt(Stmt::Let { vars, call, path });
+    Ok(())
 }
 
 fn non_max_suppression<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {

@@ -254,7 +254,7 @@ pub(super) fn check_exact(cx: &Cx<'_, '_>, dtype: DType, depth: &Dim) -> Result<
 }
 
 /// A bound of the magnitude of integers, by what they are made of.
-fn magnitude(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> Option<f64> {
+pub(super) fn magnitude(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> Option<f64> {
     if depth > 16 {
         return None;
     }

@@ -20,6 +20,7 @@ pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::TreeEnsembleClassifier, classifier),
     (OpKind::LinearClassifier, linear_classifier),
     (OpKind::LabelEncoder, label_encoder),
+    (OpKind::OneHotEncoder, one_hot_encoder),
 ];
 
 /// What the lists of an ensemble say.
@@ -327,6 +328,32 @@ fn linear_classifier<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> 
     labels(cx, at, &l.classlabels_ints)?;
     let scores = transformed(cx, scores, &l.post_transform)?;
     cx.same_at(1, scores)
+}
+
+/// Each element compared with each category, along a new last axis.
+fn one_hot_encoder<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::OneHotEncoder(o) = op else { return other() };
+    let dtype = cx.ty(0)?.dtype;
+    if !o.cats_strings.is_empty() || held(dtype).is_none() {
+        return Refuse::because("candle has no strings for categories");
+    }
+    if !o.zeros {
+        return Refuse::because("it fails where a category is unknown");
+    }
+    let x = cx.x(0)?;
+    let x = cx.as_dtype(x, DType::I64);
+    let mut shape = cx.shape(x);
+    let count = o.cats_int64s.len();
+    let categories = Array::from_i64s(DType::I64, vec![count], &o.cats_int64s);
+    let categories = cx.named_literal(categories.map_err(|e| Refuse(e.to_string()))?, "categories");
+    let axis = shape.len();
+    shape.push(Dim::Known(1));
+    let x = cx.temp(&UNSQUEEZE, vec![x.into(), Arg::Number(axis)], DType::I64, &shape);
+    if let Some(last) = shape.last_mut() {
+        *last = Dim::Known(count as i64);
+    }
+    let same = cx.temp(&EQ, vec![x.into(), categories.into()], DType::Bool, &shape);
+    cx.done(&TO_DTYPE, vec![same.into(), Arg::DType(DType::F32)])
 }
 
 fn label_encoder<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {

@@ -51,8 +51,12 @@ pub fn lower(module: &Module, report: &mut Report) -> Result<Lowered, Failed> {
     let paths = paths::Paths::of(module);
     let ready = prepare::prepare(module, report)?;
     let mut lowerer = cx::Lowerer::new(&ready, ready.entry, &paths, false);
-    match lowerer.function() {
-        Ok(program) => Ok(Lowered { program, module: ready }),
+    let done = lowerer.function();
+    match done {
+        Ok(mut program) => {
+            program.classes = paths.classes;
+            Ok(Lowered { program, module: ready })
+        }
         Err(Refuse(why)) => {
             report.error("candle-unsupported", why);
             Err(Failed::Unsupported)

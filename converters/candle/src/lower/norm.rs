@@ -33,9 +33,9 @@ fn softmax<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let x = cx.x(0)?;
     if axis + 1 == ty.rank() {
         let x = cx.contiguous(x);
-        return cx.done(&SOFTMAX_LAST_DIM, vec![x.into()]);
+        return cx.done_wide(&SOFTMAX_LAST_DIM, x, Vec::new());
     }
-    cx.done(&SOFTMAX, vec![x.into(), Arg::Number(axis)])
+    cx.done_wide(&SOFTMAX, x, vec![Arg::Number(axis)])
 }
 
 fn log_softmax<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
@@ -43,7 +43,7 @@ fn log_softmax<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     float(cx.ty(0)?.dtype, "softmax")?;
     let axis = one_axis(&s.axes)?;
     let x = cx.x(0)?;
-    cx.done(&LOG_SOFTMAX, vec![x.into(), Arg::Number(axis)])
+    cx.done_wide(&LOG_SOFTMAX, x, vec![Arg::Number(axis)])
 }
 
 /// Weights of one element per channel.

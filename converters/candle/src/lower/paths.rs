@@ -1,5 +1,6 @@
 //! Which module of the source a node belongs to, by what its origin and its notes say.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use airconv_ir::entity::OriginId;
@@ -8,20 +9,38 @@ use rustc_hash::FxHashMap;
 
 use crate::program::Path;
 
-/// The key of the note in which PyTorch keeps the modules around a node.
+/// The keys of the notes in which PyTorch keeps the modules around a node: in ONNX models their
+/// paths and their classes, in its own programs both.
 const SCOPES: &str = "onnx.meta.pkg.torch.onnx.name_scopes";
+const HIERARCHY: &str = "onnx.meta.pkg.torch.onnx.class_hierarchy";
+const STACK: &str = "torch.nn_module_stack";
 
-/// The module paths that notes give, by the name of the source node.
+/// What notes say of the modules of the source.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Paths {
+    /// Module paths by the name of the source node.
     noted: FxHashMap<Arc<str>, Path>,
+    /// The names of classes by the dotted path of a module.
+    pub classes: BTreeMap<String, String>,
 }
 
 impl Paths {
     /// The paths of a module as it was read.
     pub fn of(module: &Module) -> Self {
         let mut noted = FxHashMap::default();
+        let mut classes = BTreeMap::new();
         for (entity, notes) in &module.notes {
+            if let Some(stack) = notes.get(STACK) {
+                let levels = stack.split(';').filter_map(|level| {
+                    let mut parts = level.split(',').skip(1);
+                    Some((parts.next()?, parts.next()?))
+                });
+                levels.for_each(|(path, class)| take_down(&mut classes, path, class));
+            }
+            if let (Some(scopes), Some(hierarchy)) = (notes.get(SCOPES), notes.get(HIERARCHY)) {
+                let levels = quoted(scopes).into_iter().zip(quoted(hierarchy));
+                levels.for_each(|(path, class)| take_down(&mut classes, path, class));
+            }
             let (Entity::Node(func, node), Some(scopes)) = (entity, notes.get(SCOPES)) else {
                 continue;
             };
@@ -31,12 +50,15 @@ impl Paths {
                 noted.insert(name.clone(), scope_path(scopes));
             }
         }
-        Self { noted }
+        Self { noted, classes }
     }
 
     /// The path of what comes from an origin.
     pub fn find(&self, module: &Module, origin: OriginId) -> Path {
         match module.source_of(origin) {
+            Some(Origin::Source { format, path, .. }) if &**format == "torch" => {
+                path.split('.').filter(|s| !s.is_empty()).map(Arc::from).collect()
+            }
             Some(Origin::Source { name, .. }) => match self.noted.get(name) {
                 Some(path) => path.clone(),
                 None => name_path(name),
@@ -46,10 +68,24 @@ impl Paths {
     }
 }
 
+/// The elements of a Python list of strings.
+fn quoted(list: &str) -> Vec<&str> {
+    list.split('\'').skip(1).step_by(2).collect()
+}
+
+/// Takes down what class a module is of, unless it is one of PyTorch's own, which say nothing.
+fn take_down(classes: &mut BTreeMap<String, String>, path: &str, class: &str) {
+    let name = class.rsplit('.').next().unwrap_or(class);
+    let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if plain && !path.is_empty() && !class.starts_with("torch.nn.") && class.contains('.') {
+        classes.entry(path.to_owned()).or_insert_with(|| name.to_owned());
+    }
+}
+
 /// The innermost module of a Python list of names such as `['', 'a', 'a.b', 'add_1']`, whose last
 /// one is the node.
 fn scope_path(scopes: &str) -> Path {
-    let names: Vec<&str> = scopes.split('\'').skip(1).step_by(2).collect();
+    let names = quoted(scopes);
     let module = names.len().checked_sub(2).and_then(|i| names.get(i)).copied().unwrap_or("");
     if module.contains("from_metadata_hook") {
         return Path::from([]);

@@ -25,11 +25,19 @@ fn reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     if list.is_empty() {
         return cx.same(x);
     }
+    let none = list.iter().any(|&a| cx.shape(x).get(a) == Some(&Dim::Known(0)));
+    if none && matches!(r.kind, ReduceKind::Max | ReduceKind::Min) {
+        // Of nothing: what any other element would replace.
+        float(dtype, "greatest of nothing")?;
+        let least = if r.kind == ReduceKind::Max { f64::NEG_INFINITY } else { f64::INFINITY };
+        let shape = Arg::Shape(cx.result_ty(0)?.shape.to_vec());
+        return cx.done(&FULL, vec![Arg::Float(least), shape, Arg::DType(dtype), Arg::Device]);
+    }
     match r.kind {
         ReduceKind::Sum => {
             number(dtype, "sum")?;
             let func = if r.keepdims { &SUM_KEEPDIM } else { &SUM };
-            cx.done(func, vec![x.into(), Arg::Numbers(list)])
+            cx.done_wide(func, x, vec![Arg::Numbers(list)])
         }
         ReduceKind::Max | ReduceKind::Or => {
             one_by_one(cx, x, &list, r.keepdims, &MAX_KEEPDIM, &MAX)
@@ -95,14 +103,11 @@ fn mean<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return cx.same(x);
     }
     let func = if r.keepdims { &MEAN_KEEPDIM } else { &MEAN };
-    cx.done(func, vec![x.into(), Arg::Numbers(list)])
+    cx.done_wide(func, x, vec![Arg::Numbers(list)])
 }
 
 fn arg_reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::ArgReduce(r) = op else { return other() };
-    if r.select_last {
-        return Refuse::because("candle takes the first of equal elements");
-    }
     if held(cx.ty(0)?.dtype).is_none() {
         return Refuse::because("candle has no such dtype");
     }
@@ -114,6 +119,17 @@ fn arg_reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         (ArgKind::Min, true) => &ARGMIN_KEEPDIM,
     };
     let x = cx.x(0)?;
+    if r.select_last {
+        let args = vec![x.into(), Arg::Number(axis), Arg::Bool(r.kind == ArgKind::Max)];
+        let mut shape = cx.shape(x);
+        if let Some(d) = shape.get_mut(axis) {
+            *d = Dim::Known(1);
+        }
+        let last = cx.temp(&ARG_LAST, args, DType::I64, &shape);
+        let shape = cx.result_ty(0)?.shape.to_vec();
+        let last = cx.reshaped(last, &shape);
+        return cx.same(last);
+    }
     let shape = cx.result_ty(0)?.shape.to_vec();
     let found = cx.temp(func, vec![x.into(), Arg::Number(axis)], DType::U32, &shape);
     cx.done(&TO_DTYPE, vec![found.into(), Arg::DType(DType::I64)])
@@ -121,11 +137,24 @@ fn arg_reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
 
 fn scan_reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::ScanReduce(s) = op else { return other() };
-    if s.kind != ReduceKind::Sum || s.exclusive || s.reverse {
-        return Refuse::because("candle has running sums only, from the first element on");
-    }
-    number(cx.ty(0)?.dtype, "running sum")?;
+    let dtype = cx.ty(0)?.dtype;
     let Ok(axis) = usize::try_from(s.axis) else { return other() };
     let x = cx.x(0)?;
-    cx.done(&CUMSUM, vec![x.into(), Arg::Number(axis)])
+    let mut args = vec![Arg::Number(axis)];
+    if s.kind == ReduceKind::Sum && !s.exclusive && !s.reverse {
+        number(dtype, "running sum")?;
+        return cx.done_wide(&CUMSUM, x, args);
+    }
+    args.extend([Arg::Bool(s.reverse), Arg::Bool(s.exclusive)]);
+    let func: &'static Func = match s.kind {
+        ReduceKind::Sum => &SCAN_SUM,
+        ReduceKind::Prod => &SCAN_PROD,
+        _ if s.exclusive => return Refuse::because("candle has no least element to begin with"),
+        ReduceKind::Max | ReduceKind::Or => &SCAN_MAX,
+        ReduceKind::Min | ReduceKind::And => &SCAN_MIN,
+    };
+    if matches!(s.kind, ReduceKind::Sum | ReduceKind::Prod) {
+        number(dtype, "running sum")?;
+    }
+    cx.done_wide(func, x, args)
 }

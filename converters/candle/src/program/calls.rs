@@ -179,6 +179,20 @@ calls! {
     /// `atanh`, element by element.
     ATANH(a: Tensor) = ops::map(a, f64::atanh)?;
 
+    /// Sum whose low bits count.
+    WRAPPING_ADD(a: Tensor, b: Tensor) = ops::zip_ints(a, b, i64::wrapping_add)?;
+    /// Difference whose low bits count.
+    WRAPPING_SUB(a: Tensor, b: Tensor) = ops::zip_ints(a, b, i64::wrapping_sub)?;
+    /// Product whose low bits count.
+    WRAPPING_MUL(a: Tensor, b: Tensor) = ops::zip_ints(a, b, i64::wrapping_mul)?;
+    /// Rounding to a narrower float format.
+    ROUND_FLOAT(
+        x: Tensor, digits: Int, least: Int, greatest: Float, beyond: Float, none: Float
+    ) = ops::round_float(x, digits, least, greatest, beyond, none)?;
+    /// Rounding to a power of two.
+    ROUND_TO_POWER(x: Tensor, up: Float, saturate: Bool) = ops::round_to_power(x, up, saturate)?;
+    /// Complement of bits.
+    BIT_NOT(a: Tensor) = ops::zip_ints(a, a, |p, _| !p)?;
     /// Bitwise and.
     BIT_AND(a: Tensor, b: Tensor) = ops::zip_ints(a, b, |p, q| p & q)?;
     /// Bitwise or.
@@ -267,6 +281,8 @@ calls! {
     RESHAPE(x: Tensor, shape: Shape) = x.reshape(shape)?;
     /// Axes from the first to the last listed one become one.
     FLATTEN_FROM(x: Tensor, axis: Number) = x.flatten_from(axis)?;
+    /// All axes become one.
+    FLATTEN_ALL(x: Tensor) = x.flatten_all()?;
     /// Broadcast to a shape.
     BROADCAST_AS(x: Tensor, shape: Shape) = x.broadcast_as(shape)?;
     /// The same tensor.
@@ -326,6 +342,15 @@ calls! {
     /// Scattering by tuples.
     SCATTER_ND(x: Tensor, ids: Tensor, updates: Tensor, add: Bool) =
         ops::scatter_nd(x, ids, updates, add)?;
+    /// Scattering by tuples, multiplied.
+    SCATTER_ND_MUL(x: Tensor, ids: Tensor, updates: Tensor) =
+        ops::scatter_nd_with(x, ids, updates, |a, b| a * b)?;
+    /// Scattering by tuples, the greater of two.
+    SCATTER_ND_MAX(x: Tensor, ids: Tensor, updates: Tensor) =
+        ops::scatter_nd_with(x, ids, updates, |a, b| if b > a || b.is_nan() { b } else { a })?;
+    /// Scattering by tuples, the lesser of two.
+    SCATTER_ND_MIN(x: Tensor, ids: Tensor, updates: Tensor) =
+        ops::scatter_nd_with(x, ids, updates, |a, b| if b < a || b.is_nan() { b } else { a })?;
     /// Elements put at indices along an axis.
     SCATTER(x: Tensor, ids: Tensor, updates: Tensor, axis: Number) =
         x.scatter(ids, updates, axis)?;
@@ -334,6 +359,8 @@ calls! {
         x.scatter_add(ids, updates, axis)?;
     /// The greatest or least elements and where they are.
     TOP_K(x: Tensor, k: Size, axis: Number, largest: Bool) = ops::top_k(x, k, axis, largest)?;
+    /// Distinct slices along an axis, where they are, which one each is, and how many of each.
+    UNIQUE(x: Tensor, axis: Number, sorted: Bool) = ops::unique(x, axis, sorted)?;
     /// Positions of what is not zero.
     NONZERO(x: Tensor) = ops::nonzero(x)?;
     /// Boxes kept by greedy suppression.
@@ -367,6 +394,20 @@ calls! {
     ARGMIN(x: Tensor, axis: Number) = x.argmin(axis)?;
     /// Where the least is, kept with size 1.
     ARGMIN_KEEPDIM(x: Tensor, axis: Number) = x.argmin_keepdim(axis)?;
+    /// Where the last of the greatest or least is, kept with size 1.
+    ARG_LAST(x: Tensor, axis: Number, greatest: Bool) = ops::arg_last(x, axis, greatest)?;
+    /// Running sum, from either end.
+    SCAN_SUM(x: Tensor, axis: Number, reverse: Bool, exclusive: Bool) =
+        ops::scan(x, axis, reverse, exclusive, 0., |a, b| a + b)?;
+    /// Running product, from either end.
+    SCAN_PROD(x: Tensor, axis: Number, reverse: Bool, exclusive: Bool) =
+        ops::scan(x, axis, reverse, exclusive, 1., |a, b| a * b)?;
+    /// Running greatest, from either end.
+    SCAN_MAX(x: Tensor, axis: Number, reverse: Bool, exclusive: Bool) =
+        ops::scan(x, axis, reverse, exclusive, 0., |a, b| a.maximum(b))?;
+    /// Running least, from either end.
+    SCAN_MIN(x: Tensor, axis: Number, reverse: Bool, exclusive: Bool) =
+        ops::scan(x, axis, reverse, exclusive, 0., |a, b| a.minimum(b))?;
     /// Running sum.
     CUMSUM(x: Tensor, axis: Number) = ops::cumsum(x, axis)?;
     /// Logarithm of the sum of exponentials.
@@ -442,14 +483,19 @@ calls! {
     /// Rms normalisation over the last axis whose weight is computed.
     RMS_NORM(x: Tensor, w: Tensor, eps: Float) = ops::rms_norm(x, w, eps)?;
     /// A layer of long short-term memory.
-    LSTM(x: Tensor, w: Tensor, r: Tensor, b: Maybe, h: Maybe, c: Maybe, reverse: Bool) =
-        ops::lstm(x, w, r, b, h, c, reverse)?;
+    LSTM(
+        x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Maybe, b_hh: Maybe, h: Maybe, c: Maybe,
+        reverse: Bool
+    ) = ops::lstm(x, (w_ih, b_ih), (w_hh, b_hh), (h, c), reverse)?;
     /// A layer of gated recurrent units.
-    GRU(x: Tensor, w: Tensor, r: Tensor, b: Maybe, h: Maybe, reverse: Bool, reset_after: Bool) =
-        ops::gru(x, w, r, b, h, reverse, reset_after)?;
+    GRU(
+        x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Maybe, b_hh: Maybe, h: Maybe, reverse: Bool,
+        reset_after: Bool
+    ) = ops::gru(x, (w_ih, b_ih), (w_hh, b_hh), h, reverse, reset_after)?;
     /// A layer of Elman units.
-    RNN(x: Tensor, w: Tensor, r: Tensor, b: Maybe, h: Maybe, reverse: Bool) =
-        ops::rnn(x, w, r, b, h, reverse)?;
+    RNN(
+        x: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Maybe, b_hh: Maybe, h: Maybe, reverse: Bool
+    ) = ops::rnn(x, (w_ih, b_ih), (w_hh, b_hh), h, reverse)?;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod dtype;
 mod layer;
 mod walk;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use airconv_ir::array::Array;
@@ -203,10 +204,14 @@ pub struct Program {
     pub body: Block,
     /// The name of each parameter.
     pub inputs: Vec<String>,
+    /// What each parameter is where the caller gives nothing, if the program says so.
+    pub defaults: Vec<Option<Var>>,
     /// The name of each output.
     pub outputs: Vec<String>,
     /// The name of each symbol by its number.
     pub symbols: Vec<String>,
+    /// What the source calls the classes of modules, by their dotted paths.
+    pub classes: BTreeMap<String, String>,
 }
 
 impl Program {

@@ -1,28 +1,22 @@
 //! Constants of programs as C arrays.
 
-use std::collections::BTreeMap;
-
 use airconv_ir::module::Module;
 
+use super::Kernels;
 use super::expr::literal;
 use super::kernel::stored_type;
-use super::plan::Plan;
+use super::program::Writer;
 use crate::carrier::constant_of;
-use crate::ir::{BufferId, BufferKind, Const, Elem, Program};
+use crate::ir::{BufferKind, Const, Elem};
 
-/// The constants that steps refer to, as aligned arrays.
-pub(super) fn text(
-    program: &Program,
-    module: &Module,
-    plan: &Plan,
-    placed: &BTreeMap<BufferId, u64>,
-    refused: &mut Vec<String>,
-) -> String {
-    let mut out = String::new();
-    for b in plan.places.keys() {
-        let buffer = program.buffer(*b);
+/// The constants that steps refer to and that lie nowhere else, as aligned arrays, and what is
+/// refused of them.
+pub(super) fn text(w: &Writer<'_>, module: &Module) -> (String, Vec<String>) {
+    let (mut out, mut refused) = (String::new(), Vec::new());
+    for b in w.plan.places.keys() {
+        let buffer = w.p.buffer(*b);
         let BufferKind::Constant(id) = buffer.kind else { continue };
-        if placed.contains_key(b) {
+        if matches!(&w.options.kernels, Kernels::External(e) if e.constants.contains_key(b)) {
             continue;
         }
         let elem = buffer.dtype.and_then(Elem::of).map(|(elem, _)| elem);
@@ -44,7 +38,7 @@ pub(super) fn text(
         }
         out += "\n};\n\n";
     }
-    out
+    (out, refused)
 }
 
 /// An element as C. Elements lie little-endian, as in files.

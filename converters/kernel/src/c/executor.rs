@@ -186,18 +186,20 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < OUTS; i++)
         out_shapes[i] = out_dims[i];
-    int64_t need = model_workspace(in_shapes);
-    int32_t status = need < 0 ? (int32_t)-need : model_output_shapes(in_shapes, out_shapes);
+    model_context *context;
+    int32_t status = model_create(&context, in_shapes, NULL);
     if (status == 0) {
+        model_output_shapes(context, out_shapes);
         for (int i = 0; i < OUTS; i++) {
             int64_t bytes = (int64_t)widths[i];
             for (size_t j = 0; j < out_ranks[i]; j++)
                 bytes *= out_dims[i][j];
             outs[i] = memory(bytes);
         }
-        void *workspace = memory(need);
-        status = model_run((const void *const *)ins, in_shapes, outs, out_shapes, workspace);
+        void *workspace = memory(model_workspace(context));
+        status = model_run(context, (const void *const *)ins, outs, out_shapes, workspace);
         free(workspace);
+        model_destroy(context);
     }
     if (status != 0)
         fprintf(stderr, "%s\n", model_error(status));

@@ -4,7 +4,7 @@ use airconv_ir::dim::Dim;
 use airconv_ir::dtype::{DType, FloatKind};
 use airconv_ir::op::{CastRounding, ReduceKind};
 
-use super::helpers::{c_type, wrap_type};
+use super::helpers::{Helpers, c_type, wrap_type};
 use super::index::int_literal;
 use super::kernel::Writer;
 use crate::analysis::Level;
@@ -133,7 +133,7 @@ impl Writer<'_> {
             }
             Expr::Narrow(narrow, a) => {
                 let a = self.value(*a);
-                self.narrow(*narrow, ty, &a)
+                narrowed(self.helpers, *narrow, ty, &a)
             }
             Expr::Reduce { kind, axes, x: each } => self.reduce(x, *kind, axes, *each),
             Expr::Check { ok, x, code } => {
@@ -286,54 +286,55 @@ impl Writer<'_> {
         };
         format!("{function}({}, {})", bare(a), bare(b))
     }
+}
 
-    fn narrow(&mut self, narrow: Narrow, ty: Scalar, x: &str) -> String {
-        let Narrow { to, saturate, rounding } = narrow;
-        if !ty.is_float() {
-            let bits = to.bits();
-            if bits > ty.bits() || (bits == ty.bits() && to.is_signed_int() == ty.is_signed()) {
-                return format!("({}){x}", c_type(ty));
+/// A value of a type rounded as said.
+pub(super) fn narrowed(helpers: &mut Helpers, narrow: Narrow, ty: Scalar, x: &str) -> String {
+    let Narrow { to, saturate, rounding } = narrow;
+    if !ty.is_float() {
+        let bits = to.bits();
+        if bits > ty.bits() || (bits == ty.bits() && to.is_signed_int() == ty.is_signed()) {
+            return format!("({}){x}", c_type(ty));
+        }
+        let mask = u64::MAX >> (64 - bits);
+        let low = format!("((uint64_t){x} & UINT64_C({mask}))");
+        return match to.is_signed_int() {
+            true => {
+                let top = 1u64 << (bits - 1);
+                format!("({})(({low} ^ UINT64_C({top})) - UINT64_C({top}))", c_type(ty))
             }
-            let mask = u64::MAX >> (64 - bits);
-            let low = format!("((uint64_t){x} & UINT64_C({mask}))");
-            return match to.is_signed_int() {
-                true => {
-                    let top = 1u64 << (bits - 1);
-                    format!("({})(({low} ^ UINT64_C({top})) - UINT64_C({top}))", c_type(ty))
-                }
-                false => format!("({}){low}", c_type(ty)),
-            };
-        }
-        let Some(format) = to.float_format().filter(|_| to.bits() <= 16) else {
-            return match (to, ty) {
-                (DType::F32, Scalar::F64) => format!("(double)(float){x}"),
-                _ => format!("({}){x}", c_type(ty)),
-            };
+            false => format!("({}){low}", c_type(ty)),
         };
-        let cast = if ty == Scalar::F32 { "(float)" } else { "" };
-        if format.kind == FloatKind::PowerOfTwo {
-            let mode = match rounding {
-                CastRounding::Up => 0,
-                CastRounding::Down => 1,
-                CastRounding::Nearest => 2,
-            };
-            let f = self.helpers.narrow_power();
-            return format!("{cast}{f}({x}, {}, {mode})", i32::from(saturate));
-        }
-        let max = format!("{:?}", format.max_finite());
-        let (signs, nan) = match format.kind {
-            FloatKind::Finite => (2, "0.0"),
-            FloatKind::Fnuz => (1, "NAN"),
-            _ => (0, "NAN"),
-        };
-        let over = match format.kind {
-            FloatKind::Finite => &max,
-            _ if saturate && to.bits() == 8 => &max,
-            FloatKind::Ieee => "INFINITY",
-            _ => "NAN",
-        };
-        let f = self.helpers.narrow();
-        let (man, exp) = (format.man_bits, format.min_exp());
-        format!("{cast}{f}({x}, {man}, {exp}, {max}, {over}, {nan}, {signs})")
     }
+    let Some(format) = to.float_format().filter(|_| to.bits() <= 16) else {
+        return match (to, ty) {
+            (DType::F32, Scalar::F64) => format!("(double)(float){x}"),
+            _ => format!("({}){x}", c_type(ty)),
+        };
+    };
+    let cast = if ty == Scalar::F32 { "(float)" } else { "" };
+    if format.kind == FloatKind::PowerOfTwo {
+        let mode = match rounding {
+            CastRounding::Up => 0,
+            CastRounding::Down => 1,
+            CastRounding::Nearest => 2,
+        };
+        let f = helpers.narrow_power();
+        return format!("{cast}{f}({x}, {}, {mode})", i32::from(saturate));
+    }
+    let max = format!("{:?}", format.max_finite());
+    let (signs, nan) = match format.kind {
+        FloatKind::Finite => (2, "0.0"),
+        FloatKind::Fnuz => (1, "NAN"),
+        _ => (0, "NAN"),
+    };
+    let over = match format.kind {
+        FloatKind::Finite => &max,
+        _ if saturate && to.bits() == 8 => &max,
+        FloatKind::Ieee => "INFINITY",
+        _ => "NAN",
+    };
+    let f = helpers.narrow();
+    let (man, exp) = (format.man_bits, format.min_exp());
+    format!("{cast}{f}({x}, {man}, {exp}, {max}, {over}, {nan}, {signs})")
 }

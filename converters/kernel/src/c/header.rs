@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use airconv_ir::entity::SymbolId;
 
+use super::Kernels;
 use super::kernel::stored_type;
 use super::program::comment;
 use crate::ir::{BufferId, Elem, Program};
@@ -28,6 +29,7 @@ pub(super) fn text(
     name: &str,
     errors: &[String],
     given: &BTreeSet<SymbolId>,
+    kernels: &Kernels,
 ) -> String {
     let upper = name.to_uppercase();
     let list = |list: &[(String, BufferId)]| -> String {
@@ -55,11 +57,36 @@ pub(super) fn text(
         .collect();
     let (inputs, outputs) = (list(&program.inputs), list(&program.outputs));
     let (n, m) = (program.inputs.len(), program.outputs.len());
+    let (threads, weights) = match kernels {
+        Kernels::Inline => (
+            "For code that uses threads; this code uses that of the caller alone.",
+            "For code with weights in a file; this code has its weights.".to_owned(),
+        ),
+        Kernels::External(e) => (
+            "How many threads a run uses, that of the caller included: no more than the\n     \
+             * processors that the process may use, and all of them when 0. With 1 no thread is\n     \
+             * made.",
+            match &e.weights {
+                None => "For code with weights in a file; this code has its weights.".to_owned(),
+                Some((file, _)) => comment(&format!(
+                    "The path of the file with the weights, which is mapped; NULL for `{file}`."
+                )),
+            },
+        ),
+    };
+    let mode = match kernels {
+        Kernels::Inline => "",
+        Kernels::External(_) => {
+            "\n * While it runs, subnormal numbers are taken for zero; the mode of the caller's thread is as\n \
+             * before when it returns."
+        }
+    };
     format!(
-        "/* {name}: generated code.
+        "/* {name}: generated code, C99 and C++.
  *
  * Arrays are dense and row-major. Integers of less than a byte take a byte each; floats of less
  * than 16 bits are held as float, 16-bit ones as their bits in uint16_t; bool is a byte, 0 or 1.
+ * Every array is aligned as its type asks for, which malloc does.
  *
  * Inputs:
 {inputs} *
@@ -79,21 +106,42 @@ extern \"C\" {{
 #define {upper}_INPUTS {n}
 #define {upper}_OUTPUTS {m}
 
-/* The bytes of workspace that a run on inputs of these shapes needs, or an error code times -1.
- * There is one array of sizes per input. */
-int64_t {name}_workspace(const int64_t *const *input_shapes);
+/* The model for inputs of certain shapes: the plan of its runs, with threads and packed weights.
+ * It does not change once it is made, but for the use of its own workspace. */
+typedef struct {name}_context {name}_context;
 
-/* Writes the shapes of the outputs, for sizes that are computed the most that they can be.
- * Gives 0 or an error code. */
-int32_t {name}_output_shapes(const int64_t *const *input_shapes, int64_t *const *output_shapes);
+/* What a context is made with; all zero is as good as any. */
+struct {name}_options {{
+    /* {threads} */
+    int32_t threads;
+    /* Whether the context has a workspace of its own, for runs that are given none. */
+    int32_t own_workspace;
+    /* {weights} */
+    const char *weights;
+}};
 
-/* Runs the model. Inputs and outputs are arrays of pointers to elements, aligned as their types
- * ask for, which do not overlap; the workspace is aligned to 64 bytes and comes from malloc or
- * the like. Nothing is kept between runs, and runs with workspaces of their own may go on at the
- * same time. The shapes that outputs have got are written unless `output_shapes` is NULL. Gives
- * 0 or an error code, after which the outputs mean nothing. */
-int32_t {name}_run(const void *const *inputs, const int64_t *const *input_shapes,
-                   void *const *outputs, int64_t *const *output_shapes, void *workspace);
+/* Makes a context for inputs of these shapes, one array of sizes per input; options may be NULL.
+ * Gives 0 or an error code. Only this function allocates memory. */
+int32_t {name}_create({name}_context **made, const int64_t *const *input_shapes,
+                      const struct {name}_options *options);
+
+/* Ends a context that no run uses; NULL is nothing. */
+void {name}_destroy({name}_context *context);
+
+/* The bytes of workspace that a run needs. */
+int64_t {name}_workspace(const {name}_context *context);
+
+/* Writes the shapes of the outputs, for sizes that are computed the most that they can be. */
+void {name}_output_shapes(const {name}_context *context, int64_t *const *output_shapes);
+
+/* Runs the model. Inputs and outputs are arrays of pointers to elements, which do not overlap.
+ * The workspace is aligned to 64 bytes and comes from malloc or the like; NULL stands for that of
+ * the context, if it has one that no run is using. Runs with workspaces of their own may go on at
+ * the same time, on one context too. Nothing is allocated. The shapes that outputs have got are
+ * written unless `output_shapes` is NULL. Gives 0 or an error code, after which the outputs mean
+ * nothing.{mode} */
+int32_t {name}_run({name}_context *context, const void *const *inputs, void *const *outputs,
+                   int64_t *const *output_shapes, void *workspace);
 
 /* What an error code means:
 {codes} */

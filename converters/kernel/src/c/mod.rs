@@ -19,15 +19,14 @@ mod helpers;
 mod index;
 mod kernel;
 mod limits;
+pub mod native;
 mod plan;
 mod program;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::collections::BTreeMap;
-
-use crate::ir::{BufferId, Kernel};
+use crate::ir::Kernel;
 use helpers::Helpers;
 
 pub use executor::CExecutor;
@@ -41,9 +40,6 @@ pub struct COptions {
     pub name: String,
     /// Where the kernels are.
     pub kernels: Kernels,
-    /// Where constants lie within the data of the symbol `NAME_program`; the others are written
-    /// as arrays.
-    pub constants: BTreeMap<BufferId, u64>,
 }
 
 /// Where the kernels of a program in C are.
@@ -52,18 +48,8 @@ pub enum Kernels {
     /// In the source, as C.
     #[default]
     Inline,
-    /// In other objects, as functions `void NAME_kN_LEVEL(const void *context, uint64_t begin,
-    /// uint64_t end)`. Which level runs is chosen by what the processor can do.
-    External(Vec<Level>),
-}
-
-/// A set of external kernels for processors of one kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Level {
-    /// What the names of its functions end in.
-    pub suffix: String,
-    /// A condition in C under which they can run; empty when they always can.
-    pub condition: String,
+    /// In other objects.
+    External(native::External),
 }
 
 /// A program as C. The source includes `NAME.h`.
@@ -84,8 +70,10 @@ pub struct Refused(pub Vec<String>);
 
 /// What generated code includes.
 const INCLUDES: &str = "#include <math.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 ";
 

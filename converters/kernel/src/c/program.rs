@@ -13,11 +13,12 @@ use super::kernel::stored_type;
 use super::plan::{Place, Plan, bytes, plan};
 use super::{
     COptions, CSource, INCLUDES, Kernels, Refused, constants, header, indented, kernel, limits,
+    native,
 };
 use crate::analysis::Effects;
 use crate::check::check_program;
 use crate::ir::{
-    Access, Binding, BufferId, BufferKind, Elem, KernelId, Launch, Loop, Program, Step, VarDef,
+    Access, Binding, BufferId, BufferKind, Elem, KernelId, Launch, Loop, Program, Step,
 };
 
 /// A program as a source file and a header; see the head of the generated header for how it is
@@ -48,34 +49,51 @@ pub fn program_c<'p>(
         given: BTreeSet::new(),
         kernels: BTreeSet::new(),
         options,
+        products: 0,
+        ready: String::new(),
+        once: BTreeMap::new(),
+        once_bytes: Vec::new(),
         out: String::new(),
         refused: Vec::new(),
     };
+    if options.kernels != Kernels::Inline {
+        w.find_once();
+    }
     let planned = w.planning();
     let shapes = w.output_shapes();
+    let steps = w.body();
     let run = w.run();
-    let mut functions = w.external();
-    for k in w.kernels.clone() {
-        if options.kernels != Kernels::Inline {
-            break;
+    let life = w.life();
+    let (mut before, mut functions) = (String::new(), String::new());
+    match &options.kernels {
+        Kernels::External(external) => {
+            before = native::RUNTIME.join("\n") + "\n";
+            functions = w.external(external);
         }
-        let text = kernel::function(program.kernel(k), &w.kernel_name(k), &mut w.helpers);
-        functions += &format!("/* {} */\n{text}\n", comment(&program.kernel(k).name));
+        Kernels::Inline => {
+            for k in w.kernels.clone() {
+                let text = kernel::function(program.kernel(k), &w.kernel_name(k), &mut w.helpers);
+                functions += &format!("/* {} */\n{text}\n", comment(&program.kernel(k).name));
+            }
+        }
     }
-    let data = constants::text(program, module, &w.plan, &options.constants, &mut w.refused);
+    let data = constants::text(&w, module);
+    w.refused.extend(data.1);
     if !w.refused.is_empty() {
         w.refused.sort();
         w.refused.dedup();
         return Err(Refused(w.refused));
     }
     let name = &w.name;
+    let first = if before.is_empty() { "" } else { "#define _GNU_SOURCE\n" };
     let source = format!(
-        "/* {name}: generated code. */\n#include \"{name}.h\"\n\n{INCLUDES}\n{}{}\n{data}{functions}{}",
-        w.types(),
+        "/* {name}: generated code. */\n{first}#include \"{name}.h\"\n\n{INCLUDES}\n{before}{}\n{}{functions}{}{}",
         w.helpers.text(),
-        indented(&format!("{planned}\n{shapes}\n{run}\n{}", w.error_texts())),
+        data.0,
+        w.types(),
+        indented(&format!("{planned}\n{shapes}\n{steps}\n{run}\n{life}\n{}", w.error_texts())),
     );
-    let header = header::text(program, name, &w.errors, &w.given);
+    let header = header::text(program, name, &w.errors, &w.given, &options.kernels);
     Ok(CSource { name: name.clone(), source, header })
 }
 
@@ -94,11 +112,11 @@ fn identifier(text: &str) -> String {
     name
 }
 
-struct Writer<'p> {
-    p: &'p Program,
-    plan: Plan,
-    name: String,
-    helpers: Helpers,
+pub(super) struct Writer<'p> {
+    pub(super) p: &'p Program,
+    pub(super) plan: Plan,
+    pub(super) name: String,
+    pub(super) helpers: Helpers,
     /// What the codes 1, 2, ... mean.
     errors: Vec<String>,
     /// Sizes that have a value where code is written.
@@ -106,15 +124,23 @@ struct Writer<'p> {
     /// What computed sizes are at most.
     limits: BTreeMap<SymbolId, Dim>,
     /// Sizes that the shapes of the inputs give.
-    given: BTreeSet<SymbolId>,
+    pub(super) given: BTreeSet<SymbolId>,
     kernels: BTreeSet<KernelId>,
-    options: &'p COptions,
+    pub(super) options: &'p COptions,
+    /// How many launches of products there are.
+    pub(super) products: usize,
+    /// What makes them ready.
+    pub(super) ready: String,
+    /// The addresses of what is made once, when a context is, and of what stands for it.
+    pub(super) once: BTreeMap<BufferId, String>,
+    /// The bytes of each piece of memory for that.
+    pub(super) once_bytes: Vec<i64>,
     out: String,
-    refused: Vec<String>,
+    pub(super) refused: Vec<String>,
 }
 
 impl Writer<'_> {
-    fn line(&mut self, line: &str) {
+    pub(super) fn line(&mut self, line: &str) {
         self.out.push_str(line);
         self.out.push('\n');
     }
@@ -123,8 +149,13 @@ impl Writer<'_> {
         format!("k{}_{}", k.0, identifier(&self.p.kernel(k).name))
     }
 
+    /// What was written so far, which is begun anew.
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(&mut self.out)
+    }
+
     /// The code of an error.
-    fn code(&mut self, what: &str) -> usize {
+    pub(super) fn code(&mut self, what: &str) -> usize {
         let found = self.errors.iter().skip(self.p.failures.len()).position(|e| e == what);
         match found {
             Some(i) => self.p.failures.len() + i + 1,
@@ -140,7 +171,7 @@ impl Writer<'_> {
     }
 
     /// A text for a size; sizes without a value are refused.
-    fn dim(&mut self, d: &Dim) -> String {
+    pub(super) fn dim(&mut self, d: &Dim) -> String {
         let mut texts = FxHashMap::default();
         let mut missing = Vec::new();
         d.symbols(&mut |s| {
@@ -178,7 +209,7 @@ impl Writer<'_> {
         self.named(&limited, &texts)
     }
 
-    fn named(&mut self, d: &Dim, texts: &FxHashMap<SymbolId, String>) -> String {
+    pub(super) fn named(&mut self, d: &Dim, texts: &FxHashMap<SymbolId, String>) -> String {
         let names = Names { texts, wraps: true, least: &|_| None };
         index::text(d, &names, &mut self.helpers)
     }
@@ -263,23 +294,14 @@ impl Writer<'_> {
             self.line(&format!("o[{}] = o[{i}] + ({most} + 63) / 64 * 64;", i + 1));
         }
         self.line("return 0;\n}\n");
-        let name = self.name.clone();
-        let slots = self.plan.slots.len();
-        self.line(&format!(
-            "int64_t {name}_workspace(const int64_t *const *input_shapes)\n{{\n\
-             struct {name}_plan p;\nconst int32_t status = plan(input_shapes, &p);\n\
-             return status != 0 ? -(int64_t)status : p.o[{slots}];\n}}"
-        ));
         std::mem::take(&mut self.out)
     }
 
     fn output_shapes(&mut self) -> String {
         let name = self.name.clone();
         self.line(&format!(
-            "int32_t {name}_output_shapes(const int64_t *const *input_shapes,\n\
-             int64_t *const *output_shapes)\n{{\nstruct {name}_plan p;\n\
-             const int32_t status = plan(input_shapes, &p);\nconst int64_t *s = p.s;\n\
-             (void)s;\n(void)output_shapes;\nif (status != 0) {{\nreturn status;\n}}"
+            "void {name}_output_shapes(const {name}_context *x, int64_t *const *output_shapes)\n{{\n\
+             const int64_t *s = x->p.s;\n(void)s;\n(void)output_shapes;"
         ));
         for (k, (_, b)) in self.p.outputs.iter().enumerate() {
             for (axis, d) in self.p.buffer(*b).shape.iter().enumerate() {
@@ -287,34 +309,42 @@ impl Writer<'_> {
                 self.line(&format!("output_shapes[{k}][{axis}] = {text};"));
             }
         }
-        self.line("return 0;\n}");
+        self.line("}");
         std::mem::take(&mut self.out)
     }
 
-    fn run(&mut self) -> String {
-        let name = self.name.clone();
-        self.line(&format!(
-            "int32_t {name}_run(const void *const *inputs, const int64_t *const *input_shapes,\n\
-             void *const *outputs, int64_t *const *output_shapes, void *workspace)\n{{\n\
-             struct {name}_plan p;\nint32_t status = plan(input_shapes, &p);\n\
-             int64_t *s = p.s, *o = p.o;\nunsigned char *w = workspace;\n\
-             (void)inputs;\n(void)outputs;\n(void)output_shapes;\n(void)s;\n(void)o;\n(void)w;\n\
-             if (status != 0) {{\nreturn status;\n}}"
-        ));
-        if self.options.kernels != Kernels::Inline {
-            let code = self.code("this processor lacks instructions that the code needs");
-            self.line(&format!(
-                "p.level = level_of_this_machine();\nif (p.level < 0) {{\nreturn {code};\n}}"
-            ));
+    /// The text of a constant's address.
+    pub(super) fn constant(&self, b: BufferId) -> Option<String> {
+        if let Some(text) = self.once.get(&b) {
+            return Some(text.clone());
         }
+        if !matches!(self.p.buffer(b).kind, BufferKind::Constant(_)) {
+            return None;
+        }
+        match &self.options.kernels {
+            Kernels::External(e) if e.constants.contains_key(&b) => {
+                e.constants.get(&b).map(|&placed| self.placed(placed))
+            }
+            _ => Some(format!("(void *)(uintptr_t)c{}", b.0)),
+        }
+    }
+
+    /// The function of all steps.
+    fn body(&mut self) -> String {
+        let (name, sizes) = (self.name.clone(), self.p.sizes.len().max(1));
+        self.line(&format!(
+            "static int32_t steps({name}_context *x, const void *const *inputs,\n\
+             void *const *outputs, int64_t *const *output_shapes, unsigned char *w)\n{{\n\
+             int32_t status = 0;\nint64_t s[{sizes}];\nconst int64_t *o = x->p.o;\n\
+             (void)inputs;\n(void)outputs;\n(void)output_shapes;\n(void)o;\n(void)w;\n\
+             (void)status;\nmemcpy(s, x->p.s, sizeof s);\n(void)s;"
+        ));
         for (b, place) in self.plan.places.clone() {
             let i = b.0;
             let at = match (self.p.buffer(b).kind.clone(), place) {
-                (BufferKind::Input(n), _) => format!("(void *)inputs[{n}]"),
-                (BufferKind::Constant(_), _) => match self.options.constants.get(&b) {
-                    Some(at) => format!("(void *)({name}_program + {at})"),
-                    None => format!("(void *)c{i}"),
-                },
+                (BufferKind::Input(n), _) => format!("(void *)(uintptr_t)inputs[{n}]"),
+                _ if self.once.contains_key(&b) => self.constant(b).unwrap_or_default(),
+                (BufferKind::Constant(_), _) => self.constant(b).unwrap_or_default(),
                 (_, Place::Slot(slot)) => format!("w + o[{slot}]"),
                 (_, Place::Output(k)) => format!("outputs[{k}]"),
                 _ => "NULL".to_owned(),
@@ -341,6 +371,98 @@ impl Writer<'_> {
         }
         self.line("return 0;\n}");
         std::mem::take(&mut self.out)
+    }
+
+    /// The function that callers run.
+    fn run(&mut self) -> String {
+        let (name, external) = (self.name.clone(), self.options.kernels != Kernels::Inline);
+        let none = self.code("there is no workspace: none is given, and the context has none");
+        let busy = self.code("the workspace of the context is in use by another run");
+        let (enter, leave) = match external {
+            true => ("const uint64_t mode = ac_flush();\n", "ac_restore(mode);\n"),
+            false => ("", ""),
+        };
+        self.line(&format!(
+            "int32_t {name}_run({name}_context *x, const void *const *inputs, void *const *outputs,\n\
+             int64_t *const *output_shapes, void *workspace)\n{{\n\
+             const bool own = workspace == NULL;\n\
+             if (own && x->own == NULL) {{\nreturn {none};\n}}\n\
+             if (own && atomic_flag_test_and_set(&x->busy)) {{\nreturn {busy};\n}}\n\
+             {enter}const int32_t status = steps(x, inputs, outputs, output_shapes, \
+             own ? x->own : (unsigned char *)workspace);\n{leave}\
+             if (own) {{\natomic_flag_clear(&x->busy);\n}}\nreturn status;\n}}"
+        ));
+        std::mem::take(&mut self.out)
+    }
+
+    /// The functions that make a context and end it.
+    fn life(&mut self) -> String {
+        let (name, slots) = (self.name.clone(), self.plan.slots.len());
+        let memory = self.code("there is not enough memory");
+        let (mut spare, mut open, mut close) = ("", String::new(), "");
+        if let Kernels::External(external) = &self.options.kernels {
+            let ready = std::mem::take(&mut self.ready);
+            let mut once = String::new();
+            for (i, bytes) in self.once_bytes.iter().enumerate() {
+                once += &format!(
+                    "x->once[{i}] = ac_memory(&x->e, INT64_C({bytes}));\n\
+                     if (x->once[{i}] == NULL) {{\nreturn {memory};\n}}\n"
+                );
+            }
+            self.line(&format!(
+                "static int32_t ready({name}_context *x)\n{{\nconst int64_t *s = x->p.s;\n\
+                 struct ac_shape shape;\nint32_t status = 0;\n(void)s;\n(void)shape;\n\
+                 (void)status;\n{once}{ready}return 0;\n}}\n"
+            ));
+            let level = self.code("this processor lacks instructions that the code needs");
+            open = format!(
+                "if (status == 0 && (x->e.level = level_of_this_machine()) < 0) {{\n\
+                 status = {level};\n}}\n\
+                 if (status == 0 && !ac_open(&x->e, options->threads)) {{\n\
+                 status = {memory};\n}}\n"
+            );
+            if let Some((file, bytes)) = &external.weights {
+                let code = self.code("the file with the weights cannot be mapped");
+                let file = string(file);
+                open += &format!(
+                    "if (status == 0 && !ac_map(&x->e, options->weights != NULL ? \
+                     options->weights : {file}, INT64_C({bytes}))) {{\nstatus = {code};\n}}\n"
+                );
+            }
+            open += "if (status == 0) {\nconst uint64_t mode = ac_flush();\nstatus = ready(x);\n\
+                     ac_restore(mode);\n}\n";
+            spare = " + x->e.transient + x->e.scratch * x->e.pool.threads";
+            close = "ac_close(&x->e);\n";
+        }
+        self.line(&format!(
+            "int64_t {name}_workspace(const {name}_context *x)\n{{\n\
+             return x->p.o[{slots}]{spare};\n}}\n\n\
+             void {name}_destroy({name}_context *x)\n{{\nif (x != NULL) {{\n{close}\
+             free(x->memory);\nfree(x);\n}}\n}}\n\n\
+             int32_t {name}_create({name}_context **made, const int64_t *const *input_shapes,\n\
+             const struct {name}_options *options)\n{{\n\
+             const struct {name}_options usual = {{0, 0, NULL}};\n\
+             {name}_context *x = aligned_alloc(_Alignof({name}_context), sizeof *x);\n\
+             *made = NULL;\nif (x == NULL) {{\nreturn {memory};\n}}\n\
+             memset(x, 0, sizeof *x);\natomic_flag_clear(&x->busy);\n\
+             options = options != NULL ? options : &usual;\n(void)options;\n\
+             int32_t status = plan(input_shapes, &x->p);\n{open}\
+             if (status == 0 && options->own_workspace) {{\n\
+             x->memory = malloc((size_t){name}_workspace(x) + 64);\n\
+             if (x->memory == NULL) {{\nstatus = {memory};\n}} else {{\n\
+             x->own = (unsigned char *)(((uintptr_t)x->memory + 63) & ~(uintptr_t)63);\n}}\n}}\n\
+             if (status != 0) {{\n{name}_destroy(x);\nreturn status;\n}}\n\
+             *made = x;\nreturn 0;\n}}"
+        ));
+        std::mem::take(&mut self.out)
+    }
+
+    /// Whether a kernel can run loop by loop.
+    pub(super) fn kernels_have_nest(&self, k: u32) -> bool {
+        match &self.options.kernels {
+            Kernels::Inline => true,
+            Kernels::External(e) => e.kernels.get(k as usize).is_some_and(|k| k.nest.is_some()),
+        }
     }
 
     /// Elements of a buffer, to read.
@@ -456,95 +578,32 @@ impl Writer<'_> {
             return;
         }
         self.kernels.insert(launch.kernel);
-        let buffers: Vec<String> = launch.buffers.iter().map(|b| format!("b{}", b.0)).collect();
+        let once = self.runs_once(launch);
+        let buffer = |b: &BufferId| match once {
+            true => self.constant(*b).unwrap_or_default(),
+            false => format!("b{}", b.0),
+        };
+        let buffers: Vec<String> = launch.buffers.iter().map(buffer).collect();
         let sizes: Vec<String> = launch.sizes.iter().map(|d| self.dim(d)).collect();
-        let name = match self.options.kernels {
-            Kernels::Inline => self.kernel_name(launch.kernel),
-            Kernels::External(_) => String::new(),
+        let mut bound = format!("{{\nvoid *const bufs[] = {{{}}};", buffers.join(", "));
+        let argument = match sizes.is_empty() {
+            true => "NULL",
+            false => {
+                bound += &format!("\nconst int64_t sizes[] = {{{}}};", sizes.join(", "));
+                "sizes"
+            }
         };
-        // Kernels in C find out by themselves.
-        let items = if name.is_empty() { self.items(launch) } else { String::new() };
-        self.line(&format!("{{\nvoid *const bufs[] = {{{}}};", buffers.join(", ")));
-        let argument = if sizes.is_empty() {
-            "NULL"
-        } else {
-            self.line(&format!("const int64_t sizes[] = {{{}}};", sizes.join(", ")));
-            "sizes"
-        };
-        if name.is_empty() {
-            let k = launch.kernel.0;
-            self.line(&format!(
-                "const struct context context = {{bufs, {argument}, &status}};\n\
-                 kernels[p.level][{k}](&context, 0, (uint64_t){items});\nif (status != 0) {{\n\
-                 return status;\n}}\n}}"
-            ));
+        let options = self.options;
+        if let Kernels::External(external) = &options.kernels {
+            bound += &format!("\nconst struct ac_bound bound = {{bufs, {argument}, &status}};");
+            self.external_launch(external, launch, &bound, once);
             return;
         }
+        let name = self.kernel_name(launch.kernel);
         self.line(&format!(
-            "{name}(bufs, {argument}, 0, INT64_MAX, &status);\nif (status != 0) {{\n\
+            "{bound}\n{name}(bufs, {argument}, 0, INT64_MAX, &status);\nif (status != 0) {{\n\
              return status;\n}}\n}}"
         ));
-    }
-
-    /// How many items the grid of a launched kernel has.
-    fn items(&mut self, launch: &Launch) -> String {
-        let kernel = self.p.kernel(launch.kernel);
-        let Some((_, extent, _)) = kernel.grid() else { return "1".to_owned() };
-        let extent = extent.substitute(&mut |v| match kernel.vars.get(v.0 as usize) {
-            Some(VarDef::Size(i)) => launch.sizes.get(*i as usize).cloned(),
-            // A computed extent is for the kernel to find.
-            _ => Some(Dim::Any),
-        });
-        if extent.is_any() {
-            let what = format!("kernel `{}` has a grid of a computed size", kernel.name);
-            self.refused.push(what);
-            return "0".to_owned();
-        }
-        let text = self.dim(&extent);
-        let max = self.helpers.extreme(crate::ir::Scalar::I64, true, true);
-        format!("{max}({text}, 0)")
-    }
-
-    /// Declarations of external kernels with a table by level, and the choice of a level.
-    fn external(&mut self) -> String {
-        let Kernels::External(levels) = &self.options.kernels else { return String::new() };
-        let name = &self.name;
-        let mut out = format!(
-            "extern const unsigned char {name}_program[];\n\n\
-             struct context {{\n    void *const *buffers;\n    const int64_t *sizes;\n    \
-             int32_t *status;\n}};\n\n\
-             typedef void (*kernel)(const struct context *, uint64_t, uint64_t);\n\n"
-        );
-        let count = self.p.kernels.len();
-        for level in levels {
-            for k in 0..count {
-                out += &format!(
-                    "void {name}_k{k}_{}(const struct context *, uint64_t, uint64_t);\n",
-                    level.suffix
-                );
-            }
-        }
-        out += &format!("\nstatic const kernel kernels[{}][{}] = {{\n", levels.len(), count.max(1));
-        for level in levels {
-            out += "    {";
-            for k in 0..count {
-                out += &format!("{name}_k{k}_{}, ", level.suffix);
-            }
-            out += if count == 0 { "0},\n" } else { "},\n" };
-        }
-        out += "};\n\nstatic int level_of_this_machine(void)\n{\n";
-        for (i, level) in levels.iter().enumerate() {
-            if level.condition.is_empty() {
-                out += &format!("    return {i};\n");
-                break;
-            }
-            out += &format!("    if ({}) {{\n        return {i};\n    }}\n", level.condition);
-        }
-        let last_may_fail = levels.last().is_some_and(|l| !l.condition.is_empty());
-        if last_may_fail {
-            out += "    return -1;\n";
-        }
-        out + "}\n\n"
     }
 
     fn repeat(&mut self, l: &Loop) {
@@ -638,12 +697,22 @@ impl Writer<'_> {
     }
 
     fn types(&self) -> String {
-        let (name, sizes, slots) = (&self.name, self.p.sizes.len(), self.plan.slots.len());
+        let (name, sizes, slots) =
+            (&self.name, self.p.sizes.len().max(1), self.plan.slots.len() + 1);
+        let mut more = String::new();
+        if self.options.kernels != Kernels::Inline {
+            let (products, once) = (self.products.max(1), self.once_bytes.len().max(1));
+            more = format!(
+                "    struct ac_engine e;\n    struct ac_product products[{products}];\n    \
+                 void *once[{once}]; /* what is the same in every run */\n"
+            );
+        }
         format!(
-            "struct {name}_plan {{\n    int64_t s[{}]; /* the sizes */\n    \
-             int64_t o[{}]; /* where parts of the workspace start */\n    int level; /* which kernels run */\n}};\n\n",
-            sizes.max(1),
-            slots + 1
+            "struct {name}_plan {{\n    int64_t s[{sizes}]; /* the sizes */\n    \
+             int64_t o[{slots}]; /* where parts of the workspace start */\n}};\n\n\
+             struct {name}_context {{\n    struct {name}_plan p;\n{more}    \
+             void *memory;\n    unsigned char *own; /* its workspace, within the memory */\n    \
+             atomic_flag busy; /* a run uses it */\n}};\n\n"
         )
     }
 

@@ -359,14 +359,16 @@ static void run(int64_t n, uint8_t negate, int64_t trips)
     int64_t shape[1] = { -1 };
     const int64_t *shapes[] = { &n, NULL, NULL };
     int64_t *const output_shapes[] = { shape };
-    int64_t bytes = net_workspace(shapes);
-    if (bytes < 0) {
-        printf("%s; ", net_error((int32_t)-bytes));
+    net_context *context;
+    int32_t status = net_create(&context, shapes, NULL);
+    if (status != 0) {
+        printf("%s; ", net_error(status));
         return;
     }
-    void *workspace = aligned_alloc(64, (size_t)bytes + 64);
-    int32_t status = net_run(inputs, shapes, outputs, output_shapes, workspace);
+    void *workspace = aligned_alloc(64, (size_t)net_workspace(context) + 64);
+    status = net_run(context, inputs, outputs, output_shapes, workspace);
     printf("%d %d %g %g %g; ", (int)status, (int)shape[0], y[0], y[1], y[2]);
+    net_destroy(context);
     free(workspace);
 }
 

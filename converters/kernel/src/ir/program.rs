@@ -4,7 +4,7 @@ use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{NodeId, SymbolId, TensorId};
 
-use super::kernel::Kernel;
+use super::kernel::{Access, Kernel};
 
 /// A buffer of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -143,6 +143,51 @@ pub struct Loop {
     pub fresh: Vec<SymbolId>,
 }
 
+/// How often steps write to buffers.
+struct Writes {
+    made: Vec<u32>,
+    /// Those that are changed in place, and what shares memory with them.
+    changed: Vec<BufferId>,
+}
+
+impl Writes {
+    fn steps(&mut self, steps: &[Step], program: &Program) {
+        // From the last one on, so that a change is known where the memory comes from.
+        for step in steps.iter().rev() {
+            match step {
+                Step::Launch(l) => {
+                    for (&b, param) in l.buffers.iter().zip(&program.kernel(l.kernel).params) {
+                        if param.access != Access::Read {
+                            self.made[b.0 as usize] += 1;
+                        }
+                        if param.access == Access::ReadWrite {
+                            self.changed.push(b);
+                        }
+                    }
+                }
+                Step::Alias { to, from } => {
+                    self.made[to.0 as usize] += 1;
+                    if self.changed.contains(to) {
+                        self.changed.push(*from);
+                    }
+                }
+                Step::If { then, otherwise, .. } => {
+                    self.steps(then, program);
+                    self.steps(otherwise, program);
+                }
+                Step::Loop(l) => {
+                    for [_, seen, _, out] in &l.carried {
+                        self.made[seen.0 as usize] += 1;
+                        self.made[out.0 as usize] += 1;
+                    }
+                    self.steps(&l.body, program);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
 /// A program: what a code generator gets.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Program {
@@ -174,6 +219,43 @@ impl Program {
     /// A kernel.
     pub fn kernel(&self, id: KernelId) -> &Kernel {
         &self.kernels[id.0 as usize]
+    }
+    /// For each buffer whether its value is the same in every run: it is a constant, or a kernel
+    /// that runs once makes it from such buffers alone, or it stands for one of them.
+    pub fn unchanging(&self) -> Vec<bool> {
+        let mut writes = Writes { made: vec![0; self.buffers.len()], changed: Vec::new() };
+        writes.steps(&self.steps, self);
+        let constant = |b: &Buffer| matches!(b.kind, BufferKind::Constant(_));
+        let mut same: Vec<bool> = self.buffers.iter().map(constant).collect();
+        let known = |d: &Dim| d.as_known().is_some();
+        let once = |id: BufferId| {
+            let b = self.buffer(id);
+            let own = b.kind == BufferKind::Temporary && b.shape.iter().all(known);
+            own && writes.made[id.0 as usize] == 1 && !writes.changed.contains(&id)
+        };
+        for step in &self.steps {
+            match step {
+                Step::Launch(l) if l.sizes.iter().all(known) => {
+                    let params = &self.kernel(l.kernel).params;
+                    let pairs = || l.buffers.iter().zip(params);
+                    let fine = pairs().all(|(b, p)| match p.access {
+                        Access::Read => same[b.0 as usize],
+                        Access::Write => once(*b),
+                        Access::ReadWrite => false,
+                    });
+                    if fine {
+                        let written = pairs().filter(|(_, p)| p.access == Access::Write);
+                        written.for_each(|(b, _)| same[b.0 as usize] = true);
+                    }
+                }
+                Step::Alias { to, from } => {
+                    let alike = self.buffer(*to).dtype == self.buffer(*from).dtype;
+                    same[to.0 as usize] = alike && once(*to) && same[from.0 as usize];
+                }
+                _ => {}
+            }
+        }
+        same
     }
     /// Ops that the hub's interpreter runs, with how often they stand in the program.
     pub fn host_ops(&self) -> std::collections::BTreeMap<String, usize> {

@@ -1,7 +1,7 @@
 //! Scalar expressions, with and without lanes.
 
 use airconv_ir::dtype::DType;
-use airconv_kernel::ir::{BinOp, Const, Expr, ExprId, Narrow, Scalar, UnOp};
+use airconv_kernel::ir::{BinOp, Const, Expr, ExprId, Kernel, Narrow, Scalar, UnOp};
 
 use super::{Emitter, Refused, Result, Value, stored, ty};
 
@@ -62,7 +62,11 @@ impl Emitter<'_> {
             }
             Expr::Binary(op, a, b) => {
                 let from = kernel.ty(*a);
+                let logistic = *op == BinOp::Div && is_logistic(kernel, *a, *b);
                 let (a, b) = (self.expr(*a)?, self.expr(*b)?);
+                if logistic {
+                    return Ok(self.logistic_quotient(&a, &b));
+                }
                 self.binary(*op, from, a, b)
             }
             Expr::Select(c, a, b) => {
@@ -536,4 +540,20 @@ impl Emitter<'_> {
         let chosen = self.select(i, &nan, &kept, &rounded);
         self.op2("and", i, &chosen, &mask)
     }
+}
+
+/// Whether a quotient is that of the logistic function: a finite constant over the sum of 1 and an
+/// exponential, in single precision.
+fn is_logistic(kernel: &Kernel, a: ExprId, b: ExprId) -> bool {
+    let constant = |e: ExprId| match kernel.exprs[e.0 as usize] {
+        Expr::Const(Const { ty: Scalar::F32, bits }) => {
+            Some(f32::from_bits(bits as u32)).filter(|x| x.is_finite())
+        }
+        _ => None,
+    };
+    let exponential = |e: ExprId| matches!(kernel.exprs[e.0 as usize], Expr::Unary(UnOp::Exp, _));
+    let Expr::Binary(BinOp::Add, x, y) = kernel.exprs[b.0 as usize] else { return false };
+    constant(a).is_some()
+        && (constant(x) == Some(1.0) && exponential(y)
+            || constant(y) == Some(1.0) && exponential(x))
 }

@@ -1,7 +1,8 @@
 //! Transcendental functions.
 //!
 //! The exponential, logarithm, hyperbolic tangent and error function of single precision are
-//! polynomials over vectors; their errors are stated where they are. Others are calls of the C
+//! polynomials over vectors; their errors are stated where they are, for
+//! machines with fused multiply-add; without it they are an ulp more. Others are calls of the C
 //! library, lane by lane.
 
 use airconv_kernel::ir::{Narrow, Scalar, UnOp};
@@ -139,13 +140,43 @@ impl Emitter<'_> {
         self.map(&bits, Scalar::I32, Scalar::F32, "bitcast")
     }
 
-    /// A number between 1/2 and 2 times 2 to an integer power between -126 and 128.
+    /// The lesser of a number and a bound; not a number stays that. In this order of operands it is
+    /// one instruction of x86, unlike `minnum`.
+    fn at_most(&mut self, x: &Value, bound: f64) -> Value {
+        let bound = self.c(bound);
+        let beyond = self.compare_as("fcmp ogt", Scalar::F32, x, &bound);
+        self.select(Scalar::F32, &beyond, &bound, x)
+    }
+
+    /// The greater of a number and a bound; not a number stays that.
+    fn at_least(&mut self, x: &Value, bound: f64) -> Value {
+        let bound = self.c(bound);
+        let beyond = self.compare_as("fcmp olt", Scalar::F32, x, &bound);
+        self.select(Scalar::F32, &beyond, &bound, x)
+    }
+
+    /// A result, but what is not a number where the argument is that. Nothing is to be done where
+    /// [`Self::scales`] holds: every step there hands it on.
+    fn keep_nan(&mut self, x: &Value, y: &Value) -> Value {
+        if self.scales(x) {
+            return y.clone();
+        }
+        let nan = self.compare_as("fcmp uno", Scalar::F32, x, x);
+        self.select(Scalar::F32, &nan, x, y)
+    }
+
+    /// Whether numbers are scaled by powers of two in one instruction, which saturates and keeps
+    /// what is not a number.
+    fn scales(&self, x: &Value) -> bool {
+        let whole = self.lanes.as_ref().is_some_and(|l| l.count == 16);
+        x.varying && self.isa.f32_lanes() == 16 && whole
+    }
+
+    /// A number between 1/2 and 2 times 2 to an integer power between -126 and 128, and beyond
+    /// where [`Self::scales`] holds.
     fn times_exp2(&mut self, p: &Value, n: &Value) -> Value {
         let f = Scalar::F32;
-        if p.varying
-            && self.isa.f32_lanes() == 16
-            && self.lanes.as_ref().is_some_and(|l| l.count == 16)
-        {
+        if self.scales(p) {
             let t = "<16 x float>";
             let n = self.spread(n, f);
             self.f.declare(format!(
@@ -167,32 +198,77 @@ impl Emitter<'_> {
         self.op2("fmul", f, &y, &s2)
     }
 
-    /// e to the power, within 1 ulp where the result is normal; smaller results are 0.
-    /// Reduction by ln 2 in two parts (Cody and Waite), Taylor polynomial of degree 6.
+    /// e to the power, within 1 ulp where the result is normal; smaller results may be 0.
     fn exp(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
-        let (low, high) = (self.c(-87.336_54), self.c(88.722_84));
-        let held = self.intrinsic("minnum", f, &[x, &high]);
-        let held = self.intrinsic("maxnum", f, &[&held, &low]);
-        let log2e = self.c(std::f64::consts::LOG2_E);
-        let scaled = self.op2("fmul", f, &held, &log2e);
-        let n = self.intrinsic("roundeven", f, &[&scaled]);
-        let (hi, lo) = (self.c(-0.693_359_375), self.c(2.121_944_400_546_905_8e-4));
-        let r = self.fma(&n, &hi, &held);
-        let r = self.fma(&n, &lo, &r);
-        let p = self.poly(
-            &r,
-            &[1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0],
-        );
-        let y = self.times_exp2(&p, &n);
+        if self.scales(x) {
+            // Beyond these bounds the result is 0 or infinite by itself.
+            let held = self.at_most(x, 89.0);
+            let held = self.at_least(&held, -104.0);
+            return self.exp_within(&held);
+        }
+        let (low, high) = (-87.336_54, 88.722_84);
+        let held = self.at_most(x, high);
+        let held = self.at_least(&held, low);
+        let y = self.exp_within(&held);
+        let (low, high) = (self.c(low), self.c(high));
         let zero = self.c(0.0);
         let below = self.compare_as("fcmp olt", f, x, &low);
         let y = self.select(f, &below, &zero, &y);
         let inf = self.c(f64::INFINITY);
         let above = self.compare_as("fcmp ogt", f, x, &high);
         let y = self.select(f, &above, &inf, &y);
-        let nan = self.compare_as("fcmp uno", f, x, x);
-        self.select(f, &nan, x, &y)
+        self.keep_nan(x, &y)
+    }
+
+    /// e to a power for which the result is a normal number.
+    /// Reduction by ln 2 in two parts (Cody and Waite), Taylor polynomial of degree 7.
+    fn exp_within(&mut self, x: &Value) -> Value {
+        let f = Scalar::F32;
+        let log2e = self.c(std::f64::consts::LOG2_E);
+        let scaled = self.op2("fmul", f, x, &log2e);
+        let n = self.intrinsic("roundeven", f, &[&scaled]);
+        let (hi, lo) = (self.c(-0.693_359_375), self.c(2.121_944_400_546_905_8e-4));
+        let r = self.fma(&n, &hi, x);
+        let r = self.fma(&n, &lo, &r);
+        let p = self.poly(
+            &r,
+            &[1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0],
+        );
+        self.times_exp2(&p, &n)
+    }
+
+    /// A finite number over one that is 1 or more, which may be infinite or not a number; within
+    /// 1 ulp. An estimate of the reciprocal is refined by Newton's rule, and the quotient by what
+    /// it leaves (Markstein): several times as fast as a division of vectors.
+    pub(super) fn logistic_quotient(&mut self, a: &Value, b: &Value) -> Value {
+        let f = Scalar::F32;
+        if !self.scales(b) {
+            return self.op2("fdiv", f, a, b);
+        }
+        let quotient = self.quotient(a, b);
+        let inf = self.c(f64::INFINITY);
+        let endless = self.compare_as("fcmp oeq", f, b, &inf);
+        let zero = self.c(0.0);
+        self.select(f, &endless, &zero, &quotient)
+    }
+
+    /// The same for a divisor that is finite; where [`Self::scales`] holds.
+    fn quotient(&mut self, a: &Value, b: &Value) -> Value {
+        let f = Scalar::F32;
+        let t = "<16 x float>";
+        self.f.declare(format!("{t} @llvm.x86.avx512.rcp14.ps.512({t}, {t}, i16)"));
+        let estimate = Value::varying(self.f.value(format_args!(
+            "call {t} @llvm.x86.avx512.rcp14.ps.512({t} {}, {t} zeroinitializer, i16 -1)",
+            b.name
+        )));
+        let less = Value::varying(self.f.value(format_args!("fneg {t} {}", b.name)));
+        let one = self.c(1.0);
+        let error = self.fma(&less, &estimate, &one);
+        let reciprocal = self.fma(&estimate, &error, &estimate);
+        let quotient = self.op2("fmul", f, a, &reciprocal);
+        let rest = self.fma(&less, &quotient, a);
+        self.fma(&rest, &reciprocal, &quotient)
     }
 
     /// The natural logarithm within 2 ulp. The mantissa is brought to [sqrt(1/2), sqrt 2) and
@@ -251,14 +327,16 @@ impl Emitter<'_> {
     fn tanh(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
         let magnitude = self.intrinsic("fabs", f, &[x]);
-        let top = self.c(10.0);
-        let held = self.intrinsic("minnum", f, &[&magnitude, &top]);
+        let held = self.at_most(&magnitude, 10.0);
         let two = self.c(2.0);
-        let twice = self.op2("fmul", f, &held, &two);
-        let e = self.exp(&twice);
+        let twice = self.op2("fadd", f, &held, &held);
+        let e = self.exp_within(&twice);
         let one = self.c(1.0);
         let sum = self.op2("fadd", f, &e, &one);
-        let part = self.op2("fdiv", f, &two, &sum);
+        let part = match self.scales(&sum) {
+            true => self.quotient(&two, &sum),
+            false => self.op2("fdiv", f, &two, &sum),
+        };
         let far = self.op2("fsub", f, &one, &part);
         let far = self.intrinsic("copysign", f, &[&far, x]);
         let z = self.op2("fmul", f, x, x);
@@ -278,8 +356,7 @@ impl Emitter<'_> {
         let edge = self.c(0.55);
         let is_near = self.compare_as("fcmp olt", f, &magnitude, &edge);
         let y = self.select(f, &is_near, &near, &far);
-        let nan = self.compare_as("fcmp uno", f, x, x);
-        self.select(f, &nan, x, &y)
+        self.keep_nan(x, &y)
     }
 
     /// The error function within 1.5e-7 absolute of the exact value and 4 ulp near zero: a Taylor
@@ -289,8 +366,7 @@ impl Emitter<'_> {
     fn erf(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
         let magnitude = self.intrinsic("fabs", f, &[x]);
-        let top = self.c(4.0);
-        let held = self.intrinsic("minnum", f, &[&magnitude, &top]);
+        let held = self.at_most(&magnitude, 4.0);
         let one = self.c(1.0);
         let power = self.poly(
             &held,
@@ -313,8 +389,7 @@ impl Emitter<'_> {
         }
         terms.reverse();
         let p = self.poly(&r, &terms);
-        let scale = self.exp2_of(&n);
-        let tail = self.op2("fmul", f, &p, &scale);
+        let tail = self.times_exp2(&p, &n);
         let far = self.op2("fsub", f, &one, &tail);
         let far = self.intrinsic("copysign", f, &[&far, x]);
         let z = self.op2("fmul", f, x, x);
@@ -327,7 +402,6 @@ impl Emitter<'_> {
         let edge = self.c(0.9);
         let is_near = self.compare_as("fcmp olt", f, &magnitude, &edge);
         let y = self.select(f, &is_near, &near, &far);
-        let nan = self.compare_as("fcmp uno", f, x, x);
-        self.select(f, &nan, x, &y)
+        self.keep_nan(x, &y)
     }
 }

@@ -4,6 +4,7 @@
 //! serves every shape and stays in the cache across models. What differs between classes is in
 //! the text: the tile of registers, the instruction-set level, and the epilogue.
 
+pub mod amx;
 mod epilogue;
 mod gathered;
 mod gemm;

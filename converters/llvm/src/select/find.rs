@@ -187,7 +187,7 @@ fn the_sum(kernel: &Kernel, value: ExprId, out: u32) -> Option<ExprId> {
 pub fn find(kernel: &Kernel) -> Option<Product> {
     let (loops, out, at, value) = nest(kernel)?;
     let target = kernel.params.get(out as usize)?;
-    if target.elem != Elem::F32 || target.access != Access::Write {
+    if !is_single(target.elem) || target.access != Access::Write {
         return None;
     }
     if kernel.params.iter().filter(|p| p.access != Access::Read).count() != 1 {
@@ -285,10 +285,15 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
     })
 }
 
+/// Whether the values of an element are `f32`.
+fn is_single(elem: Elem) -> bool {
+    matches!(elem, Elem::F32 | Elem::F16 | Elem::Bf16)
+}
+
 /// An operand: the parameter, the element, and where it is read and not zero.
 fn load(kernel: &Kernel, id: ExprId) -> Option<(u32, &Dim, Option<ExprId>)> {
     match kernel.expr(id) {
-        Expr::Load { param, at } if kernel.params[*param as usize].elem == Elem::F32 => {
+        Expr::Load { param, at } if is_single(kernel.params[*param as usize].elem) => {
             Some((*param, at, None))
         }
         Expr::Guard(holds, x, other) => {

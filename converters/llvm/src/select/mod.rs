@@ -14,7 +14,10 @@
 //! ([`mod@run`]).
 
 mod axes;
+mod constants;
+pub mod cost;
 mod epilogue;
+mod export;
 pub mod find;
 pub mod gather;
 pub mod gathered;
@@ -23,9 +26,13 @@ pub mod plan;
 pub mod run;
 pub mod shared;
 pub mod split;
+mod tiles;
 pub mod unroll;
+mod wide;
+mod windows;
 
 pub use axes::split_axes;
+pub use constants::Constants;
 pub use find::{Axis, Product, find};
 pub use phases::split_phases;
 pub use run::Compiled;

@@ -22,7 +22,7 @@ pub struct Batch {
 }
 
 /// How the elements of an operand lie: how often and how far each axis goes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Where it begins.
     pub base: i64,

@@ -4,50 +4,48 @@ use std::cell::RefCell;
 use std::ffi::c_void;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use airconv_kernel::ir::{BufferId, BufferKind, Kernel, Launch, Program, Step};
+use airconv_kernel::ir::{BufferId, Kernel, Launch};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::LaunchError;
 use rustc_hash::FxHashMap;
 
+use super::constants::{Constants, Side};
+use super::cost::Work;
 use super::epilogue::OfKernel;
 use super::find::{Product, find};
 use super::gather::{GatherCall, gather_module, gather_name};
 use super::gathered::Gathered;
 use super::plan::{Layout, Plan, offsets};
+use super::tiles;
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::jit::Jit;
+use crate::micro::amx::Grade;
 use crate::micro::{
     GatheredCall, GatheredFn, GemmFn, GemmSpec, Identity, MOST_TAPS, PackCall, PackSpec, Tile,
-    WindowCall, gathered_module, gemm_module, pack_module, packed_len, window_module,
+    gathered_module, gemm_module, pack_module, packed_len, window_module,
 };
 use crate::pool::{ChunkFn, Pool};
 use crate::target::Isa;
 
 /// Operations that keep a thread busy for a few microseconds.
-const GRAIN: f64 = 400_000.0;
+pub(super) const GRAIN: f64 = 400_000.0;
 
 /// The most bytes of the panels that are packed at once where they are needed.
-const PANELS: i64 = 512 << 10;
+pub(super) const PANELS: i64 = 512 << 10;
 
 /// The most batch axes.
-const MOST_BATCH: usize = 8;
+pub(super) const MOST_BATCH: usize = 8;
 
 /// The most of K that is done at once of an operand in runs.
 const GATHERED_K: usize = 2560;
-
-/// Bytes of an image under the windows of its channels that are done together.
-const WINDOWS: i64 = 24 << 10;
-
-/// Images of more bytes than this are read in order, all channels together.
-const LARGE: i64 = 512 << 10;
 
 /// What a size that is not known is taken for when a tile is chosen.
 const USUAL: i64 = 128;
 
 /// How a product is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     /// The left operand's rows are evenly apart.
     Even,
     /// They are runs.
@@ -58,14 +56,38 @@ enum Form {
 
 /// A product with the text of the code for it.
 pub struct Selected {
-    kernel: Kernel,
-    product: Product,
-    tile: Tile,
-    form: Form,
+    pub(super) kernel: Kernel,
+    pub(super) product: Product,
+    pub(super) tile: Tile,
+    pub(super) form: Form,
     isa: Isa,
-    gemm: String,
-    pack: String,
-    gather: String,
+    pub(super) gemm: String,
+    pub(super) pack: String,
+    pub(super) gather: String,
+    pub(super) tiles: Option<tiles::Names>,
+    pub(super) convert: Option<super::wide::Names>,
+    always_tiles: bool,
+}
+
+/// The length of runs, as far as it is known before the sizes are.
+fn run_of(product: &Product) -> Option<i64> {
+    if product.guards.is_empty() {
+        return None;
+    }
+    Some(product.sums.last().and_then(|a| a.extent.as_known()).unwrap_or(1))
+}
+
+/// What decides how a product is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// The instruction set level.
+    pub isa: Isa,
+    /// How exact products of `f32` are.
+    pub grade: Grade,
+    /// Bytes of all constants of the program.
+    pub weights: i64,
+    /// Whether AMX tiles are used wherever they can be, whatever the cost.
+    pub always_tiles: bool,
 }
 
 impl Selected {
@@ -76,9 +98,22 @@ impl Selected {
     pub fn new(
         kernel: &Kernel,
         constants: &[bool],
-        isa: Isa,
+        means: Means,
         texts: &mut Vec<String>,
     ) -> Option<Selected> {
+        Selected::for_sizes(kernel, constants, means, &[], texts)
+    }
+
+    /// The same with sizes like those that are to come, where the kernel does not know its own;
+    /// see [`Selected::is_ready`].
+    pub(crate) fn for_sizes(
+        kernel: &Kernel,
+        constants: &[bool],
+        means: Means,
+        sizes: &[i64],
+        texts: &mut Vec<String>,
+    ) -> Option<Selected> {
+        let isa = means.isa;
         let product = find(kernel)?;
         let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
         if product.is_thin() && !known {
@@ -92,8 +127,18 @@ impl Selected {
             sizes.fold(1i64, i64::saturating_mul).max(1) as usize
         };
         let (m, n) = (estimate(&product.rows), estimate(&product.columns));
-        let tile = Tile::choose(isa, m, n);
-        let trial = Plan::new(kernel, &product, tile, &[]);
+        let work = Work {
+            m: m as i64,
+            n: n as i64,
+            k: estimate(&product.sums) as i64,
+            constant: known,
+            run: run_of(&product),
+            weights: means.weights,
+        };
+        let on_tiles =
+            isa == Isa::Amx && !product.window && (means.always_tiles || work.pays(means.grade));
+        let tile = if on_tiles { tiles::TILE } else { Tile::choose(isa, m, n) };
+        let trial = Plan::new(kernel, &product, tile, sizes);
         let form = match trial.as_ref().and_then(|p| p.gathered.as_ref()) {
             Some(g) if product.window => {
                 if g.taps > MOST_TAPS as i64 {
@@ -105,6 +150,10 @@ impl Selected {
             None if product.guards.is_empty() && !product.window => Form::Even,
             None => return None,
         };
+        let wide = super::wide::needed(kernel, &product);
+        if wide && isa == Isa::V2 {
+            return None;
+        }
         let epilogue = OfKernel::new(&product, isa)?;
         let identity = crate::micro::Epilogue::is_identity(&epilogue);
         let epilogue: &dyn crate::micro::Epilogue = if identity { &Identity } else { &epilogue };
@@ -116,14 +165,28 @@ impl Selected {
         };
         // Equal code has an equal name, so that it is compiled and cached once.
         let digest = blake3::hash(body.as_bytes()).to_hex();
-        let gemm = format!("gemm_{}", &digest[..24]);
+        let gemm = format!("gemm_{}_{isa}", &digest[..24]);
         texts.push(body.replace("@gemm", &format!("@{gemm}")));
+        let tiles = on_tiles.then(|| tiles::Names::new(means.grade, epilogue, texts));
+        let convert = wide.then(|| super::wide::Names::new(isa, texts));
         let pack = PackSpec::new(isa, tile);
         texts.push(pack_module(&pack));
         texts.push(gather_module(isa, tile));
         let gather = gather_name(isa, tile);
         let (kernel, pack) = (kernel.clone(), pack.name);
-        Some(Selected { kernel, product, tile, form, isa, gemm, pack, gather })
+        Some(Selected {
+            kernel,
+            product,
+            tile,
+            form,
+            isa,
+            gemm,
+            pack,
+            gather,
+            tiles,
+            convert,
+            always_tiles: means.always_tiles,
+        })
     }
 
     /// The product with its code.
@@ -147,6 +210,8 @@ impl Selected {
                 std::mem::transmute::<*const (), ChunkFn>(gather),
             )
         };
+        let tiles = self.tiles.as_ref().map(|names| names.link(jit)).transpose()?;
+        let convert = self.convert.as_ref().map(|names| names.link(jit)).transpose()?;
         let Selected { kernel, product, tile, isa, .. } = self;
         let lanes = isa.f32_lanes() as i64;
         Ok(Compiled {
@@ -157,67 +222,12 @@ impl Selected {
             code: gemm,
             pack,
             gather,
+            tiles,
+            convert,
+            spare: Mutex::default(),
+            always_tiles: self.always_tiles,
             plans: Mutex::default(),
         })
-    }
-}
-
-/// A constant that was packed: which one, as which side, for which width, and how it lies.
-type PackedKey = (BufferId, bool, usize, Layout);
-
-/// Constants of a program in the form that micro-kernels want.
-pub struct Constants {
-    constant: Vec<bool>,
-    packed: Mutex<FxHashMap<PackedKey, Arc<Buffer>>>,
-}
-
-impl Constants {
-    /// None packed yet.
-    pub fn new(program: &Program) -> Constants {
-        let constant =
-            program.buffers.iter().map(|b| matches!(b.kind, BufferKind::Constant(_))).collect();
-        Constants { constant, packed: Mutex::default() }
-    }
-
-    /// For each parameter of each kernel of a program whether it is a constant in all launches.
-    pub fn of_kernels(program: &Program) -> Vec<Vec<bool>> {
-        let params = program.kernels.iter().map(|k| vec![true; k.params.len()]);
-        let mut out: Vec<Vec<bool>> = params.collect();
-        fn walk(steps: &[Step], program: &Program, out: &mut [Vec<bool>]) {
-            for step in steps {
-                match step {
-                    Step::Launch(l) => {
-                        for (i, &b) in l.buffers.iter().enumerate() {
-                            let kind = &program.buffer(b).kind;
-                            let constant = matches!(kind, BufferKind::Constant(_));
-                            out[l.kernel.0 as usize][i] &= constant;
-                        }
-                    }
-                    Step::If { then, otherwise, .. } => {
-                        walk(then, program, out);
-                        walk(otherwise, program, out);
-                    }
-                    Step::Loop(l) => walk(&l.body, program, out),
-                    _ => {}
-                }
-            }
-        }
-        walk(&program.steps, program, &mut out);
-        out
-    }
-
-    fn is_constant(&self, buffer: BufferId) -> bool {
-        self.constant.get(buffer.0 as usize).copied().unwrap_or(false)
-    }
-
-    fn get(&self, key: PackedKey, make: impl FnOnce(&Layout) -> Buffer) -> Arc<Buffer> {
-        let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = packed.get(&key) {
-            return found.clone();
-        }
-        let made = Arc::new(make(&key.3));
-        packed.insert(key, made.clone());
-        made
     }
 }
 
@@ -230,9 +240,9 @@ enum Code {
 }
 
 /// A plan, with the constants that were packed for it.
-struct Planned {
+pub(super) struct Planned {
     plan: Plan,
-    packed: Mutex<FxHashMap<(BufferId, bool), Arc<Buffer>>>,
+    packed: Mutex<FxHashMap<(BufferId, Side), Arc<Buffer>>>,
 }
 
 impl std::ops::Deref for Planned {
@@ -244,7 +254,11 @@ impl std::ops::Deref for Planned {
 
 impl Planned {
     /// A packed constant; which one, as which side.
-    fn get(&self, key: (BufferId, bool), make: impl FnOnce() -> Arc<Buffer>) -> Arc<Buffer> {
+    pub(super) fn get(
+        &self,
+        key: (BufferId, Side),
+        make: impl FnOnce() -> Arc<Buffer>,
+    ) -> Arc<Buffer> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         packed.entry(key).or_insert_with(make).clone()
     }
@@ -252,16 +266,37 @@ impl Planned {
 
 /// A product that can be run.
 pub struct Compiled {
-    kernel: Kernel,
-    product: Product,
+    pub(super) kernel: Kernel,
+    pub(super) product: Product,
     tile: Tile,
-    lanes: i64,
+    pub(super) lanes: i64,
     code: Code,
     pack: ChunkFn,
     gather: ChunkFn,
+    pub(super) tiles: Option<tiles::Code>,
+    /// Where an operand or the result is not `f32` in memory.
+    convert: Option<super::wide::Code>,
+    /// Memory that is free.
+    pub(super) spare: Mutex<Vec<Buffer>>,
+    pub(super) always_tiles: bool,
     /// By sizes.
     plans: Mutex<FxHashMap<Vec<i64>, Arc<Planned>>>,
 }
+
+/// A launch: what it is given, and what runs it.
+pub(super) struct Given<'l> {
+    pub(super) launch: &'l Launch,
+    /// The buffers, with operands and the result as `f32`.
+    pub(super) buffers: &'l [Mem],
+    /// The buffers as the epilogue sees them.
+    pub(super) pointers: Vec<*mut c_void>,
+    pub(super) sizes: &'l [i64],
+    pub(super) constants: &'l Constants,
+    pub(super) pool: &'l Pool,
+}
+
+// SAFETY: the pointers are those of buffers, which threads write to disjointly.
+unsafe impl Sync for Given<'_> {}
 
 thread_local! {
     static SCRATCH: RefCell<Buffer> = RefCell::new(Buffer::floats(0));
@@ -279,44 +314,49 @@ fn with_scratch<T>(len: usize, f: impl FnOnce(*mut f32) -> T) -> T {
 
 /// A pointer that threads share; who uses it sees to the bounds.
 #[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
+pub(super) struct Shared<T>(pub(super) *mut T);
 // SAFETY: pointers into buffers of a launch, which outlive it and are written to disjointly.
 unsafe impl<T> Sync for Shared<T> {}
 // SAFETY: as above.
 unsafe impl<T> Send for Shared<T> {}
 
 impl<T> Shared<T> {
-    fn at(&self, offset: i64) -> *mut T {
+    pub(super) fn at(&self, offset: i64) -> *mut T {
         self.0.wrapping_offset(offset as isize)
     }
 }
 
-/// A packed operand: its floats and how many one matrix takes.
-struct Operand {
-    first: Shared<f32>,
-    matrix: i64,
+/// A packed operand: its floats and how many one matrix takes; in planes its bytes, and how many
+/// one matrix takes.
+pub(super) struct Operand {
+    pub(super) first: Shared<f32>,
+    pub(super) matrix: i64,
+    /// Where the scales of planes begin, in bytes.
+    pub(super) scales: i64,
+    /// Where the ranges of planes begin, in bytes.
+    pub(super) ranges: i64,
     /// Kept while the launch runs.
-    _held: Option<Arc<Buffer>>,
+    pub(super) _held: Arc<Buffer>,
 }
 
 /// The number of the matrix of an operand that belongs to a product of the batch, and the
 /// offsets of the product in the operands and the result.
-struct At {
-    counters: [u64; MOST_BATCH],
-    left: i64,
-    right: i64,
-    out: i64,
-    left_matrix: i64,
-    right_matrix: i64,
+pub(super) struct At {
+    pub(super) counters: [u64; MOST_BATCH],
+    pub(super) left: i64,
+    pub(super) right: i64,
+    pub(super) out: i64,
+    pub(super) left_matrix: i64,
+    pub(super) right_matrix: i64,
 }
 
 impl Plan {
     /// The table of runs for a product of the batch.
-    fn table<'g>(&self, g: &'g Gathered, at: &At) -> &'g [i32] {
+    pub(super) fn table<'g>(&self, g: &'g Gathered, at: &At) -> &'g [i32] {
         g.at(self.m, |i| self.batch[i].extent, |i| at.counters[i] as i64)
     }
 
-    fn at(&self, index: i64) -> At {
+    pub(super) fn at(&self, index: i64) -> At {
         let mut at = At {
             counters: [0; MOST_BATCH],
             left: self.left.base,
@@ -388,7 +428,13 @@ impl Compiled {
     }
 
     /// Packs panels `begin..end` of a matrix of the right operand, to where all panels begin.
-    fn pack(&self, plan: &Plan, from: *const f32, out: *mut f32, (begin, end): (i64, i64)) {
+    pub(super) fn pack(
+        &self,
+        plan: &Plan,
+        from: *const f32,
+        out: *mut f32,
+        (begin, end): (i64, i64),
+    ) {
         // SAFETY: the calls read elements of the operand that the kernel reads, and write
         // panels for which there is room.
         unsafe {
@@ -421,13 +467,8 @@ impl Compiled {
     }
 
     /// The left operand, where its rows are evenly apart.
-    fn left(
-        &self,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        constants: &Constants,
-    ) -> (Option<Operand>, i64) {
+    pub(super) fn left(&self, plan: &Planned, given: &Given<'_>) -> (Option<Operand>, i64) {
+        let Given { launch, buffers, constants, .. } = *given;
         if plan.gathered.is_some() {
             return (None, 0);
         }
@@ -447,25 +488,19 @@ impl Compiled {
             out
         };
         let held = if constant {
-            plan.get((launch.buffers[param], true), || {
-                constants.get((launch.buffers[param], true, 0, plan.left.clone()), make)
+            plan.get((launch.buffers[param], Side::Left), || {
+                constants.get((launch.buffers[param], Side::Left, 0, plan.left.clone()), make)
             })
         } else {
             Arc::new(make(&plan.left))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        (Some(Operand { first, matrix: plan.m * step, _held: Some(held) }), step)
+        (Some(Operand { first, matrix: plan.m * step, scales: 0, ranges: 0, _held: held }), step)
     }
 
     /// The right operand, when it is packed as a whole.
-    fn right(
-        &self,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        constants: &Constants,
-        pool: &Pool,
-    ) -> Option<Operand> {
+    fn right(&self, plan: &Planned, given: &Given<'_>) -> Option<Operand> {
+        let Given { launch, buffers, constants, pool, .. } = *given;
         let param = self.product.right.param as usize;
         let width = self.tile.columns() as i64;
         let panels = (plan.n + width - 1) / width;
@@ -494,15 +529,55 @@ impl Compiled {
             out
         };
         let held = if constant {
-            plan.get((launch.buffers[param], false), || {
-                let key = (launch.buffers[param], false, width as usize, plan.right.clone());
+            plan.get((launch.buffers[param], Side::Right), || {
+                let key = (launch.buffers[param], Side::Right, width as usize, plan.right.clone());
                 constants.get(key, make)
             })
         } else {
             Arc::new(make(&plan.right))
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
-        Some(Operand { first, matrix, _held: Some(held) })
+        Some(Operand { first, matrix, scales: 0, ranges: 0, _held: held })
+    }
+
+    /// Some rows and columns of one product, of a left operand and the step of its rows, and of
+    /// panels of the right one.
+    #[expect(clippy::too_many_arguments, reason = "a part of a product")]
+    pub(super) fn multiply(
+        &self,
+        plan: &Plan,
+        at: &At,
+        (a, left_rows): (*const f32, i64),
+        panels: *const f32,
+        c: *mut f32,
+        (m0, m1): (i64, i64),
+        (n0, n1): (i64, i64),
+        args: &[u64],
+    ) {
+        let (ldc, k, args) = (plan.out_rows, plan.k, args.as_ptr().cast());
+        match (self.code, &plan.gathered) {
+            // SAFETY: the operands and the result are those of the kernel that this product is;
+            // every part of the result is written by one thread.
+            (Code::Even(code), _) => unsafe {
+                (code)(a, left_rows, panels, c, ldc, m0, m1, n0, n1, k, 0, args);
+            },
+            (Code::Gathered(code), Some(g)) => {
+                let call = GatheredCall {
+                    a,
+                    b: panels,
+                    c,
+                    args,
+                    table: plan.table(g, at).as_ptr(),
+                    zeros: g.zeros.as_ptr(),
+                    ldc,
+                    taps: g.taps,
+                    run: g.run,
+                };
+                // SAFETY: as above.
+                unsafe { (code)(&raw const call, m0, m1, n0, n1) };
+            }
+            (Code::Gathered(_) | Code::Window(_), _) => {}
+        }
     }
 
     /// Runs it; gives the status of failed checks.
@@ -523,12 +598,31 @@ impl Compiled {
         if plan.m <= 0 || plan.n <= 0 || plan.batches <= 0 {
             return Ok(());
         }
-        if let Code::Window(code) = self.code {
-            return self.windows(code, &plan, launch, buffers, sizes, constants, pool);
-        }
-        let (left, left_rows) = self.left(&plan, launch, buffers, constants);
-        let right = self.right(&plan, launch, buffers, constants, pool);
         let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
+        let wide =
+            self.convert.map(|code| (code, self.widened(code, launch, buffers, constants, pool)));
+        let operands = wide.as_ref().map_or(buffers, |(_, w)| &w.buffers);
+        let given = Given { launch, buffers: operands, pointers, sizes, constants, pool };
+        match (self.code, self.on_tiles(&plan, launch, constants)) {
+            (Code::Window(code), _) => self.windows(code, &plan, &given)?,
+            (_, Some(code)) => self.launch_tiles(code, &plan, &given)?,
+            _ => self.launch_plain(&plan, &given)?,
+        }
+        if let Some((code, wide)) = wide {
+            self.narrowed(code, &plan, wide, buffers, pool);
+        }
+        Ok(())
+    }
+
+    /// Runs it by products of vectors; see [`Compiled::launch`].
+    fn launch_plain(
+        &self,
+        plan: &Planned,
+        given: &Given<'_>,
+    ) -> std::result::Result<(), LaunchError> {
+        let (left, left_rows) = self.left(plan, given);
+        let right = self.right(plan, given);
+        let Given { buffers, sizes, pool, .. } = *given;
         let mut status = 0i32;
         let width = self.tile.columns() as i64;
         let panels = (plan.n + width - 1) / width;
@@ -552,7 +646,8 @@ impl Compiled {
         let each = plan.operations() / items as f64;
         let grain = if busy { (GRAIN / each).max(1.0) as u64 } else { items as u64 };
         // The context of the epilogue.
-        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
+        let context =
+            [given.pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
         let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
         let (a, b) = (base(self.product.left.param), base(self.product.right.param));
         let c = base(self.product.out.param);
@@ -571,42 +666,10 @@ impl Compiled {
                 };
                 let (m0, m1) = (part * tall, ((part + 1) * tall).min(plan.m));
                 let (n0, n1) = (first * width, (last * width).min(plan.n));
-                // SAFETY: the operands and the result are those of the kernel that this product
-                // is; every part of the result is written by one item.
-                let multiply = |panels: *const f32| match (self.code, &plan.gathered) {
-                    // SAFETY: as above.
-                    (Code::Even(code), _) => unsafe {
-                        (code)(
-                            a,
-                            left_rows,
-                            panels,
-                            c.at(at.out),
-                            plan.out_rows,
-                            m0,
-                            m1,
-                            n0,
-                            n1,
-                            plan.k,
-                            0,
-                            args.as_ptr().cast(),
-                        );
-                    },
-                    (Code::Gathered(code), Some(g)) => {
-                        let call = GatheredCall {
-                            a,
-                            b: panels,
-                            c: c.at(at.out),
-                            args: args.as_ptr().cast(),
-                            table: plan.table(g, &at).as_ptr(),
-                            zeros: g.zeros.as_ptr(),
-                            ldc: plan.out_rows,
-                            taps: g.taps,
-                            run: g.run,
-                        };
-                        // SAFETY: as above.
-                        unsafe { (code)(&raw const call, m0, m1, n0, n1) };
-                    }
-                    (Code::Gathered(_) | Code::Window(_), _) => {}
+                let c = c.at(at.out);
+                let multiply = |panels: *const f32| {
+                    let a = (a.cast_const(), left_rows);
+                    self.multiply(plan, &at, a, panels, c, (m0, m1), (n0, n1), &args);
                 };
                 match &right {
                     Some(packed) => multiply(packed.first.at(at.right_matrix * packed.matrix)),
@@ -614,7 +677,7 @@ impl Compiled {
                         let len = (last - first) * width * plan.k;
                         with_scratch(len as usize, |scratch| {
                             let panels = Shared(scratch).at(-(first * width * plan.k));
-                            self.pack(&plan, b.at(at.right), panels, (first, last));
+                            self.pack(plan, b.at(at.right), panels, (first, last));
                             multiply(panels);
                         });
                     }
@@ -626,99 +689,4 @@ impl Compiled {
             code => Err(LaunchError::Check((code - 1) as u32)),
         }
     }
-
-    /// Runs sums over windows, channel by channel.
-    #[expect(clippy::too_many_arguments, reason = "what a launch has")]
-    fn windows(
-        &self,
-        code: ChunkFn,
-        plan: &Planned,
-        launch: &Launch,
-        buffers: &[Mem],
-        sizes: &[i64],
-        constants: &Constants,
-        pool: &Pool,
-    ) -> std::result::Result<(), LaunchError> {
-        let Some(g) = &plan.gathered else {
-            return Err(LaunchError::Broken("windows that are not known".to_owned()));
-        };
-        let param = self.product.right.param as usize;
-        let from: *const f32 = buffers[param].ptr.cast();
-        let make = |right: &Layout| pack_window(right, from, self.lanes);
-        let weights = if constants.is_constant(launch.buffers[param]) {
-            plan.get((launch.buffers[param], false), || {
-                constants.get((launch.buffers[param], false, 0, plan.right.clone()), make)
-            })
-        } else {
-            Arc::new(make(&plan.right))
-        };
-        let weights = Shared(weights.as_ptr().cast_mut().cast::<f32>());
-        let pointers: Vec<*mut c_void> = buffers.iter().map(|m| m.ptr.cast()).collect();
-        let mut status = 0i32;
-        let context = [pointers.as_ptr() as u64, sizes.as_ptr() as u64, (&raw mut status) as u64];
-        let base = |param: u32| Shared(buffers[param as usize].ptr.cast::<f32>());
-        let (a, c) = (base(self.product.left.param), base(self.product.out.param));
-        let busy = plan.operations() > 2.0 * GRAIN && pool.threads() > 1;
-        let wanted = if busy { pool.threads() as i64 * 2 } else { 1 };
-        let tall = ((plan.m + wanted - 1) / wanted + 7) / 8 * 8;
-        let parts = (plan.m + tall - 1) / tall;
-        let items = plan.batches * parts;
-        let grain = if busy { 1 } else { items as u64 };
-        let whole = plan.n.div_euclid(self.lanes) + i64::from(plan.n % self.lanes != 0);
-        let block = if plan.m * plan.n * 4 > LARGE {
-            whole
-        } else {
-            let pixels = g.reach(plan.m) / plan.n.max(1) + 1;
-            let most = (WINDOWS / 4 / self.lanes / pixels).clamp(1, whole);
-            let blocks = (whole + most - 1) / most;
-            (whole + blocks - 1) / blocks
-        };
-        pool.for_each(items as u64, grain, |begin, end| {
-            for item in begin as i64..end as i64 {
-                let (part, batch) = (item % parts, item / parts);
-                let at = plan.at(batch);
-                let mut args = [0u64; MOST_BATCH + 3];
-                args[..3].copy_from_slice(&context);
-                args[3..].copy_from_slice(&at.counters);
-                let mut call = WindowCall {
-                    a: a.at(at.left),
-                    weights: weights.at(0),
-                    c: c.at(at.out),
-                    args: args.as_ptr().cast(),
-                    table: plan.table(g, &at).as_ptr(),
-                    zeros: g.zeros.as_ptr(),
-                    ldc: plan.out_rows,
-                    taps: g.taps,
-                    channels: plan.n,
-                    block: block * self.lanes,
-                };
-                let (m0, m1) = (part * tall, ((part + 1) * tall).min(plan.m));
-                // SAFETY: the operands and the result are those of the kernel that this product
-                // is; every part of the result is written by one item.
-                unsafe { (code)((&raw mut call).cast(), m0 as u64, m1 as u64) };
-            }
-        });
-        match status {
-            0 => Ok(()),
-            code => Err(LaunchError::Check((code - 1) as u32)),
-        }
-    }
-}
-
-/// Weights of windows as the code for them wants them: for each vector of channels all taps.
-fn pack_window(right: &Layout, from: *const f32, lanes: i64) -> Buffer {
-    let (channels, taps) = (offsets(&right.outer), offsets(&right.inner));
-    let vectors = channels.len().div_ceil(lanes as usize);
-    let mut out = Buffer::floats(vectors * taps.len() * lanes as usize);
-    let to = out.f32s_mut();
-    for (c, channel) in channels.iter().enumerate() {
-        let (vector, lane) = (c / lanes as usize, c % lanes as usize);
-        for (t, tap) in taps.iter().enumerate() {
-            // SAFETY: the layout is within the operand, as the kernel that it is from is within
-            // its buffers.
-            let x = unsafe { *from.offset((right.base + channel + tap) as isize) };
-            to[(vector * taps.len() + t) * lanes as usize + lane] = x;
-        }
-    }
-    out
 }

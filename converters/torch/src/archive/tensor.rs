@@ -1,6 +1,6 @@
 //! Elements of tensors as entries, written piece by piece.
 
-use std::io;
+use std::io::{self, Seek, Write};
 
 use airconv_ir::tensor::{Storage, Tensor};
 use bytes::Bytes;
@@ -21,8 +21,8 @@ pub(crate) fn digest(tensor: &Tensor) -> io::Result<[u8; 32]> {
 }
 
 /// Adds an entry of the elements, little-endian and row-major.
-pub(crate) fn add_tensor(
-    archive: &mut ArchiveWriter,
+pub(crate) fn add_tensor<W: Write + Seek>(
+    archive: &mut ArchiveWriter<W>,
     name: &str,
     tensor: &Tensor,
 ) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! Writing: stored entries whose data begins at multiples of 64 bytes, without dates.
 
-use std::io::{self, Write};
+use std::io::{self, Cursor, Seek, Write};
 use std::path::Path;
 
 use airconv_api::files::Draft;
@@ -15,8 +15,8 @@ const FILLER: u16 = u16::from_le_bytes(*b"FB");
 const LARGE: u64 = u32::MAX as u64;
 
 /// Writes an archive that appears whole or not at all. Equal entries make equal bytes.
-pub struct ArchiveWriter {
-    zip: ZipWriter<Draft>,
+pub struct ArchiveWriter<W: Write + Seek = Draft> {
+    zip: ZipWriter<W>,
     root: String,
 }
 
@@ -31,7 +31,24 @@ impl ArchiveWriter {
     pub fn with_root(path: &Path, root: &str) -> io::Result<Self> {
         Ok(Self { zip: ZipWriter::new(Draft::new(path)?), root: root.to_owned() })
     }
+    /// Ends the archive and gives the file its name.
+    pub fn finish(self) -> io::Result<()> {
+        self.zip.finish()?.finish().map(drop)
+    }
+}
 
+impl ArchiveWriter<Cursor<Vec<u8>>> {
+    /// Begins an archive in memory whose entries are in the folder `root`.
+    pub fn in_memory(root: &str) -> Self {
+        Self { zip: ZipWriter::new(Cursor::new(Vec::new())), root: root.to_owned() }
+    }
+    /// Ends the archive and gives its bytes.
+    pub fn into_bytes(self) -> io::Result<Vec<u8>> {
+        Ok(self.zip.finish()?.into_inner())
+    }
+}
+
+impl<W: Write + Seek> ArchiveWriter<W> {
     /// Adds an entry.
     pub fn add(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.add_from(name, bytes.len() as u64, |out| out.write_all(bytes))
@@ -61,19 +78,14 @@ impl ArchiveWriter {
         }
         Ok(())
     }
-
-    /// Ends the archive and gives the file its name.
-    pub fn finish(self) -> io::Result<()> {
-        self.zip.finish()?.finish().map(drop)
-    }
 }
 
-struct Counted<'a> {
-    out: &'a mut ZipWriter<Draft>,
+struct Counted<'a, W: Write + Seek> {
+    out: &'a mut ZipWriter<W>,
     count: u64,
 }
 
-impl Write for Counted<'_> {
+impl<W: Write + Seek> Write for Counted<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let n = self.out.write(bytes)?;
         self.count += n as u64;

@@ -225,10 +225,12 @@ impl Exporter<'_> {
         if self.sizes_of(value).is_some() || self.constant_of(value).is_some() || self.probe {
             return Ok(());
         }
+        let mut unchecked = Vec::new();
         for (i, dim) in dims.iter().enumerate() {
-            let Some(_) = dim.as_symbol() else { continue };
             let scope = self.scope();
-            if scope.sizes.contains_key(dim) || scope.places.contains_key(dim) {
+            let known = scope.sizes.contains_key(dim) || scope.places.contains_key(dim);
+            if dim.as_symbol().is_none() || known {
+                unchecked.push(self.f().dim_text(dim));
                 continue;
             }
             let tensor = self.var_of(value)?;
@@ -240,6 +242,13 @@ impl Exporter<'_> {
             let out = self.var(Kind::Int(dim.clone()), "item");
             self.add_call(Target::Item, vec![element.into()], vec![Returned::One(out)]);
             self.scope().sizes.insert(dim.clone(), out);
+        }
+        if !unchecked.is_empty() {
+            let message = format!(
+                "that a tensor consists of the sizes {} is relied upon and not checked",
+                unchecked.join(", ")
+            );
+            self.structural.push(("sizes-unchecked", message));
         }
         Ok(())
     }

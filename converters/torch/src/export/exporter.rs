@@ -1,5 +1,8 @@
 //! Functions into graphs: values, stored tensors, nodes in order, inputs and outputs.
 
+use std::borrow::Cow;
+
+use airconv_api::inline::{calls_functions, inline_calls};
 use airconv_api::legalize::legalize;
 use airconv_api::{Diagnostic, Failed, Report};
 use airconv_ir::array::Scalar;
@@ -24,6 +27,7 @@ use super::program::{
 use super::rules;
 use super::tidy::{drop_unused, join_biases};
 use crate::common::dtype;
+use crate::common::opaque::FORMAT;
 
 /// A tensor of another source with more elements than this is a parameter or buffer.
 const SMALL: u64 = 16;
@@ -56,6 +60,8 @@ pub(super) struct Exporter<'m> {
     pub(super) probe: bool,
     /// What is lost, by name and message.
     pub(super) lossy: Vec<(&'static str, String)>,
+    /// What has another form, by name and message.
+    pub(super) structural: Vec<(&'static str, String)>,
 }
 
 /// A value without its final name.
@@ -69,7 +75,12 @@ struct Draft {
 
 /// Writes a module as a program. All that cannot be written is reported at once.
 pub fn export(verified: &Verified<'_>, report: &mut Report) -> Result<Program, Failed> {
-    let legal = legalize(verified.module(), report, |module, func, node| {
+    let whole = without_calls(verified.module(), report)?;
+    let legal = legalize(&whole, report, |module, func, node| {
+        if func != module.entry {
+            // What called it has it in its place.
+            return Ok(());
+        }
         let mut ex = Exporter::new(module, func);
         ex.probe = true;
         ex.write(node).map_err(|r| r.0)
@@ -83,7 +94,24 @@ pub fn export(verified: &Verified<'_>, report: &mut Report) -> Result<Program, F
     for (name, message) in std::mem::take(&mut ex.lossy) {
         report.lossy(name, &message, "");
     }
+    for (name, message) in std::mem::take(&mut ex.structural) {
+        report.structural(name, &message, "");
+    }
     program.filter(|_| !report.has_errors()).ok_or(Failed::Unsupported)
+}
+
+/// The module with the functions that it calls in the place of the calls.
+fn without_calls<'m>(module: &'m Module, report: &mut Report) -> Result<Cow<'m, Module>, Failed> {
+    if !calls_functions(module) {
+        return Ok(Cow::Borrowed(module));
+    }
+    let mut whole = module.clone();
+    inline_calls(&mut whole).map_err(|why| {
+        report.error("target-op", format!("a call of a function cannot be written: {why}"));
+        Failed::Unsupported
+    })?;
+    report.structural("inlined", "functions stand where they were called", "");
+    Ok(Cow::Owned(whole))
 }
 
 impl<'m> Exporter<'m> {
@@ -99,6 +127,7 @@ impl<'m> Exporter<'m> {
             node: None,
             probe: false,
             lossy: Vec::new(),
+            structural: Vec::new(),
         }
     }
     pub(super) fn f(&self) -> &'m Function {
@@ -330,6 +359,10 @@ impl<'m> Exporter<'m> {
             }
             Op::Broadcast(Broadcast { implicit: true, .. }) => return Ok(()),
             Op::DimsOf(d) => return self.learn_sizes(node, &d.dims),
+            Op::Opaque(o) if o.source.format == FORMAT => {
+                self.node = Some(id);
+                return self.kept(node, o);
+            }
             Op::Opaque(o) if o.reason.is_empty() => {
                 return Refuse::because(format!("`{}` has no meaning here", o.source.full_name()));
             }

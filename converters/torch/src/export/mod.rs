@@ -22,6 +22,7 @@ mod image;
 mod index;
 mod linear;
 mod norm;
+mod opaque;
 mod pool;
 mod random;
 mod reduce;

@@ -11,7 +11,7 @@ use airconv_ir::module::{ArgKindRole, Symbols};
 use airconv_ir::tensor::Tensor;
 use airconv_ir::types::TensorType;
 
-use crate::common::schema::Schema;
+use crate::common::schema::{Param, Schema};
 
 /// A value of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -60,6 +60,30 @@ pub enum Arg {
     DType(DType),
     /// A list.
     List(Vec<Arg>),
+}
+
+impl Arg {
+    /// The default of a parameter; `None` if it has none or it is not understood. A default place
+    /// or layout is [`Arg::None`].
+    pub fn default_of(param: &Param) -> Option<Self> {
+        from_literal(&Literal::default_of(param)?)
+    }
+}
+
+/// An argument as the schema notation has it.
+type Literal = crate::import::arg::Arg<Var>;
+
+fn from_literal(literal: &Literal) -> Option<Arg> {
+    Some(match literal {
+        Literal::None | Literal::Placement => Arg::None,
+        Literal::Int(dim) => Arg::Int(dim.as_known()?),
+        Literal::Float(v) => Arg::Float(*v),
+        Literal::Bool(b) => Arg::Bool(*b),
+        Literal::Str(text) => Arg::Str(text.to_string()),
+        Literal::DType(dtype) => Arg::DType(*dtype),
+        Literal::List(items) => Arg::List(items.iter().map(from_literal).collect::<Option<_>>()?),
+        Literal::Tensor(_) | Literal::Number(_) | Literal::Complex(..) => return None,
+    })
 }
 
 impl From<Var> for Arg {

@@ -36,6 +36,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::new_ones", &[OpKind::Broadcast], new_ones),
     ImportRule::new("aten::new_zeros", &[OpKind::Broadcast], new_zeros),
     ImportRule::new("aten::ones_like", &[OpKind::Broadcast], ones_like),
+    ImportRule::new("aten::tensor", &[], tensor),
     ImportRule::new("aten::tril_indices", &[], tril_indices),
     ImportRule::new("aten::triu_indices", &[], triu_indices),
     ImportRule::new("aten::zero", &[OpKind::Broadcast], zeros_like),
@@ -110,6 +111,69 @@ fn fill(cx: &mut CallCx<'_>) -> Outcome {
     let value = cx.operand_value(&value, dtype)?;
     let value = cx.b().reshape(value, &[])?;
     Ok(cx.emit(Broadcast { dims: shape.to_vec(), implicit: false }, &[value])?.into())
+}
+
+/// `tensor`: a number, or numbers in lists.
+fn tensor(cx: &mut CallCx<'_>) -> Outcome {
+    cx.ignore(&["requires_grad"]);
+    let name = if cx.schema.position("t").is_some() { "t" } else { "data" };
+    let data = cx.arg(name)?.clone();
+    let mut category = None;
+    let mut left = MOST_NUMBERS;
+    widest(cx, &data, &mut category, &mut left)?;
+    let natural = category.map_or(DEFAULT_DTYPE, Category::number_dtype);
+    let dtype = cx.opt_dtype("dtype")?.unwrap_or(natural);
+    Ok(of_lists(cx, &data, dtype)?.into())
+}
+
+/// The most numbers that one call makes a tensor of.
+const MOST_NUMBERS: usize = 1 << 16;
+
+fn a_number(cx: &CallCx<'_>, arg: &Arg) -> Result<Number, Stop> {
+    Ok(match arg {
+        Arg::Int(dim) => Number::Int(dim.clone()),
+        Arg::Float(v) => Number::Float(*v),
+        Arg::Bool(b) => Number::Bool(*b),
+        Arg::Complex(re, im) => Number::Complex(*re, *im),
+        Arg::Number(value) => Number::Value(*value, cx.category(*value)?),
+        other => return cx.unsupported(format!("a tensor of {}", other.kind())),
+    })
+}
+
+/// The category of the numbers of nested lists.
+fn widest(
+    cx: &CallCx<'_>,
+    data: &Arg,
+    category: &mut Option<Category>,
+    left: &mut usize,
+) -> Result<(), Stop> {
+    let Some(less) = left.checked_sub(1) else { return cx.unsupported("as many numbers") };
+    *left = less;
+    match data {
+        Arg::List(items) => items.iter().try_for_each(|i| widest(cx, i, category, left)),
+        one => {
+            let own = a_number(cx, one)?.category();
+            *category = Some(category.map_or(own, |c| c.max(own)));
+            Ok(())
+        }
+    }
+}
+
+/// Numbers in nested lists, as a tensor with an axis per list.
+fn of_lists(cx: &mut CallCx<'_>, data: &Arg, dtype: DType) -> Result<ValueId, Stop> {
+    let Arg::List(items) = data else {
+        let number = a_number(cx, data)?;
+        return cx.number_value(&number, dtype);
+    };
+    if items.is_empty() {
+        return filled(cx, &[Dim::Known(0)], &Number::Int(0.into()), dtype);
+    }
+    let mut rows = Vec::with_capacity(items.len());
+    for item in items {
+        let row = of_lists(cx, item, dtype)?;
+        rows.push(cx.b().unsqueeze(row, &[0])?);
+    }
+    Ok(cx.b().concat(&rows, 0)?)
 }
 
 /// `eye`: ones on the diagonal.

@@ -37,7 +37,7 @@ impl Category {
         }
     }
     /// The dtype that a Python number of the category stands for.
-    fn number_dtype(self) -> DType {
+    pub(super) fn number_dtype(self) -> DType {
         match self {
             Self::Bool => DType::Bool,
             Self::Int => DType::I64,

@@ -7,7 +7,7 @@ use airconv_ir::diag::Diagnostic;
 use airconv_ir::dim::{Dim, Range};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{OriginId, ValueId};
-use airconv_ir::module::{ArgKindRole, Entity, InputRole, Module, Origin};
+use airconv_ir::module::{ArgKindRole, Entity, InputRole, Module, Operands, Origin};
 use airconv_ir::types::{TensorType, Type};
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -15,11 +15,11 @@ use super::outputs::Owned;
 use super::payload::{Payloads, tensor_dtype};
 use super::records::{
     Argument, ExportedProgram, Graph, InputSpec, Node, OptionalTensorArgument, SymBoolArgument,
-    SymExpr, SymFloatArgument, SymInt, SymIntArgument, TensorMeta,
+    SymExpr, SymFloatArgument, SymInt, SymIntArgument, TensorArgument, TensorMeta,
 };
 use super::{control, expr, uses};
-use crate::common::dtype;
-use crate::common::schema::schemas;
+use crate::common::schema::{Schema, schemas};
+use crate::common::{dtype, opaque};
 use crate::error::FileError;
 use crate::import::arg::Arg;
 use crate::import::call::Stop;
@@ -138,8 +138,11 @@ impl<'p> GraphReader<'p> {
     /// The type of a tensor of the program.
     pub(super) fn tensor_type(&mut self, meta: &TensorMeta) -> Result<TensorType, Stop> {
         let dtype = tensor_dtype(meta).map_err(|e| Stop::Unsupported(e.message))?;
-        let dims: Result<Vec<Dim>, Stop> = meta.sizes.iter().map(|s| self.size(s)).collect();
-        Ok(TensorType::new(dtype, dims?))
+        let dims: Vec<Dim> = meta.sizes.iter().map(|s| self.size(s)).collect::<Result<_, _>>()?;
+        match dims.iter().find_map(|d| d.as_known().filter(|n| *n < 0)) {
+            Some(n) => Err(Stop::Invalid(format!("a size of {n}"))),
+            None => Ok(TensorType::new(dtype, dims)),
+        }
     }
 
     // Inputs.
@@ -421,8 +424,61 @@ impl<'p> GraphReader<'p> {
             rows_in_order(graph, node)?;
         }
         let wanted: Vec<bool> = node.outputs.iter().map(|o| self.is_used(o)).collect();
-        let results = self.imp.call(schema, &args, Some(&wanted))?;
+        let results = match self.imp.call(schema, &args, Some(&wanted)) {
+            Err(Stop::Unsupported(why)) => match self.kept(graph, node, schema, &args, &why)? {
+                Some(results) => results,
+                None => return Err(Stop::Unsupported(why)),
+            },
+            called => called?,
+        };
         self.results(graph, node, results, names)
+    }
+
+    /// An operator that cannot be read as an opaque node of the types that the file states.
+    /// `None` where it cannot be kept either.
+    fn kept(
+        &mut self,
+        graph: &'p Graph,
+        node: &'p Node,
+        schema: &'static Schema,
+        args: &[Item],
+        why: &str,
+    ) -> Result<Option<Vec<Item>>, Stop> {
+        let mut values = Vec::with_capacity(args.len());
+        for arg in args {
+            values.push(arg.map(&mut |h| self.imp.value(*h))?);
+        }
+        let Some((op, operands)) = opaque::keep(schema, &values, why) else { return Ok(None) };
+        let symbols = self.symbols.len();
+        let mut types = Vec::new();
+        let mut counts = Vec::new();
+        for output in &node.outputs {
+            let tensors: &[TensorArgument] = match output {
+                Argument::AsTensor(t) => std::slice::from_ref(t),
+                Argument::AsTensors(list) => list,
+                _ => return Ok(None),
+            };
+            counts.push(matches!(output, Argument::AsTensors(_)).then_some(tensors.len()));
+            for t in tensors {
+                let Some(meta) = graph.tensor_values.get(&t.name) else { return Ok(None) };
+                types.push(Some(Type::Tensor(self.tensor_type(meta)?)));
+            }
+        }
+        // A size that nothing else tells would have no meaning.
+        if self.symbols.len() != symbols || counts.len() != schema.returns.len() {
+            return Ok(None);
+        }
+        let operands: Operands = operands.into_iter().map(Some).collect();
+        let (region, origin) = (self.imp.region, self.imp.origin);
+        let f = self.imp.function_mut();
+        let id = f.add_node(region, op.into(), operands, types, origin);
+        let results: Vec<ValueId> = f.nodes[id].outputs().collect();
+        let mut items = results.into_iter().map(|v| Arg::Tensor(self.imp.fresh(v)));
+        let item = |count: Option<usize>| match count {
+            Some(n) => Some(Arg::List(items.by_ref().take(n).collect())),
+            None => items.next(),
+        };
+        Ok(counts.into_iter().map(item).collect())
     }
 
     /// Whether something uses a result.
@@ -519,6 +575,10 @@ impl<'p> GraphReader<'p> {
             if let Some(symbol) = found.as_symbol() {
                 let f = self.imp.function_mut();
                 let narrowed = f.symbol_range(symbol).intersect(&range);
+                if narrowed.is_empty() {
+                    self.mismatches.push(format!("`{name}` cannot be in the range of the file"));
+                    return;
+                }
                 f.symbols.set_range(symbol, narrowed);
             }
             self.symbols.insert(name.to_owned(), found.clone());

@@ -22,4 +22,4 @@ mod uses;
 mod writer;
 
 pub use reader::Pt2Reader;
-pub use writer::Pt2Writer;
+pub use writer::{Pt2Writer, to_bytes};

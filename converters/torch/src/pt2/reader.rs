@@ -4,6 +4,7 @@ use std::path::Path;
 
 use airconv_api::{Failed, ReadOptions, Reader, Report, Support, SupportRow};
 use airconv_ir::module::Module;
+use bytes::Bytes;
 
 use super::container::Container;
 use super::import::import;
@@ -37,13 +38,8 @@ impl Reader for Pt2Reader {
         options: &ReadOptions,
         report: &mut Report,
     ) -> Result<Module, Failed> {
-        let read = read(path, options, report);
-        let module = read.map_err(|e| {
-            let failed = e.failed();
-            report.push(e.within(&path.display().to_string()).diagnostic());
-            failed
-        })?;
-        if report.has_errors() { Err(Failed::Unsupported) } else { Ok(module) }
+        let archive = Archive::open(path, !options.no_mmap, &options.limits);
+        finish(archive, Some(path), options, report)
     }
     fn support(&self) -> Vec<SupportRow> {
         let mut rows: Vec<SupportRow> = all_rules()
@@ -65,9 +61,36 @@ impl Reader for Pt2Reader {
     }
 }
 
-fn read(path: &Path, options: &ReadOptions, report: &mut Report) -> Result<Module, FileError> {
-    let archive = Archive::open(path, !options.no_mmap, &options.limits)?;
-    read_archive(&archive, options, report)
+impl Pt2Reader {
+    /// Reads an archive that is in memory.
+    pub fn read_bytes(
+        &self,
+        bytes: Bytes,
+        options: &ReadOptions,
+        report: &mut Report,
+    ) -> Result<Module, Failed> {
+        finish(Archive::from_bytes(bytes, &options.limits), None, options, report)
+    }
+}
+
+/// Reads an archive that was opened, and reports what is wrong.
+fn finish(
+    archive: Result<Archive, FileError>,
+    path: Option<&Path>,
+    options: &ReadOptions,
+    report: &mut Report,
+) -> Result<Module, Failed> {
+    let read = archive.and_then(|archive| read_archive(&archive, options, report));
+    let module = read.map_err(|e| {
+        let failed = e.failed();
+        let e = match path {
+            Some(path) => e.within(&path.display().to_string()),
+            None => e,
+        };
+        report.push(e.diagnostic());
+        failed
+    })?;
+    if report.has_errors() { Err(Failed::Unsupported) } else { Ok(module) }
 }
 
 /// Reads the program of an archive.

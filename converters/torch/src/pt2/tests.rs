@@ -11,6 +11,7 @@ use airconv_api::npz::{self, Member};
 use airconv_api::{Executor, ReadOptions, Reader, Report, RunOptions, compare};
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{InputRole, Module, OutputRole};
+use airconv_ir::op::Op;
 use airconv_ir::verify::{Stage, verify};
 use bytes::Bytes;
 use zip::ZipWriter;
@@ -21,6 +22,7 @@ use super::reader::read_archive;
 use crate::archive::Archive;
 use crate::common::rng::Rng;
 use crate::error::{ErrorKind, FileError};
+use crate::export::export;
 
 fn data(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name)
@@ -185,6 +187,36 @@ fn an_operator_that_is_not_known_is_named() {
     let (_, report) = changed("conv_net.pt2", "aten.hardswish.default", "aten.soft_swish.default");
     let text = format!("{:?}", report.diagnostics);
     assert!(text.contains("aten.soft_swish"), "{text}");
+}
+
+#[test]
+fn an_operator_without_a_rule_is_kept_and_written_again() {
+    let (module, _) = changed("conv_net.pt2", "aten.hardswish.default", "aten.matrix_exp.default");
+    let module = module.unwrap();
+    let f = module.main();
+    let kept = f.body().nodes.iter().find_map(|&n| match &f.nodes[n].op {
+        Op::Opaque(o) => Some(o),
+        _ => None,
+    });
+    let kept = kept.unwrap();
+    assert_eq!((&*kept.source.format, &*kept.source.name), ("torch", "matrix_exp"));
+    assert!(kept.reason.contains("no rule"), "{}", kept.reason);
+    let verified = verify(&module, Stage::Imported).unwrap();
+    let program = export(&verified, &mut Report::default()).unwrap();
+    let bytes = super::to_bytes(&program).unwrap();
+    let (again, report) = read_bytes(bytes.into());
+    assert!(again.is_ok() && !report.has_errors(), "{again:?} {report:?}");
+    let archive = super::to_bytes(&program).unwrap();
+    let archive = Archive::from_bytes(archive.into(), &ReadOptions::default().limits).unwrap();
+    let json = archive.text("models/model.json").unwrap();
+    assert!(json.contains("torch.ops.aten.matrix_exp.default"));
+}
+
+#[test]
+fn a_negative_size_is_malformed() {
+    let from = "\"sizes\": [{\"as_int\": 3}";
+    let (result, report) = changed("nested.pt2", from, &from.replace('3', "-3"));
+    assert!(result.is_err() || report.has_errors());
 }
 
 #[test]

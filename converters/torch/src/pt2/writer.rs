@@ -1,7 +1,7 @@
 //! The [`Writer`] of `.pt2` files.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
 use airconv_api::{Failed, Report, Support, SupportRow, WriteOptions, Writer};
@@ -37,12 +37,8 @@ impl Writer for Pt2Writer {
         if report.refused(&options.allow_lossy) {
             return Err(Failed::Unsupported);
         }
-        let records = emit(&program).map_err(|message| {
+        let json = json_of(&program).map_err(|message| {
             report.error("torch-write", message);
-            Failed::Unsupported
-        })?;
-        let json = serde_json::to_vec(&records).map_err(|e| {
-            report.error("torch-write", e.to_string());
             Failed::Unsupported
         })?;
         report.written.opsets.insert("torch:aten".to_owned(), 10);
@@ -80,8 +76,32 @@ fn row(kind: OpKind) -> SupportRow {
     SupportRow { source: kind.name().to_owned(), hub: Some(kind), support, notes: String::new() }
 }
 
+fn json_of(program: &Program) -> Result<Vec<u8>, String> {
+    serde_json::to_vec(&emit(program)?).map_err(|e| e.to_string())
+}
+
+/// A program as an archive of `torch.export` in memory, with all its weights.
+///
+/// # Errors
+/// When the program says something that such an archive cannot.
+pub fn to_bytes(program: &Program) -> Result<Vec<u8>, String> {
+    let json = json_of(program)?;
+    let mut archive = ArchiveWriter::in_memory("model");
+    let filled = fill(&mut archive, program, &json);
+    filled.and_then(|()| archive.into_bytes()).map_err(|e| e.to_string())
+}
+
 fn write_archive(path: &Path, program: &Program, json: &[u8]) -> io::Result<()> {
     let mut archive = ArchiveWriter::create(path)?;
+    fill(&mut archive, program, json)?;
+    archive.finish()
+}
+
+fn fill<W: Write + Seek>(
+    archive: &mut ArchiveWriter<W>,
+    program: &Program,
+    json: &[u8],
+) -> io::Result<()> {
     let stored = || {
         program.inputs.iter().filter_map(|i| match i {
             Input::Stored(s) => Some(s),
@@ -91,20 +111,19 @@ fn write_archive(path: &Path, program: &Program, json: &[u8]) -> io::Result<()> 
     let saved = |s: &&Stored| matches!(s.kind, StoredKind::Parameter | StoredKind::Buffer);
     let weights: Vec<&Stored> = stored().filter(saved).collect();
     let constants: Vec<&Stored> = stored().filter(|s| !saved(s)).collect();
-    payload(&mut archive, "data/weights/", "weight", "model_weights_config.json", &weights)?;
-    payload(&mut archive, "data/constants/", "tensor", "model_constants_config.json", &constants)?;
+    payload(archive, "data/weights/", "weight", "model_weights_config.json", &weights)?;
+    payload(archive, "data/constants/", "tensor", "model_constants_config.json", &constants)?;
     archive.add("models/model.json", json)?;
     archive.add("data/sample_inputs/model.pt", b"")?;
     archive.add("archive_format", b"pt2")?;
     archive.add("archive_version", b"0")?;
     archive.add(".data/version", b"6\n")?;
-    archive.add("byteorder", b"little")?;
-    archive.finish()
+    archive.add("byteorder", b"little")
 }
 
 /// Writes tensors, equal ones once, and the table of what they are.
-fn payload(
-    archive: &mut ArchiveWriter,
+fn payload<W: Write + Seek>(
+    archive: &mut ArchiveWriter<W>,
     folder: &str,
     stem: &str,
     table: &str,

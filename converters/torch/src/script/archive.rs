@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use airconv_api::Limits;
+use airconv_ir::dtype::DType;
 use rustc_hash::FxHashMap;
 
 use super::syntax::ast::{Class, ExprKind, Function, Source};
@@ -32,8 +33,20 @@ pub struct Script {
     pub root: Value,
     /// The constants of the source, `CONSTANTS.c0` and so on.
     pub constants: Vec<Value>,
+    /// The inputs that methods were traced with: element types and sizes, where they were
+    /// tensors.
+    pub traced: BTreeMap<String, Vec<Option<TracedInput>>>,
     classes: BTreeMap<String, (usize, usize)>,
     functions: BTreeMap<String, (usize, usize)>,
+}
+
+/// The type of an input with which a method was traced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedInput {
+    /// The element type.
+    pub dtype: DType,
+    /// The size of each axis.
+    pub sizes: Vec<u64>,
 }
 
 /// An object of a [`Script`].
@@ -138,6 +151,7 @@ impl Script {
             tensors: Vec::new(),
             root: Value::None,
             constants: Vec::new(),
+            traced: traced(archive, limits)?,
             classes: BTreeMap::new(),
             functions: BTreeMap::new(),
         };
@@ -216,7 +230,44 @@ fn module_name(path: &str) -> String {
 fn version(archive: &Archive) -> Result<u64, FileError> {
     let name = if archive.has("version") { "version" } else { ".data/version" };
     let text = archive.text(name)?;
-    text.trim().parse().map_err(|_| FileError::malformed(name, "it is no number"))
+    let version: u64 =
+        text.trim().parse().map_err(|_| FileError::malformed(name, "it is no number"))?;
+    match version {
+        0..=NEWEST => Ok(version),
+        _ => Err(FileError::unsupported(
+            name,
+            format!("the format is version {version}; up to {NEWEST} is read"),
+        )),
+    }
+}
+
+/// The newest version that is known.
+const NEWEST: u64 = 10;
+
+/// What `traced_inputs.pkl` says, where there is one: by method, the inputs without `self`.
+fn traced(
+    archive: &Archive,
+    limits: &Limits,
+) -> Result<BTreeMap<String, Vec<Option<TracedInput>>>, FileError> {
+    const NAME: &str = "traced_inputs.pkl";
+    let mut out = BTreeMap::new();
+    if !archive.has(NAME) {
+        return Ok(out);
+    }
+    let pickle = pickle_of(archive, NAME, limits)?;
+    for &(method, inputs) in pickle.pairs(pickle.root()).unwrap_or_default() {
+        let (Some(method), Some(inputs)) = (pickle.str(method), pickle.items(inputs)) else {
+            continue;
+        };
+        let one = |&id: &Id| match pickle.get(id) {
+            pickle::Value::Tensor(t) => {
+                Some(TracedInput { dtype: t.dtype, sizes: t.sizes.clone() })
+            }
+            _ => None,
+        };
+        out.insert(method.to_owned(), inputs.iter().map(one).collect());
+    }
+    Ok(out)
 }
 
 fn sources(archive: &Archive) -> Result<Vec<Source>, FileError> {

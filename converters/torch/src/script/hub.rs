@@ -27,6 +27,8 @@ pub(crate) struct HubSink {
     pub imp: Importer,
     /// Checks of the program that were taken to succeed: what and where.
     pub assumed: Vec<(String, String)>,
+    /// Inputs whose types are those of the trace.
+    pub from_trace: Vec<String>,
     /// The tensors of the archive that are state: inputs of the function rather than constants.
     pub state: BTreeSet<String>,
     /// The tensors of the archive that are used: name and handle, in order of use.
@@ -49,6 +51,7 @@ impl HubSink {
         Self {
             imp: Importer::new(name),
             assumed: Vec::new(),
+            from_trace: Vec::new(),
             state: BTreeSet::new(),
             weights: Vec::new(),
             regions: BTreeMap::new(),

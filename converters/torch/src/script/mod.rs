@@ -10,6 +10,6 @@ pub mod syntax;
 pub(crate) mod tests;
 mod write;
 
-pub use archive::{Object, ObjectId, Role, Script, ScriptTensor, TensorId, Value};
+pub use archive::{Object, ObjectId, Role, Script, ScriptTensor, TensorId, TracedInput, Value};
 pub use reader::ScriptReader;
-pub use write::ScriptWriter;
+pub use write::{ScriptWriter, to_bytes};

@@ -249,6 +249,10 @@ impl Printer<'_> {
                 let name = schema.name.split("::").nth(1).unwrap_or("");
                 let namespace = schema.name.split("::").next().unwrap_or("");
                 let callee = match namespace {
+                    // A dtype is an integer there, which `view` takes for a size.
+                    "aten" if (name, schema.overload.as_str()) == ("view", "dtype") => {
+                        "torch.view_copy".to_owned()
+                    }
                     "aten" => format!("torch.{name}"),
                     other => format!("ops.{other}.{name}"),
                 };

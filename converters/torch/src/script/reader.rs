@@ -11,9 +11,11 @@ use airconv_ir::dim::{Dim, Range};
 use airconv_ir::dtype::DType;
 use airconv_ir::module::{ArgKindRole, Entity, Function, InputRole, Module, OutputRole};
 use airconv_ir::types::{TensorType, Type};
+use bytes::Bytes;
 
-use super::archive::{Role, Script};
+use super::archive::{Role, Script, TracedInput};
 use super::hub::HubSink;
+use super::lower::missing::operators_without_rules;
 use super::lower::{Outcome, Output, inputs, lower};
 use crate::archive::{Archive, map_file};
 use crate::error::FileError;
@@ -45,7 +47,8 @@ impl Reader for ScriptReader {
         options: &ReadOptions,
         report: &mut Report,
     ) -> Result<Module, Failed> {
-        match open(path, options) {
+        let script = map_file(path, !options.no_mmap).and_then(|bytes| script_of(bytes, options));
+        match script {
             Ok(Some(script)) => read(&script, options, report),
             Ok(None) => return WeightsReader.read(path, options, report),
             Err(e) => Err(e),
@@ -62,9 +65,28 @@ impl Reader for ScriptReader {
     }
 }
 
+impl ScriptReader {
+    /// Reads an archive that is in memory. One that holds no program is refused.
+    pub fn read_bytes(
+        &self,
+        bytes: Bytes,
+        options: &ReadOptions,
+        report: &mut Report,
+    ) -> Result<Module, Failed> {
+        let script = script_of(bytes, options).and_then(|script| match script {
+            Some(script) => read(&script, options, report),
+            None => Err(FileError::malformed("", "the archive holds no program")),
+        });
+        script.map_err(|e| {
+            let failed = e.failed();
+            report.push(e.diagnostic());
+            failed
+        })
+    }
+}
+
 /// The program of a file; `None` if it holds weights only.
-fn open(path: &Path, options: &ReadOptions) -> Result<Option<Script>, FileError> {
-    let bytes = map_file(path, !options.no_mmap)?;
+fn script_of(bytes: Bytes, options: &ReadOptions) -> Result<Option<Script>, FileError> {
     if !bytes.starts_with(b"PK\x03\x04") {
         return Ok(None);
     }
@@ -78,6 +100,25 @@ fn open(path: &Path, options: &ReadOptions) -> Result<Option<Script>, FileError>
 /// Reads the program. Tensors that it writes to are state; which ones these are is seen by
 /// reading it once.
 fn read(script: &Script, options: &ReadOptions, report: &mut Report) -> Result<Module, FileError> {
+    let read = read_program(script, options, report);
+    if let Err(e) = &read
+        && e.failed() == Failed::Unsupported
+    {
+        let missing = operators_without_rules(script);
+        if !missing.is_empty() {
+            let list: Vec<String> = missing.into_iter().collect();
+            let message = format!("operators of its source that have no rule: {}", list.join(", "));
+            report.push(Diagnostic::warning("torch-operators", message));
+        }
+    }
+    read
+}
+
+fn read_program(
+    script: &Script,
+    options: &ReadOptions,
+    report: &mut Report,
+) -> Result<Module, FileError> {
     let mut state = BTreeSet::new();
     loop {
         let (mut sink, outcome) = run(script, options, &state)?;
@@ -85,6 +126,14 @@ fn read(script: &Script, options: &ReadOptions, report: &mut Report) -> Result<M
         if written.is_subset(&state) {
             outputs(&mut sink, &outcome, &state)?;
             note_kinds(script, &mut sink);
+            if !sink.from_trace.is_empty() {
+                let message = format!(
+                    "inputs have the types with which the program was traced: {}; \
+                     --input-type gives others",
+                    sink.from_trace.join(", ")
+                );
+                report.push(Diagnostic::warning("torch-traced-inputs", message));
+            }
             for (what, place) in &sink.assumed {
                 let message = format!("taken to hold for all inputs: {what}");
                 report.push(Diagnostic::warning("torch-assumed", message).at(place.clone()));
@@ -109,7 +158,15 @@ fn run(
         let message = format!("there is no input `{unknown}`; there are {}", names.join(", "));
         return Err(FileError::unsupported("", message));
     }
-    let missing: Vec<&str> = names.iter().copied().filter(|n| given(n).is_none()).collect();
+    let traced = traced_types(script, names.len());
+    let known = |i: usize, name: &str| match given(name) {
+        Some((_, text)) => Some(text.clone()),
+        None => traced.get(i).cloned().flatten(),
+    };
+    let missing: Vec<&str> = (names.iter().enumerate())
+        .filter(|(i, n)| known(*i, n).is_none())
+        .map(|(_, n)| *n)
+        .collect();
     if !missing.is_empty() {
         let message = format!(
             "TorchScript does not state the types of inputs; give those of {} with \
@@ -120,16 +177,31 @@ fn run(
         return Err(FileError::unsupported("", message));
     }
     let mut args = Vec::new();
-    for name in names {
-        let Some((_, text)) = given(name) else { continue };
+    for (i, name) in names.into_iter().enumerate() {
+        let Some(text) = known(i, name) else { continue };
+        if given(name).is_none() {
+            sink.from_trace.push(format!("{name}={text}"));
+        }
         let f = sink.imp.function_mut();
-        let ty = input_type(text, f).map_err(|why| FileError::unsupported(name, why))?;
+        let ty = input_type(&text, f).map_err(|why| FileError::unsupported(name, why))?;
         let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };
         let value = f.add_input(name, Type::Tensor(ty), role);
         args.push(Arg::Tensor(sink.imp.fresh(value)));
     }
     let outcome = lower(script, &mut sink, METHOD, &args, &options.limits)?;
     Ok((sink, outcome))
+}
+
+/// The types of the inputs with which the method was traced, if the archive says as many.
+fn traced_types(script: &Script, count: usize) -> Vec<Option<String>> {
+    let Some(inputs) = script.traced.get(METHOD).filter(|i| i.len() == count) else {
+        return Vec::new();
+    };
+    let text = |input: &TracedInput| {
+        let sizes: Vec<String> = input.sizes.iter().map(u64::to_string).collect();
+        format!("{}[{}]", input.dtype, sizes.join(", "))
+    };
+    inputs.iter().map(|i| i.as_ref().map(text)).collect()
 }
 
 /// The type that a text such as `f32[N, 3]` names; names become symbolic sizes.

@@ -1,7 +1,11 @@
 use std::path::{Path, PathBuf};
 
-use airconv_api::Limits;
+use airconv_api::{Failed, Limits, ReadOptions, Reader, Report};
+use airconv_ir::array::Array;
 use airconv_ir::dtype::DType;
+use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
+use airconv_ir::module::Module;
+use airconv_ir::types::Type;
 
 use super::*;
 use crate::archive::ArchiveWriter;
@@ -28,6 +32,11 @@ fn parts<'a>(key: &'a str, sizes: &'a [u64], strides: &'a [i64], offset: u64) ->
 }
 
 pub(crate) fn archive(folder: &Path, source: &str) -> PathBuf {
+    archive_of(folder, source, 10)
+}
+
+/// An archive of a version of the format, traced with one input `f32[2, 3]`.
+pub(crate) fn archive_of(folder: &Path, source: &str, version: u64) -> PathBuf {
     let mut data = PickleWriter::new();
     data.object("__torch__", "Net").dict().str("training").bool(false);
     data.str("w").tensor(&parts("0", &[2, 3], &[3, 1], 0)).unwrap();
@@ -48,7 +57,11 @@ pub(crate) fn archive(folder: &Path, source: &str) -> PathBuf {
     out.add("data/0", &storage).unwrap();
     out.add("constants.pkl", &constants.finish()).unwrap();
     out.add("constants/0", &storage).unwrap();
-    out.add("version", b"10\n").unwrap();
+    out.add("version", format!("{version}\n").as_bytes()).unwrap();
+    let mut traced = PickleWriter::new();
+    traced.dict().str("forward").list();
+    traced.tensor(&parts("0", &[2, 3], &[3, 1], 0)).unwrap().end_list().end_dict();
+    out.add("traced_inputs.pkl", &traced.finish()).unwrap();
     out.finish().unwrap();
     path
 }
@@ -82,4 +95,51 @@ fn errors_name_the_line_of_the_source() {
     let folder = tempfile::tempdir().unwrap();
     let error = open(&archive(folder.path(), "class Net(Module):\n  def\n")).unwrap_err();
     assert!(error.place.ends_with("net.pt: code/__torch__.py:2"), "{error}");
+}
+
+/// A program of one input that gives what `forward` returns.
+fn net(body: &str) -> String {
+    let head = SOURCE.split("    return").next().unwrap();
+    format!("{head}    return {body}\n")
+}
+
+fn read(path: &Path) -> (Result<Module, Failed>, Report) {
+    let mut report = Report::default();
+    let module = ScriptReader.read(path, &ReadOptions::default(), &mut report);
+    (module, report)
+}
+
+#[test]
+fn inputs_without_a_type_have_that_of_the_trace() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "torch.add(x, torch.tensor([[1, 2, 3], [4, 5, 6]], dtype=None))";
+    let (module, report) = read(&archive(folder.path(), &net(body)));
+    let module = module.unwrap();
+    let f = module.main();
+    assert_eq!(*f.ty(f.body().params[0]), Type::tensor(DType::F32, [2.into(), 3.into()]));
+    let said = format!("{:?}", report.diagnostics);
+    assert!(said.contains("x=f32[2, 3]") && said.contains("--input-type"), "{said}");
+    let x = Array::from_vec(vec![2, 3], vec![0.5f32; 6]).unwrap();
+    let inputs = [("x".to_owned(), Datum::from(x))].into();
+    let got = Interpreter::new(module, EvalLimits::default()).run(&inputs).unwrap();
+    let got = got[0].1.as_array().unwrap().to_f64s().unwrap();
+    assert_eq!(got, [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]);
+}
+
+#[test]
+fn operators_without_a_rule_are_named_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let body = "torch.add(torch.matrix_exp(x), torch.geqrf(torch.relu(x))[0])";
+    let (module, report) = read(&archive(folder.path(), &net(body)));
+    assert_eq!(module.unwrap_err(), Failed::Unsupported);
+    let said = format!("{:?}", report.diagnostics);
+    assert!(said.contains("aten.geqrf, aten.matrix_exp"), "{said}");
+    assert!(!said.contains("relu"), "{said}");
+}
+
+#[test]
+fn newer_formats_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = open(&archive_of(folder.path(), SOURCE, 11)).unwrap_err();
+    assert!(error.message.contains("version 11"), "{error}");
 }

@@ -1,6 +1,6 @@
 //! The [`Writer`] of TorchScript archives.
 
-use std::io;
+use std::io::{self, Seek, Write};
 use std::path::Path;
 
 use airconv_api::{Failed, Report, SupportRow, WriteOptions, Writer};
@@ -44,7 +44,11 @@ impl Writer for ScriptWriter {
             report.error("torch-write", message);
             Failed::Unsupported
         })?;
-        write_archive(path, &program, &modules, &source).map_err(|e| {
+        let written = ArchiveWriter::create(path).and_then(|mut archive| {
+            fill(&mut archive, &program, &modules, &source)?;
+            archive.finish()
+        });
+        written.map_err(|e| {
             report.error("io-write", format!("{}: {e}", path.display()));
             Failed::System
         })
@@ -54,17 +58,28 @@ impl Writer for ScriptWriter {
     }
 }
 
-fn write_archive(
-    path: &Path,
+/// A program as a TorchScript archive in memory, with all its weights.
+///
+/// # Errors
+/// When the program says something that TorchScript cannot, or a tensor has no dtype of PyTorch.
+pub fn to_bytes(program: &Program) -> Result<Vec<u8>, String> {
+    let modules = Modules::of(program);
+    let source = print(program, &modules)?;
+    let mut archive = ArchiveWriter::in_memory("model");
+    let filled = fill(&mut archive, program, &modules, &source);
+    filled.and_then(|()| archive.into_bytes()).map_err(|e| e.to_string())
+}
+
+fn fill<W: Write + Seek>(
+    archive: &mut ArchiveWriter<W>,
     program: &Program,
     modules: &Modules,
     source: &str,
 ) -> io::Result<()> {
-    let mut archive = ArchiveWriter::create(path)?;
     let mut records = Records::default();
     for input in &program.inputs {
         if let Input::Stored(stored) = input {
-            records.add(&mut archive, stored)?;
+            records.add(archive, stored)?;
         }
     }
     let mut pickle = PickleWriter::new();
@@ -75,8 +90,7 @@ fn write_archive(
     constants.empty_tuple();
     archive.add("constants.pkl", &constants.finish())?;
     archive.add("version", VERSION)?;
-    archive.add("byteorder", b"little")?;
-    archive.finish()
+    archive.add("byteorder", b"little")
 }
 
 /// Which entry holds the elements of which tensor.
@@ -87,7 +101,11 @@ struct Records {
 }
 
 impl Records {
-    fn add(&mut self, archive: &mut ArchiveWriter, stored: &Stored) -> io::Result<()> {
+    fn add<W: Write + Seek>(
+        &mut self,
+        archive: &mut ArchiveWriter<W>,
+        stored: &Stored,
+    ) -> io::Result<()> {
         let next = self.seen.len();
         let mut fresh = false;
         let digest = digest(&stored.tensor)?;

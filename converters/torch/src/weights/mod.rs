@@ -1,6 +1,7 @@
-//! Files that hold weights only: `safetensors`, and what `torch.save` makes of a dictionary of
-//! tensors, today in a zip archive and before PyTorch 1.6 without one.
+//! Files that hold weights only: `safetensors`, GGUF, and what `torch.save` makes of a dictionary
+//! of tensors, today in a zip archive and before PyTorch 1.6 without one.
 
+mod gguf;
 mod index;
 mod legacy;
 mod reader;
@@ -19,6 +20,7 @@ use bytes::Bytes;
 use crate::archive::{Archive, map_file};
 use crate::error::FileError;
 
+pub use gguf::GgufWriter;
 pub use reader::WeightsReader;
 pub use state_dict::Storages;
 pub use view::{Budget, View};
@@ -35,6 +37,8 @@ pub struct Weights {
     pub found_in: Option<String>,
     /// Entries that hold no tensor, by name.
     pub skipped: Vec<String>,
+    /// Tensors that were in quantised blocks and were decoded, with the type of the blocks.
+    pub decoded: Vec<(String, String)>,
 }
 
 /// A named tensor.
@@ -57,7 +61,7 @@ impl Weights {
 
 /// Reads the weights of a file; the content tells its format. Elements stay in the mapped file.
 ///
-/// Known are `safetensors`, a `state_dict` (`.pt`, `.pth`, `.bin`) with or without a zip archive
+/// Known are `safetensors`, GGUF, a `state_dict` (`.pt`, `.pth`, `.bin`) with or without a zip archive
 /// around it, a TorchScript module, and the `.index.json` of weights in several files.
 pub fn read_weights(path: &Path, map: bool, limits: &Limits) -> Result<Weights, FileError> {
     let place = path.display().to_string();
@@ -77,8 +81,9 @@ fn read_one(path: &Path, map: bool, limits: &Limits) -> Result<Weights, FileErro
     match bytes.get(..4) {
         Some(b"PK\x03\x04") => read_state_dict(bytes, limits),
         Some([0x80, 2..=5, ..]) => legacy::read(&bytes, limits),
+        Some(_) if gguf::sniff(&bytes) => gguf::read(&bytes, limits),
         Some([b'{', ..]) => index::read(path, &bytes, map, limits),
         _ if safetensors::sniff(&bytes) => safetensors::read(&bytes, limits),
-        _ => Err(FileError::malformed("", "it is no file of weights that PyTorch writes")),
+        _ => Err(FileError::malformed("", "it is no file of weights that is known")),
     }
 }

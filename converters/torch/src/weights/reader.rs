@@ -12,7 +12,7 @@ use super::{Budget, Weights, read_weights};
 use crate::error::FileError;
 use crate::import::Importer;
 
-/// Reads `.safetensors`, `.pth` and `.bin` files.
+/// Reads `.safetensors`, `.gguf`, `.pth` and `.bin` files.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WeightsReader;
 
@@ -21,10 +21,10 @@ impl Reader for WeightsReader {
         "weights"
     }
     fn extensions(&self) -> &'static [&'static str] {
-        &["safetensors", "pth", "bin"]
+        &["safetensors", "gguf", "pth", "bin"]
     }
-    fn sniff(&self, _head: &[u8]) -> bool {
-        false
+    fn sniff(&self, head: &[u8]) -> bool {
+        super::gguf::sniff(head)
     }
     fn read(
         &self,
@@ -63,6 +63,10 @@ fn module(
     }
     for (key, text) in &weights.metadata {
         imp.module.note(Entity::Module, &format!("weights.{key}"), text.as_str());
+    }
+    for (name, blocks) in &weights.decoded {
+        let message = format!("blocks of {blocks} are decoded to f32");
+        report.structural("gguf-decoded", &message, name);
     }
     for name in &weights.skipped {
         report.structural("torch-no-tensor", "entries that are no tensor are left out", name);

@@ -162,6 +162,71 @@ fn safetensors_and_their_index() {
     assert!(read(&index).unwrap_err().message.contains("`c`"));
 }
 
+/// A GGUF file: a text and a list, and a plain tensor and one of blocks.
+fn gguf() -> Vec<u8> {
+    let mut out = Vec::new();
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    out.extend(b"GGUF");
+    out.extend(3u32.to_le_bytes());
+    out.extend([2u64, 2].map(u64::to_le_bytes).concat());
+    text(&mut out, "general.architecture");
+    out.extend(8u32.to_le_bytes());
+    text(&mut out, "llama");
+    text(&mut out, "scales");
+    out.extend([9u32, 6].map(u32::to_le_bytes).concat());
+    out.extend(9u64.to_le_bytes());
+    out.extend((0..9).flat_map(|i| (i as f32).to_le_bytes()));
+    for (name, sizes, kind, offset) in
+        [("plain", &[3u64, 2][..], 0u32, 0u64), ("blocks", &[64], 8, 32)]
+    {
+        text(&mut out, name);
+        out.extend((sizes.len() as u32).to_le_bytes());
+        out.extend(sizes.iter().flat_map(|s| s.to_le_bytes()));
+        out.extend(kind.to_le_bytes());
+        out.extend(offset.to_le_bytes());
+    }
+    out.resize(out.len().next_multiple_of(32), 0);
+    out.extend((0..6).flat_map(|i| (i as f32).to_le_bytes()));
+    out.extend([0; 8]);
+    for scale in [0x3800u16, 0xc000] {
+        // 0.5 and -2
+        out.extend(scale.to_le_bytes());
+        out.extend((0..32).map(|i| (i - 16) as i8 as u8));
+    }
+    out
+}
+
+#[test]
+fn gguf_blocks_are_decoded_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.gguf");
+    fs::write(&path, gguf()).unwrap();
+    let weights = read_weights(&path, true, &Limits::default()).unwrap();
+    assert_eq!(weights.metadata[0], ("general.architecture".to_owned(), "llama".to_owned()));
+    assert_eq!(weights.metadata[1].1, "[0, 1, 2, 3, 4, 5, 6, 7, ... 9 in all]");
+    assert_eq!(weights.decoded, [("blocks".to_owned(), "Q8_0".to_owned())]);
+    let floats = |name: &str| {
+        let view = &weights.get(name).unwrap().view;
+        let tensor = view.tensor(&mut Budget::new(&Limits::default())).unwrap();
+        (tensor.dims.clone(), tensor.to_array().unwrap().to_f64s().unwrap())
+    };
+    assert_eq!(floats("plain"), (vec![2, 3], vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]));
+    let (sizes, blocks) = floats("blocks");
+    assert_eq!(sizes, [64]);
+    assert_eq!([blocks[0], blocks[31], blocks[32], blocks[63]], [-8.0, 7.5, 32.0, -30.0]);
+
+    let cut = &gguf()[..gguf().len() - 1];
+    fs::write(&path, cut).unwrap();
+    let error = read_weights(&path, true, &Limits::default()).unwrap_err();
+    assert!(error.to_string().contains("blocks: its elements are not all in the file"), "{error}");
+    fs::write(&path, gguf()).unwrap();
+    let tight = Limits { expanded_bytes: 255, ..Limits::default() };
+    assert_eq!(read_weights(&path, true, &tight).unwrap_err().kind, ErrorKind::Limit);
+}
+
 #[test]
 fn damaged_files_never_panic() {
     let folder = tempfile::tempdir().unwrap();
@@ -170,7 +235,7 @@ fn damaged_files_never_panic() {
         p.end_dict();
     }));
     let header = r#"{"b":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]}}"#;
-    let whole = [state.unwrap(), legacy(), safetensors(header, &numbers())];
+    let whole = [state.unwrap(), legacy(), safetensors(header, &numbers()), gguf()];
     let path = folder.path().join("damaged");
     let mut random = crate::common::rng::Rng::new(3);
     for file in &whole {

@@ -1,12 +1,13 @@
 //! The [`Writer`] of `.safetensors` files: the weights of a program by name.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use airconv_api::files::Draft;
 use airconv_api::{Diagnostic, Failed, Report, SupportRow, WriteOptions, Writer};
 use airconv_ir::dtype::DType;
-use airconv_ir::module::{Function, InputRole, Module};
+use airconv_ir::module::{InputRole, Module};
 use airconv_ir::op::Op;
 use airconv_ir::tensor::{Storage, Tensor};
 use airconv_ir::verify::Verified;
@@ -31,12 +32,7 @@ impl Writer for SafetensorsWriter {
         report: &mut Report,
     ) -> Result<(), Failed> {
         let module = module.module();
-        let f = module.main();
-        if f.body().nodes.iter().any(|&n| !matches!(f.nodes[n].op, Op::Constant(_))) {
-            let message = "the program is left out: the file holds its weights only";
-            report.lossy("weights-only", message, f.name.as_str());
-        }
-        let named = named_tensors(module, f);
+        let named = named_tensors(module, report);
         let mut views = Vec::with_capacity(named.len());
         for (name, tensor) in &named {
             match element(tensor) {
@@ -67,8 +63,16 @@ fn save(views: Vec<(&str, TensorView<'_>)>, path: &Path) -> std::io::Result<()> 
 }
 
 /// The weights of a program by name: named constants, parameters and state. A constant without a
-/// name is part of the program, not one of its weights.
-fn named_tensors<'m>(module: &'m Module, f: &'m Function) -> BTreeMap<String, &'m Tensor> {
+/// name is part of the program, not one of its weights. That the program is left out is noted.
+pub(super) fn named_tensors<'m>(
+    module: &'m Module,
+    report: &mut Report,
+) -> BTreeMap<String, &'m Tensor> {
+    let f = module.main();
+    if f.body().nodes.iter().any(|&n| !matches!(f.nodes[n].op, Op::Constant(_))) {
+        let message = "the program is left out: the file holds its weights only";
+        report.lossy("weights-only", message, f.name.as_str());
+    }
     let mut out = BTreeMap::new();
     for input in &f.inputs {
         if let InputRole::Param(Some(id)) | InputRole::State(Some(id)) = input.role {
@@ -112,6 +116,15 @@ fn element(tensor: &Tensor) -> Result<Dtype, String> {
     })
 }
 
+/// The bytes of all elements.
+pub(super) fn elements(tensor: &Tensor) -> Cow<'_, [u8]> {
+    match &tensor.storage {
+        Storage::Bytes(bytes) => bytes.as_ref().into(),
+        Storage::Splat(one) => one.repeat(tensor.numel().map_or(0, |n| n as usize)).into(),
+        Storage::Strings(_) | Storage::External { .. } => Vec::new().into(),
+    }
+}
+
 /// A tensor of the hub as the serialiser sees it.
 struct TensorView<'m> {
     tensor: &'m Tensor,
@@ -133,12 +146,8 @@ impl View for TensorView<'_> {
     fn shape(&self) -> &[usize] {
         &self.shape
     }
-    fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        match &self.tensor.storage {
-            Storage::Bytes(bytes) => bytes.as_ref().into(),
-            Storage::Splat(one) => one.repeat(self.shape.iter().product()).into(),
-            Storage::Strings(_) | Storage::External { .. } => Vec::new().into(),
-        }
+    fn data(&self) -> Cow<'_, [u8]> {
+        elements(self.tensor)
     }
     fn data_len(&self) -> usize {
         self.tensor.byte_len().map_or(0, |n| n as usize)

@@ -103,6 +103,9 @@ impl<'p> Printer<'p> {
 
     /// Whether a value is a constant that holds.
     fn is_constant_true(&self, var: Var) -> bool {
+        if self.holding.contains(&var) {
+            return true;
+        }
         let array = match &self.program.info(var).source {
             Source::Literal(array) => Some((**array).clone()),
             Source::Weight(id) => self.classes.tensor(*id),
@@ -186,6 +189,7 @@ impl<'p> Printer<'p> {
                 self.scope.forms.insert(var, Form::Local(name));
             }
         }
+        self.holding.insert(l.holds);
         let text =
             self.inside(body, None, |p| p.next_trip(l, body, &holds, ends, &states, &stacks))?;
         self.scope = scope;
@@ -224,7 +228,10 @@ impl<'p> Printer<'p> {
             let info = self.program.info(var).clone();
             let rest = info.shape.get(1..).unwrap_or_default().to_vec();
             let mut sizes = vec!["0".to_owned()];
-            sizes.extend(rest.iter().map(|d| self.size(d, "dim")));
+            // What only a trip tells is nothing where there was none.
+            for dim in &rest {
+                sizes.push(if self.can_know(dim) { self.size(dim, "dim") } else { "0".to_owned() });
+            }
             let dtype = held(info.dtype).map_or("F32", |h| h.name);
             self.needs_device = true;
             let stack_name = match self.naming {
@@ -320,9 +327,20 @@ impl<'p> Printer<'p> {
 fn uses_holds(body: &Body, l: &Loop) -> bool {
     let mut found = body.results.iter().skip(1).any(|v| *v == l.holds);
     for item in &body.items {
-        if let super::Item::Stmt(stmt, _) = item {
-            stmt.reads_all(&mut |v| found |= v == l.holds);
-        }
+        found |= match item {
+            super::Item::Stmt(stmt, _) => {
+                let mut read = false;
+                stmt.reads_all(&mut |v| read |= v == l.holds);
+                read
+            }
+            super::Item::Child(m) => m.inputs.contains(&l.holds),
+            super::Item::If { condition, then, other, .. } => {
+                *condition == l.holds || uses_holds(then, l) || uses_holds(other, l)
+            }
+            super::Item::Loop { head, body } => {
+                head.initial.contains(&l.holds) || uses_holds(body, l)
+            }
+        };
     }
     found
 }

@@ -182,7 +182,8 @@ impl<'p> Printer<'p> {
         }
         let flow = self.bind(end, &from, None, false);
         let made = format!("let {initial} = ");
-        match self.lines.last_mut().filter(|l| flow == initial && l.starts_with(&made)) {
+        let same = flow == initial;
+        match self.lines.iter_mut().rev().find(|l| same && l.starts_with(&made)) {
             Some(line) => line.insert_str("let ".len(), "mut "),
             None => self.lines.push(format!("let mut {flow} = {initial};")),
         }
@@ -272,7 +273,7 @@ impl<'p> Printer<'p> {
         let members = self.lists.members.get(&stem).cloned().unwrap_or_default();
         let relative: Vec<Arc<str>> = self.relative(&stem);
         let dotted = relative.join(".");
-        let stem = names::field(&relative);
+        let stem = if relative.is_empty() { "blocks".to_owned() } else { names::field(&relative) };
         let plural =
             if stem.ends_with('s') || relative.len() < 2 { stem } else { format!("{stem}s") };
         let name = self.field_names.fresh(&plural);

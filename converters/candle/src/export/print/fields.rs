@@ -236,19 +236,18 @@ impl Printer<'_> {
 
     /// What a tensor is called in the file, below the module: the source's name where it is one.
     fn tensor_name(&self, name: &str) -> (Vec<Arc<str>>, String) {
+        // A stage is no place in the file; what has no place of its own there is named after it.
+        let stage = self.module.path.get(self.module.base.len()..).unwrap_or_default().to_vec();
         if names::is_named(name) {
             let parts: Vec<Arc<str>> = name.split('.').map(Arc::from).collect();
             let inside = parts.starts_with(&self.module.base);
-            let rest = if inside {
-                parts.get(self.module.base.len()..)
-            } else {
-                parts.get(parts.len() - 1..)
-            };
-            if let Some([path @ .., last]) = rest {
-                return (path.to_vec(), last.to_string());
+            match (inside, parts.get(self.module.base.len()..), parts.last()) {
+                (true, Some([path @ .., last]), _) => return (path.to_vec(), last.to_string()),
+                (false, _, Some(last)) => return (stage, last.to_string()),
+                _ => {}
             }
         }
-        (Vec::new(), "constant".to_owned())
+        (stage, "constant".to_owned())
     }
 }
 

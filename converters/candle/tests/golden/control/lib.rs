@@ -18,12 +18,10 @@ use candle_nn::VarBuilder;
 /// The model.
 #[derive(Clone, Debug)]
 pub struct Model {}
+
 impl Model {
     /// Loads the weights from a safetensors file.
-    pub fn from_safetensors(
-        path: impl AsRef<std::path::Path>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn from_safetensors(path: impl AsRef<std::path::Path>, device: &Device) -> Result<Self> {
         let weights = std::fs::read(path)?;
         let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, device)?;
         Self::load(vb)
@@ -56,7 +54,11 @@ impl Model {
             Tensor::stack(&slices, 0)?
         };
         let less = Tensor::new(0f32, device)?.broadcast_lt(&state.sum(0)?)?;
-        let chosen = if ops::is_true(&less)? { state.sqrt()? } else { state.neg()? };
+        let chosen = if ops::is_true(&less)? {
+            state.sqrt()?
+        } else {
+            state.neg()?
+        };
         let k_2 = ops::sizes(k)?[0];
         let (greatest, positions) = ops::top_k(&chosen, k_2, 0, true)?;
         Ok(Output {
@@ -103,39 +105,38 @@ mod ops {
         /// The elements as sizes; fails for numbers below zero.
         pub fn sizes(x: &Tensor) -> Result<Vec<usize>> {
             let values = x.to_dtype(DType::I64)?.flatten_all()?.to_vec1::<i64>()?;
-            let size = |v| {
-                usize::try_from(v).map_err(|_| Error::Msg(format!("a size is {v}")))
-            };
+            let size = |v| usize::try_from(v).map_err(|_| Error::Msg(format!("a size is {v}")));
             values.into_iter().map(size).collect()
         }
     }
 
     pub(crate) use top_k::top_k;
     mod top_k {
-        use std::cmp::Ordering;
         use candle_core::{DType, Result, Tensor, bail};
+        use std::cmp::Ordering;
         /// The `k` greatest or least elements along an axis in order, and their positions. Of equal ones
         /// the first comes first; NaN counts as the greatest.
-        pub fn top_k(
-            x: &Tensor,
-            k: usize,
-            axis: usize,
-            largest: bool,
-        ) -> Result<(Tensor, Tensor)> {
+        pub fn top_k(x: &Tensor, k: usize, axis: usize, largest: bool) -> Result<(Tensor, Tensor)> {
             let moved = x.transpose(axis, x.rank() - 1)?.contiguous()?;
             let len = x.dim(axis)?;
             if k > len {
                 bail!("the {k} first of {len} elements")
             }
-            let values = moved.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>()?;
+            let values = moved
+                .to_dtype(DType::F64)?
+                .flatten_all()?
+                .to_vec1::<f64>()?;
             let mut positions = Vec::with_capacity(values.len() / len.max(1) * k);
             for row in values.chunks(len.max(1)) {
                 let mut order = (0..len).collect::<Vec<_>>();
-                order
-                    .sort_by(|&a, &b| {
-                        let by_value = compare(row[a], row[b]);
-                        if largest { by_value.reverse() } else { by_value }
-                    });
+                order.sort_by(|&a, &b| {
+                    let by_value = compare(row[a], row[b]);
+                    if largest {
+                        by_value.reverse()
+                    } else {
+                        by_value
+                    }
+                });
                 positions.extend(order[..k].iter().map(|&i| i as i64));
             }
             let mut shape = moved.dims().to_vec();
@@ -146,7 +147,8 @@ mod ops {
             Ok((back(values)?, back(positions)?))
         }
         fn compare(a: f64, b: f64) -> Ordering {
-            a.partial_cmp(&b).unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
+            a.partial_cmp(&b)
+                .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
         }
     }
 }

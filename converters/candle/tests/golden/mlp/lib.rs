@@ -20,10 +20,7 @@ pub struct Model {
 
 impl Model {
     /// Loads the weights from a safetensors file.
-    pub fn from_safetensors(
-        path: impl AsRef<std::path::Path>,
-        device: &Device,
-    ) -> Result<Self> {
+    pub fn from_safetensors(path: impl AsRef<std::path::Path>, device: &Device) -> Result<Self> {
         let weights = std::fs::read(path)?;
         let vb = VarBuilder::from_buffered_safetensors(weights, DType::F32, device)?;
         Self::load(vb)

@@ -12,12 +12,14 @@ mod eval;
 mod flow;
 mod heap;
 mod merge;
+pub(crate) mod missing;
 mod number;
 mod outcome;
 mod resolve;
 mod sink;
 #[cfg(test)]
 mod tests;
+mod upgrade;
 mod value;
 
 use airconv_api::Limits;

@@ -212,10 +212,15 @@ const HEAD: &str = "class Net(Module):
 
 /// The calls of a `forward` on a tensor of `[s0, 4]` and `sum`, one of rank 0.
 fn calls(forward: &str) -> Result<(Vec<String>, Outcome<usize>, Log), FileError> {
+    calls_at(10, forward)
+}
+
+/// The same of a version of the format.
+fn calls_at(version: u64, forward: &str) -> Result<(Vec<String>, Outcome<usize>, Log), FileError> {
     let folder = tempfile::tempdir().unwrap();
     let indented: String = forward.lines().map(|l| format!("  {l}\n")).collect();
     let source = format!("{HEAD}{indented}{FUNCTIONS}");
-    let path = crate::script::tests::archive(folder.path(), &source);
+    let path = crate::script::tests::archive_of(folder.path(), &source, version);
     let script = Script::open(&path, false, &Limits::default())?;
     let mut log = Log::default();
     let shape = [Dim::symbol(SymbolId(0)), Dim::Known(4)].into_iter().collect();
@@ -439,4 +444,41 @@ fn what_cannot_be_read_is_named_with_its_line() {
         assert_eq!(error.place, format!("code/__torch__.py:{line}"), "{error}");
         assert!(error.message.contains(what), "{error}");
     }
+}
+
+#[test]
+fn operators_mean_what_they_meant_in_their_version() {
+    let forward = "def forward(self, x: Tensor) -> List[Tensor]:
+  n = torch.to(x, 4)
+  a = torch.div(n, 2)
+  b = torch.div(n, 2.)
+  c = torch.div(x, n)
+  d = torch.full([2], 1)
+  e = torch.linspace(0, 1, None)
+  return [a, b, c, d, e]";
+    let (lines, ..) = calls_at(3, forward).unwrap();
+    let has = |part: &str| assert!(lines.iter().any(|l| l.contains(part)), "{part}: {lines:#?}");
+    has("aten.div.Scalar_mode(%1, 2, \"trunc\")");
+    has("aten.div.Scalar(%1, 2.0)");
+    has("aten.div.Tensor(%0, %1)");
+    has("aten.full([2], 1.0,");
+    has("aten.linspace(0, 1, 100,");
+    let today = forward.replace("None", "5");
+    let (lines, ..) = calls(&today).unwrap();
+    let has = |part: &str| assert!(lines.iter().any(|l| l.contains(part)), "{part}: {lines:#?}");
+    has("aten.div.Scalar(%1, 2)");
+    has("aten.full([2], 1,");
+    has("aten.linspace(0, 1, 5,");
+    assert!(calls(forward).is_err());
+}
+
+#[test]
+fn a_loop_that_is_too_long_to_unroll_is_refused() {
+    let forward = "def forward(self, x: Tensor) -> Tensor:
+  y = x
+  for i in range(2147483648):
+    y = torch.add(y, i)
+  return y";
+    let error = calls(forward).err().unwrap();
+    assert!(error.message.contains("too many steps"), "{error}");
 }

@@ -1,8 +1,8 @@
 //! Runs the model on tensors of a file: `run [--cuda N | --metal] IN.safetensors [OUT.safetensors]`.
 
-use std::collections::HashMap;
 use candle_core::{Device, Result, Tensor, bail};
 use mlp_candle::Model;
+use std::collections::HashMap;
 
 fn main() -> Result<()> {
     let mut device = Device::Cpu;

@@ -8,10 +8,8 @@ fn outputs_are_what_they_were() -> Result<()> {
     let device = Device::Cpu;
     let folder = env!("CARGO_MANIFEST_DIR");
     let model = Model::from_safetensors(format!("{folder}/model.safetensors"), &device)?;
-    let tensors = candle_core::safetensors::load(
-        format!("{folder}/tests/parity.safetensors"),
-        &device,
-    )?;
+    let tensors =
+        candle_core::safetensors::load(format!("{folder}/tests/parity.safetensors"), &device)?;
     let output = model.forward(&tensors["in.features"])?;
     check("probabilities", &output, &tensors["out.probabilities"])?;
     Ok(())

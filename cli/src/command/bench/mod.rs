@@ -1,0 +1,257 @@
+//! `airconv bench IN`: native code against other frameworks, run by run in turns.
+
+mod peer;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use airconv_api::compare::distance;
+use airconv_api::{Registry, Report, RunOptions};
+use airconv_ir::interp::Datum;
+use airconv_ir::verify::Stage;
+use airconv_kernel::run::{Machine, RunLimits};
+use airconv_llvm::executor::prepare;
+use peer::{Peer, Task, Unable};
+use serde_json::{Value, json};
+
+use crate::Exit;
+use crate::args::Bench;
+use crate::output::{self, Progress};
+use crate::session;
+
+/// Runs before any time counts.
+const WARM: usize = 3;
+/// The fewest runs that count.
+const RUNS: usize = 30;
+/// The least time that runs go on for.
+const LEAST: Duration = Duration::from_secs(1);
+/// The longest time that runs go on for.
+const MOST: Duration = Duration::from_secs(30);
+/// Outputs further apart than this, as a share of the greatest magnitude, are said to differ.
+const TOLERANCE: f64 = 1e-4;
+
+pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
+    // Memory counts from where the framework is loaded, as it does for peers.
+    let _ = airconv_llvm::Library::get();
+    let before = peak();
+    let names = names(args.against.as_deref())?;
+    let mut report = Report::default();
+    let module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
+    let verified = session::verified(&module, Stage::Imported, &args.common, &mut report)?;
+    let inputs = session::inputs(&module, &args.running)?;
+    let options = RunOptions { threads: args.running.threads.max(1), ..args.running.options() };
+    let started = Instant::now();
+    let made = prepare(&verified, &inputs, &options, &mut report);
+    let (lowered, compiled) =
+        made.map_err(|failed| session::fail(&report, &args.common, failed))?;
+    let compile = started.elapsed();
+    output::report(&report, &args.common);
+    let mut machine = Machine::new(&lowered, &compiled, RunLimits::default());
+    let first = machine.run(&inputs).map_err(system)?;
+    let grown = peak().zip(before).map(|(after, before)| after.saturating_sub(before));
+    let mut peers = match names.is_empty() {
+        true => Vec::new(),
+        false => start(&names, &Task::new(&verified, &inputs, options.threads), args),
+    };
+    let mut ours = Times::default();
+    let progress = Progress::start("running in turns", &args.common);
+    let begun = Instant::now();
+    let mut rounds = 0;
+    while rounds < WARM
+        || begun.elapsed() < MOST && (rounds < WARM + RUNS || begun.elapsed() < LEAST)
+    {
+        let start = Instant::now();
+        let outputs = machine.run(&inputs).map_err(system)?;
+        let took = start.elapsed();
+        drop(outputs);
+        if rounds >= WARM {
+            ours.0.push(took.as_secs_f64());
+        }
+        for Row { found, times, .. } in &mut peers {
+            if let Ok(peer) = found {
+                let took = peer.once().map_err(system)?;
+                times.0.extend((rounds >= WARM).then_some(took));
+            }
+        }
+        rounds += 1;
+    }
+    drop(progress);
+    let result = Outcome { threads: options.threads, compile, ours, grown, first };
+    match args.common.json {
+        true => output::json(&result.json(&peers)),
+        false => result.print(&peers),
+    }
+    Ok(())
+}
+
+/// The peers that are asked for; all that are known, when none is.
+fn names(against: Option<&str>) -> Result<Vec<&str>, Exit> {
+    let known: Vec<&str> = peer::known().collect();
+    let asked = match against {
+        None | Some("all") => return Ok(known),
+        Some("none") => return Ok(Vec::new()),
+        Some(list) => list.split(',').map(str::trim).collect::<Vec<_>>(),
+    };
+    match asked.iter().find(|name| !known.contains(name)) {
+        None => Ok(asked),
+        Some(other) => {
+            let known = known.join(", ");
+            output::error(format!("there is no peer `{other}`; there are {known}, all and none"));
+            Err(Exit::Usage)
+        }
+    }
+}
+
+/// A peer and its times.
+struct Row<'a> {
+    name: &'a str,
+    found: Result<Peer, Unable>,
+    times: Times,
+}
+
+fn start<'a>(names: &[&'a str], task: &Result<Task, String>, args: &Bench) -> Vec<Row<'a>> {
+    let progress = Progress::start("starting peers", &args.common);
+    let row = |&name: &&'a str| {
+        let found = match task {
+            Ok(task) => task.start(name),
+            Err(why) => Err(Unable::Refused(why.clone())),
+        };
+        Row { name, found, times: Times::default() }
+    };
+    let rows = names.iter().map(row).collect();
+    drop(progress);
+    rows
+}
+
+/// Seconds of runs.
+#[derive(Default)]
+struct Times(Vec<f64>);
+
+impl Times {
+    /// The least and the median, in milliseconds.
+    fn summary(&self) -> (f64, f64) {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN) * 1e3;
+        (at(0), at(sorted.len() / 2))
+    }
+}
+
+/// What was measured of native code.
+struct Outcome {
+    threads: usize,
+    compile: Duration,
+    ours: Times,
+    grown: Option<u64>,
+    first: Vec<(String, Datum)>,
+}
+
+impl Outcome {
+    /// How far the outputs are from a peer's: the greatest difference over the greatest magnitude
+    /// of each, or what differs otherwise.
+    fn apart(&self, outputs: &BTreeMap<usize, Datum>) -> Result<f64, String> {
+        let mut most = 0.0f64;
+        for (i, theirs) in outputs {
+            let Some((name, ours)) = self.first.get(*i) else {
+                return Err(format!("there is no output {i}"));
+            };
+            let far = distance(ours, theirs, TOLERANCE, 0.0);
+            if let Some(what) = far.structural {
+                return Err(format!("`{name}`: {what}"));
+            }
+            most = most.max(far.max_rel);
+        }
+        Ok(most)
+    }
+
+    fn print(&self, peers: &[Row<'_>]) {
+        let (threads, runs) = (self.threads, self.ours.0.len());
+        output::line(format!("{runs} runs in turns, {threads} thread(s), subnormals flushed"));
+        output::line(format!(
+            "{:24} {:>10} {:>10} {:>9}   airconv is",
+            "", "min ms", "median ms", "MiB"
+        ));
+        let (min, median) = self.ours.summary();
+        let memory = self.grown.map_or_else(|| "?".to_owned(), mebibytes);
+        output::line(format!("{:24} {min:10.3} {median:10.3} {memory:>9}", "airconv (llvm)"));
+        for row in peers {
+            let peer = match &row.found {
+                Ok(peer) => peer,
+                Err(Unable::Absent(_)) => continue,
+                Err(Unable::Refused(why)) => {
+                    output::line(format!("{:24} cannot run it: {why}", row.name));
+                    continue;
+                }
+            };
+            let (m, d) = row.times.summary();
+            let verdict = match self.apart(&peer.outputs) {
+                Ok(far) if far <= TOLERANCE => String::new(),
+                Ok(far) => format!(" (outputs differ by {far:.1e}: does not count)"),
+                Err(what) => format!(" (outputs differ: {what}: does not count)"),
+            };
+            output::line(format!(
+                "{:24} {m:10.3} {d:10.3} {:>9}   {:.2} times as fast, median {:.2}{verdict}",
+                peer.name,
+                mebibytes(peer.grown),
+                m / min,
+                d / median,
+            ));
+        }
+        let absent = |row: &Row<'_>| matches!(row.found, Err(Unable::Absent(_)));
+        let absent: Vec<&str> = peers.iter().filter(|r| absent(r)).map(|r| r.name).collect();
+        if !absent.is_empty() {
+            output::line(format!("not installed: {}", absent.join(", ")));
+        }
+        output::line(format!("lowered and compiled in {:.0} ms", self.compile.as_secs_f64() * 1e3));
+    }
+
+    fn json(&self, peers: &[Row<'_>]) -> Value {
+        let (min, median) = self.ours.summary();
+        let row = |row: &Row<'_>| {
+            let peer = match &row.found {
+                Ok(peer) => peer,
+                Err(Unable::Absent(why)) => return json!({ "peer": row.name, "absent": why }),
+                Err(Unable::Refused(why)) => return json!({ "peer": row.name, "refused": why }),
+            };
+            let (m, d) = row.times.summary();
+            let apart = self.apart(&peer.outputs);
+            json!({
+                "peer": row.name,
+                "name": peer.name,
+                "min_ms": m,
+                "median_ms": d,
+                "peak_kib": peer.grown,
+                "ratio_min": m / min,
+                "ratio_median": d / median,
+                "agrees": apart.as_ref().is_ok_and(|far| *far <= TOLERANCE),
+                "max_rel": apart.as_ref().ok(),
+                "differs": apart.as_ref().err(),
+            })
+        };
+        json!({
+            "threads": self.threads,
+            "runs": self.ours.0.len(),
+            "compile_ms": self.compile.as_secs_f64() * 1e3,
+            "min_ms": min,
+            "median_ms": median,
+            "peak_kib": self.grown,
+            "peers": peers.iter().map(row).collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn mebibytes(kib: u64) -> String {
+    format!("{:.1}", kib as f64 / 1024.0)
+}
+
+/// The most resident memory that this process has had, in KiB; where `/proc` tells.
+fn peak() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+fn system(e: impl std::fmt::Display) -> Exit {
+    output::error(e.to_string());
+    Exit::System
+}

@@ -1,0 +1,107 @@
+//! Whether a product is worth doing on AMX tiles.
+//!
+//! Times are estimates in cycles of one core, from what the micro-kernels reach on large
+//! products and what memory gives; their ratio is what counts.
+
+use crate::micro::amx::{CHUNK, Grade};
+
+/// A product to be judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Work {
+    /// Rows.
+    pub m: i64,
+    /// Columns.
+    pub n: i64,
+    /// Length of the sums.
+    pub k: i64,
+    /// Whether the right operand is packed ahead of time.
+    pub constant: bool,
+    /// The length of runs where the left operand is read in runs.
+    pub run: Option<i64>,
+    /// Bytes of all constants of the program.
+    pub weights: i64,
+}
+
+/// Multiply-adds of `f32` per cycle that a micro-kernel reaches.
+const FMA: f64 = 27.0;
+/// Multiply-adds of bf16 per cycle that tiles reach.
+const TILES: f64 = 345.0;
+/// Cycles for each float that is split.
+const SPLIT: f64 = 0.55;
+/// The same of floats in runs, of a whole number of chunks and of other lengths.
+const SPLIT_RUNS: f64 = 0.7;
+const SPLIT_UNEVEN: f64 = 1.3;
+/// Cycles for each float that is packed.
+const PACK: f64 = 0.2;
+/// Cycles for bringing one vector of sums into the result, beyond what registers need.
+const FINISH: f64 = 3.0;
+/// Cycles for a product, before anything is done, and for each block of tiles.
+const START: f64 = 700.0;
+const BLOCK: f64 = 150.0;
+/// Bytes per cycle of constants from a shared cache, and from memory.
+const NEAR: f64 = 10.0;
+const FAR: f64 = 4.0;
+/// Bytes of constants that stay in a shared cache.
+const CACHED: i64 = 48 << 20;
+
+impl Work {
+    /// Whether tiles are faster.
+    pub fn pays(self, grade: Grade) -> bool {
+        let Work { m, n, k, .. } = self;
+        if m < 4 || n < 16 || k < 16 {
+            return false;
+        }
+        let [m, n, k] = [m, n, k].map(|x| x as f64);
+        let bytes = if self.weights > CACHED { FAR } else { NEAR };
+        let plain = self.over(m * n * k / FMA, k * n * 4.0 / bytes)
+            + if self.constant { 0.0 } else { k * n * PACK };
+        let chunk = CHUNK as f64;
+        let long = (k / chunk).ceil() * chunk;
+        let wide = (n / 16.0).ceil() * 16.0;
+        let products = grade.products_count() as f64;
+        let split = match self.run {
+            None => SPLIT,
+            Some(run) if run % CHUNK as i64 == 0 => SPLIT_RUNS,
+            Some(_) => SPLIT_UNEVEN,
+        };
+        let tall = (m / 16.0).ceil() * 16.0;
+        let planes = 2.0 * grade.planes() as f64;
+        let tiles = self.over(tall * wide * long * products / TILES, k * n * planes / bytes)
+            + m * long * split
+            + m * wide / 16.0 * FINISH
+            + tall * wide / 1024.0 * BLOCK
+            + if self.constant { 0.0 } else { long * wide * (PACK + SPLIT) }
+            + START;
+        tiles < plain * 0.95
+    }
+
+    /// Work, while constants come from further away.
+    fn over(self, work: f64, memory: f64) -> f64 {
+        if self.constant { work.max(memory) } else { work }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pays(m: i64, n: i64, k: i64) -> bool {
+        let work = Work { m, n, k, constant: true, run: None, weights: 1 << 20 };
+        work.pays(Grade::F32)
+    }
+
+    #[test]
+    fn large_products_pay_and_thin_ones_do_not() {
+        assert!(pays(256, 256, 256) && pays(512, 512, 512) && pays(128, 768, 768));
+        assert!(!pays(1, 3072, 768) && !pays(2, 1024, 1024) && !pays(512, 8, 512));
+        assert!(!pays(16, 16, 16));
+    }
+
+    #[test]
+    fn weights_from_memory_want_more_rows() {
+        let work = Work { m: 32, n: 512, k: 2048, constant: true, run: None, weights: 1 << 20 };
+        assert!(work.pays(Grade::F32));
+        assert!(!Work { weights: 1 << 30, ..work }.pays(Grade::F32));
+        assert!(Work { weights: 1 << 30, m: 128, ..work }.pays(Grade::F32));
+    }
+}

@@ -1,0 +1,99 @@
+//! A product as the driver of an artefact has to know it.
+
+use airconv_ir::dim::Dim;
+use airconv_ir::entity::SymbolId;
+use airconv_kernel::c::native::{
+    self, ExternalProduct, MOST_AXES, MOST_BATCH, MOST_GUARDS, ProductCode,
+};
+use airconv_kernel::ir::{Elem, Kernel, VarDef};
+
+use super::find::{Axis, Place};
+use super::plan::Plan;
+use super::run::{Form, Selected};
+
+/// The most sizes of a kernel.
+const MOST_SIZES: u32 = 64;
+
+/// An expression over the kernel's variables as one over its sizes.
+fn over_sizes(kernel: &Kernel, d: &Dim) -> Option<Dim> {
+    let mut plain = true;
+    let made = d.substitute(&mut |v| match kernel.vars.get(v.0 as usize) {
+        Some(VarDef::Size(i)) => Some(Dim::symbol(SymbolId(*i))),
+        _ => {
+            plain = false;
+            None
+        }
+    });
+    (plain && !made.is_any()).then_some(made)
+}
+
+impl Selected {
+    /// What the driver has to know of it, without code; `None` where the driver has no room for
+    /// it.
+    pub(crate) fn external(&self) -> Option<ExternalProduct> {
+        let (p, kernel) = (&self.product, &self.kernel);
+        let dim = |d: &Dim| over_sizes(kernel, d);
+        let place = |at: &Place| Some((at.param, dim(&at.base)?));
+        let axes = |list: &[Axis]| -> Option<Vec<[Dim; 4]>> {
+            let one =
+                |a: &Axis| Some([dim(&a.extent)?, dim(&a.left)?, dim(&a.right)?, dim(&a.out)?]);
+            list.iter().map(one).collect()
+        };
+        let groups = [&p.batch, &p.rows, &p.columns, &p.sums];
+        if self.tiles.is_some()
+            || kernel.sizes > MOST_SIZES
+            || p.batch.len() > MOST_BATCH
+            || p.guards.len() > MOST_GUARDS
+            || groups.iter().any(|g| g.len() > MOST_AXES)
+        {
+            return None;
+        }
+        let mut guards = Vec::with_capacity(p.guards.len());
+        for guard in &p.guards {
+            let step = |a: &Axis| match guard.steps.iter().find(|(v, _)| *v == a.var) {
+                Some((_, step)) => dim(step),
+                None => Some(Dim::Known(0)),
+            };
+            let steps: Option<Vec<Dim>> = groups.iter().flat_map(|g| g.iter()).map(step).collect();
+            guards.push((dim(&guard.base)?, steps?));
+        }
+        Some(ExternalProduct {
+            codes: Vec::new(),
+            places: [place(&p.left)?, place(&p.right)?, place(&p.out)?],
+            axes: [axes(&p.batch)?, axes(&p.rows)?, axes(&p.columns)?, axes(&p.sums)?],
+            guards,
+            window: p.window,
+            short_floats: [&p.left, &p.right, &p.out].map(|at| {
+                match kernel.params.get(at.param as usize).map(|p| p.elem) {
+                    Some(Elem::F16) => 1,
+                    Some(Elem::Bf16) => 2,
+                    _ => 0,
+                }
+            }),
+        })
+    }
+
+    /// Its code for the driver.
+    pub(crate) fn code(&self) -> ProductCode {
+        ProductCode {
+            form: match self.form {
+                Form::Even => native::Form::Even,
+                Form::Gathered => native::Form::Gathered,
+                Form::Window => native::Form::Window,
+            },
+            function: self.gemm.clone(),
+            pack: self.pack.clone(),
+            gather: self.gather.clone(),
+            rows: self.tile.rows,
+            width: self.tile.columns(),
+            lanes: self.tile.lanes,
+            convert: self.convert.as_ref().map(|names| names.list()),
+        }
+    }
+
+    /// Whether it can be done so at these sizes.
+    pub(crate) fn is_ready(&self, sizes: &[i64]) -> bool {
+        let plan = Plan::new(&self.kernel, &self.product, self.tile, sizes);
+        plan.is_some_and(|p| p.k > 0 && (self.form == Form::Even || p.gathered.is_some()))
+    }
+}
