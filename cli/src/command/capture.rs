@@ -47,6 +47,7 @@ pub(crate) fn run(registry: &Registry, args: &Capture) -> Result<(), Exit> {
         allow_lossy: args.allow_lossy.clone(),
         external_from: None,
         single_file: false,
+        isa: Vec::new(),
         report: None,
         reading: Reading::default(),
         optimising: args.optimising.clone(),

@@ -11,19 +11,17 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
-use std::collections::BTreeMap;
+#[path = "../tests/common/captured.rs"]
+mod captured;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use airconv_api::inputs::from_members;
+use airconv_api::Executor;
 use airconv_api::interpreter::InterpreterExecutor;
-use airconv_api::{Executor, ReadOptions, Reader, Report, RunOptions, compare, npz};
-use airconv_candle::capture::RecordingReader;
-use airconv_ir::verify::{Stage, verify};
 use airconv_onnx::OrtExecutor;
 
-/// What is allowed besides rounding.
-const TOLERANCE: f64 = 1e-4;
+use captured::agrees;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -42,9 +40,11 @@ fn main() -> ExitCode {
     for path in recorded(Path::new(recordings)) {
         let name = path.file_stem().and_then(|n| n.to_str()).unwrap_or_default().to_owned();
         match agrees(&path, Path::new(results), &name, executor.as_ref()) {
-            Ok(row) => {
+            Ok(got) => {
                 good += 1;
-                println!("| {name} | {row} |");
+                let sizes =
+                    if got.sizes.is_empty() { "fixed".to_owned() } else { got.sizes.join(", ") };
+                println!("| {name} | {} | {sizes} | {:.1e} |", got.nodes, got.worst);
             }
             Err(why) => {
                 bad += 1;
@@ -70,57 +70,4 @@ fn recorded(folder: &Path) -> Vec<PathBuf> {
         .collect();
     out.sort();
     out
-}
-
-/// Calls, symbolic sizes and the greatest difference; else what is wrong.
-fn agrees(
-    path: &Path,
-    results: &Path,
-    name: &str,
-    executor: &dyn Executor,
-) -> Result<String, String> {
-    let mut report = Report::default();
-    let said = |report: &Report| {
-        let all: Vec<String> = report.diagnostics.iter().map(|d| d.to_string()).collect();
-        all.join("; ").replace('\n', " ")
-    };
-    let module = RecordingReader
-        .read(path, &ReadOptions::default(), &mut report)
-        .map_err(|_| said(&report))?;
-    let lossy = report.refused(&[]);
-    if lossy {
-        return Err(said(&report));
-    }
-    let verified = verify(&module, Stage::Imported)
-        .map_err(|all| all.iter().map(|d| d.to_string()).collect::<Vec<_>>().join("; "))?;
-    let members = |kind: &str| {
-        npz::read(&results.join(format!("{name}.{kind}.npz"))).map_err(|e| e.to_string())
-    };
-    let inputs = from_members(&module, members("in")?)?;
-    let got = executor
-        .run(&verified, &inputs, &RunOptions::default(), &mut report)
-        .map_err(|_| said(&report))?;
-    let mut wanted: BTreeMap<String, npz::Member> = members("out")?;
-    let mut worst = 0f64;
-    for (output, datum) in &got {
-        let want = wanted.remove(output).ok_or_else(|| format!("`{output}` is not expected"))?;
-        let dtype = datum.as_array().map(|a| a.dtype);
-        let want = want.into_array(dtype)?.into();
-        let distance = compare::distance(datum, &want, TOLERANCE, TOLERANCE);
-        if !distance.agrees() {
-            return Err(format!(
-                "`{output}` differs by {:.1e}{}",
-                distance.max_abs,
-                distance.structural.map(|s| format!(", {s}")).unwrap_or_default()
-            ));
-        }
-        worst = worst.max(distance.max_abs);
-    }
-    if let Some(missing) = wanted.keys().next() {
-        return Err(format!("`{missing}` is missing"));
-    }
-    let f = module.main();
-    let sizes: Vec<&str> = f.symbols.values().map(|s| s.name.as_str()).collect();
-    let sizes = if sizes.is_empty() { "fixed".to_owned() } else { sizes.join(", ") };
-    Ok(format!("{} | {sizes} | {worst:.1e}", f.body().nodes.len()))
 }

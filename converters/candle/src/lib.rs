@@ -7,6 +7,8 @@
 //! it. So what is written and what is run cannot differ.
 //!
 //! The executor needs the feature `exec`, which compiles candle.
+//!
+//! The other way, programs that use candle are [recorded](capture) while they run, and read.
 
 pub mod capture;
 #[cfg(feature = "exec")]

@@ -11,7 +11,7 @@ use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
-use airconv_kernel::ir::{Launch, Program};
+use airconv_kernel::ir::{Kernel, Launch, Program};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};

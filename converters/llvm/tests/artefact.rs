@@ -9,6 +9,7 @@ use std::process::Command;
 
 use airconv_api::{ReadOptions, Reader, Report};
 use airconv_ir::array::Array;
+use airconv_ir::dtype::DType;
 use airconv_ir::interp::{EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::text::{ParseOptions, parse};
@@ -256,10 +257,69 @@ fn ir_for_other_compilers() {
     }
 }
 
+/// A C program that runs `net` on one input of type `TYPE` and prints the one output.
+const ONE: &str = r#"
+#include "net.h"
+#include <stdio.h>
+int main(void)
+{
+    static TYPE x[IN], y[OUT];
+    const int64_t shape[] = {SHAPE}, *const shapes[] = {shape};
+    const void *inputs[] = {x};
+    void *outputs[] = {y};
+    const struct net_options options = {2, 1, NULL};
+    net_context *context;
+    for (int i = 0; i < IN; i++)
+        x[i] = (TYPE)((float)(i * i % 1031 - 500) * SCALE);
+    if (net_create(&context, shapes, &options) || net_run(context, inputs, outputs, NULL, NULL))
+        return 1;
+    net_destroy(context);
+    for (int i = 0; i < OUT; i++)
+        printf("%.9g\n", (double)y[i]);
+    return 0;
+}
+"#;
+
+/// What a program of one input gives in C and in the interpreter.
+fn both(
+    text: &str,
+    (ty, dtype): (&str, DType),
+    shape: &[usize],
+    out: usize,
+    scale: f32,
+) -> [Vec<f32>; 2] {
+    let module = parse(text, &ParseOptions::default()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut report = Report::default();
+    let settings = Settings { levels: common(), ..Settings::default() };
+    let done = build(&module, &dir.path().join("net.a"), Kind::Archive, &settings, &mut report);
+    assert!(done.is_ok(), "{:?}", report.diagnostics);
+    std::fs::write(dir.path().join("main.c"), ONE).unwrap();
+    let count: usize = shape.iter().product();
+    let dims: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let defines = [
+        format!("-DTYPE={ty}"),
+        format!("-DIN={count}"),
+        format!("-DOUT={out}"),
+        format!("-DSHAPE={}", dims.join(",")),
+        format!("-DSCALE={scale:?}f"),
+    ];
+    let mut args: Vec<&str> = defines.iter().map(String::as_str).collect();
+    args.extend(["main.c", "net.a", "-o", "main", "-lm", "-pthread"]);
+    command(dir.path(), "cc", &args);
+    let printed = command(dir.path(), "./main", &[]);
+    let got = printed.lines().map(|line| line.parse().unwrap()).collect();
+    let x = (0..count).map(|i| f64::from((i * i % 1031) as f32 - 500.0) * f64::from(scale));
+    let x = Array::from_f64s(dtype, shape.to_vec(), &x.collect::<Vec<_>>()).unwrap();
+    let inputs: BTreeMap<_, _> = [("x".to_owned(), x.into())].into();
+    let outputs = Interpreter::new(module, EvalLimits::default()).run(&inputs).unwrap();
+    [got, outputs[0].1.as_array().unwrap().to_f64s().unwrap().iter().map(|&x| x as f32).collect()]
+}
+
 /// Rounding to narrow floats, which kernels leave to a function.
 #[test]
 fn narrow_floats_are_rounded_alike() {
-    let text_of = r#"airconv 0.1
+    let text = r#"airconv 0.1
 
 func @0 "net" {
   in "x": user
@@ -271,40 +331,35 @@ func @0 "net" {
   }
 }
 "#;
-    let module = parse(text_of, &ParseOptions::default()).unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    let mut report = Report::default();
-    let settings = Settings { levels: common(), ..Settings::default() };
-    let done = build(&module, &dir.path().join("net.a"), Kind::Archive, &settings, &mut report);
-    assert!(done.is_ok(), "{:?}", report.diagnostics);
-    let main = r#"
-#include "net.h"
-#include <stdio.h>
-int main(void)
-{
-    float x[64], y[64];
-    const int64_t shape[] = {64}, *const shapes[] = {shape};
-    const void *inputs[] = {x};
-    void *outputs[] = {y};
-    const struct net_options options = {1, 1, NULL};
-    net_context *context;
-    for (int i = 0; i < 64; i++)
-        x[i] = (float)(i * i - 700) * 0.37f;
-    if (net_create(&context, shapes, &options) || net_run(context, inputs, outputs, NULL, NULL))
-        return 1;
-    net_destroy(context);
-    for (int i = 0; i < 64; i++)
-        printf("%.9g\n", (double)y[i]);
-    return 0;
+    let [got, wanted] = both(text, ("float", DType::F32), &[64], 64, 0.375);
+    assert_eq!(got, wanted);
 }
-"#;
-    std::fs::write(dir.path().join("main.c"), main).unwrap();
-    command(dir.path(), "cc", &["main.c", "net.a", "-o", "main", "-lm", "-pthread"]);
-    let printed = command(dir.path(), "./main", &[]);
-    let got: Vec<f32> = printed.lines().map(|line| line.parse().unwrap()).collect();
-    let x = (0..64).map(|i| (i * i - 700) as f32 * 0.37).collect();
-    let x = Array::from_vec::<f32>(vec![64], x).unwrap();
-    let inputs: BTreeMap<_, _> = [("x".to_owned(), x.into())].into();
-    let outputs = Interpreter::new(module, EvalLimits::default()).run(&inputs).unwrap();
-    assert_eq!(got, outputs[0].1.as_array().unwrap().as_slice::<f32>().unwrap());
+
+/// A product of `f16` whose weights are bytes, which are made `f16` once.
+#[test]
+fn weights_that_are_computed() {
+    let weights: Vec<String> = (0..48 * 40).map(|i| (i * 7 % 19 - 9).to_string()).collect();
+    let text = format!(
+        r#"airconv 0.1
+
+func @0 "net" {{
+  in "x": user
+  out "y": user
+  body ^0(%0 "x": f16[5, 48]) {{
+    %1: i8[48, 40] = constant {{tensor = #0}}
+    %2: f16[48, 40] = cast(%1) {{to = f16, saturate = true, rounding = up}}
+    %3: f16[5, 40] = matmul(%0, %2)
+    return %3
+  }}
+}}
+
+tensor #0: i8[48, 40] = [{}]
+"#,
+        weights.join(", ")
+    );
+    let [got, wanted] = both(&text, ("_Float16", DType::F16), &[5, 48], 200, 0.0009765625);
+    assert_eq!(got.len(), wanted.len());
+    for (x, y) in got.iter().zip(&wanted) {
+        assert!((x - y).abs() <= 2e-3 * y.abs().max(1.0), "{got:?} not {wanted:?}");
+    }
 }

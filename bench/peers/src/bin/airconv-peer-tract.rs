@@ -39,7 +39,7 @@ fn tensor(array: &Array) -> Outcome<Tensor> {
 }
 
 fn array(t: &Tensor) -> Option<Array> {
-    let plain = t.try_as_plain().ok()?;
+    let plain = t.try_as_plain_ram().ok()?;
     let data = match t.datum_type() {
         d if d == f32::datum_type() => Data::F32(plain.as_slice::<f32>().ok()?.to_vec()),
         d if d == f64::datum_type() => Data::F64(plain.as_slice::<f64>().ok()?.to_vec()),

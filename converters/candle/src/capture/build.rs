@@ -192,9 +192,13 @@ impl<'r> Cx<'r> {
             let tensors: Vec<&Tensor> =
                 node.names.iter().filter_map(|n| self.recording.tensors.get(n)).collect();
             let Some(value) = pattern::value(self, node, &tensors)? else {
-                return Err(Stop::Unsupported(
-                    "data of the host differs from run to run, and no rule makes it".to_owned(),
-                ));
+                let taken = self.recording.program.traces.iter().find_map(|t| t.events.first());
+                let taken = taken.map_or(String::new(), |event| {
+                    format!("; the program takes values out by `{}` at {}", event.what, event.at)
+                });
+                return Err(Stop::Unsupported(format!(
+                    "data of the host differs from run to run, and no rule makes it{taken}"
+                )));
             };
             let what = "data of the host is made by a rule that fits all runs";
             report.structural("host-data-rule", what, at);

@@ -4,6 +4,8 @@
 //! numbers: each becomes a list of its values, one for every run, for which [`super::explain`]
 //! finds an expression.
 
+use std::borrow::Cow;
+
 use airconv_ir::dtype::DType;
 
 use super::error::CaptureError;
@@ -30,6 +32,18 @@ pub struct Joint {
     pub dims: Vec<Vec<i64>>,
 }
 
+/// A tensor joined with itself is repeated: how often is a number, and may differ from run to run.
+fn repeated(node: &Node) -> Option<Node> {
+    let (first, rest) = node.operands.split_first()?;
+    let same = node.op == "cat" && !rest.is_empty() && rest.iter().all(|o| o == first);
+    same.then(|| Node {
+        op: "repeat".to_owned(),
+        operands: vec![*first],
+        ints: node.ints.iter().copied().chain([node.operands.len() as i64]).collect(),
+        ..node.clone()
+    })
+}
+
 /// The nodes of all runs; a difference in structure is refused with its place.
 pub fn join(recording: &Recording) -> Result<Vec<Joint>, CaptureError> {
     let program = &recording.program;
@@ -39,12 +53,12 @@ pub fn join(recording: &Recording) -> Result<Vec<Joint>, CaptureError> {
     }
     let mut out = Vec::with_capacity(first.nodes.len());
     for (index, node) in first.nodes.iter().enumerate() {
-        let mut nodes = vec![node];
+        let mut nodes = vec![plain(node)];
         for other in others {
-            let Some(twin) = other.nodes.get(index) else {
+            let Some(twin) = other.nodes.get(index).map(plain) else {
                 return Err(differs(program, first, other, index, "it is not there"));
             };
-            if let Some(how) = difference(node, twin) {
+            if let Some(how) = difference(&nodes[0], &twin) {
                 return Err(differs(program, first, other, index, &how));
             }
             nodes.push(twin);
@@ -59,8 +73,12 @@ pub fn join(recording: &Recording) -> Result<Vec<Joint>, CaptureError> {
     Ok(out)
 }
 
-fn joint(nodes: &[&Node]) -> Joint {
-    let first = nodes[0];
+fn plain(node: &Node) -> Cow<'_, Node> {
+    repeated(node).map_or(Cow::Borrowed(node), Cow::Owned)
+}
+
+fn joint(nodes: &[Cow<'_, Node>]) -> Joint {
+    let first = &nodes[0];
     let ints = |i: usize| nodes.iter().map(|n| n.ints[i]).collect();
     let float = |text: &String| text.parse::<f64>().unwrap_or(f64::NAN);
     let floats = |i: usize| nodes.iter().map(|n| float(&n.floats[i])).collect();

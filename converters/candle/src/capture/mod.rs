@@ -17,7 +17,5 @@ pub mod prepare;
 mod reader;
 pub mod recording;
 mod rules;
-#[cfg(test)]
-mod tests;
 
 pub use reader::RecordingReader;

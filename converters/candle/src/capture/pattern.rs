@@ -1,9 +1,9 @@
 //! Data of the host that differs from run to run, by rules.
 //!
 //! Programs make masks and positions in vectors of the host, whose size and contents depend on
-//! sizes. Known are three sorts: one value throughout; numbers that rise evenly along axes; and
-//! two values on either side of a diagonal of the last two axes. A rule is taken if it gives every
-//! element of every run.
+//! sizes. Known are three sorts: one value throughout; numbers that rise evenly along axes; and few
+//! values that change at diagonals of the last two axes. A rule is taken if it gives every element
+//! of every run.
 
 use airconv_ir::array::{Array, Scalar};
 use airconv_ir::dim::Dim;
@@ -51,7 +51,7 @@ pub(super) fn value(cx: &mut Cx<'_>, node: &Joint, tensors: &[&Tensor]) -> R<Opt
     if let Some(value) = even(cx, node.dtype, &dims, &runs)? {
         return Ok(Some(value));
     }
-    diagonal(cx, node.dtype, &dims, &runs)
+    diagonals(cx, node.dtype, &dims, &runs)
 }
 
 /// `start + a * i + b * j ...`, where start and steps may be sizes.
@@ -107,63 +107,84 @@ fn even_fit(data: &Data) -> Option<(f64, Vec<f64>)> {
     indices(&data.dims).zip(&data.values).all(fits).then_some((start, steps))
 }
 
-/// One value where `j - i >= d`, another elsewhere, `i` and `j` on the last two axes.
-fn diagonal(cx: &mut Cx<'_>, dtype: DType, dims: &[Dim], runs: &[Data]) -> R<Option<ValueId>> {
-    if dims.len() < 2 {
-        return Ok(None);
-    }
-    let mut offsets = Vec::new();
-    let mut colours = None;
-    for data in runs {
-        let Some((offset, low, high)) = diagonal_fit(data) else { return Ok(None) };
-        if *colours.get_or_insert((low.to_bits(), high.to_bits()))
-            != (low.to_bits(), high.to_bits())
-        {
-            return Ok(None);
-        }
-        offsets.push(offset);
-    }
-    let (Some((low, high)), Some(offset)) = (colours, cx.sizes.explain(&offsets, dims)) else {
+/// A function of `j - i`, `i` and `j` on the last two axes, that takes few values: a causal mask, a
+/// band.
+fn diagonals(cx: &mut Cx<'_>, dtype: DType, dims: &[Dim], runs: &[Data]) -> R<Option<ValueId>> {
+    let fits: Option<Vec<Steps>> = runs.iter().map(steps_fit).collect();
+    let Some((first, others)) = fits.as_deref().and_then(<[Steps]>::split_first) else {
         return Ok(None);
     };
+    if others.iter().any(|o| o.values != first.values) {
+        return Ok(None);
+    }
+    let mut bounds = Vec::new();
+    for at in 0..first.bounds.len() {
+        let values: Vec<i64> = std::iter::once(first)
+            .chain(others)
+            .filter_map(|s| s.bounds.get(at).copied())
+            .collect();
+        let Some(bound) = cx.sizes.explain(&values, dims) else { return Ok(None) };
+        bounds.push(bound);
+    }
     let plane = dims[dims.len() - 2..].to_vec();
-    let mut b = cx.b();
     let iota = |axis| Iota { dtype: DType::I64, dims: plane.clone(), axis };
+    let mut b = cx.b();
     let rows = b.emit(iota(0), &[])?;
     let columns = b.emit(iota(1), &[])?;
-    let offset = b.dim_scalar(&offset)?;
-    let from = b.add(rows, offset)?;
-    let above = b.less_or_equal(from, columns)?;
-    let high = scalar(cx, dtype, f64::from_bits(high))?;
-    let low = scalar(cx, dtype, f64::from_bits(low))?;
-    let value = cx.b().select(above, high, low)?;
+    let distance = b.sub(columns, rows)?;
+    let mut values = first.values.iter().map(|v| f64::from_bits(*v));
+    let Some(lowest) = values.next() else { return Ok(None) };
+    let mut value = scalar(cx, dtype, lowest)?;
+    for (bound, next) in bounds.iter().zip(values) {
+        let next = scalar(cx, dtype, next)?;
+        let mut b = cx.b();
+        let bound = b.dim_scalar(bound)?;
+        let from = b.less_or_equal(bound, distance)?;
+        value = b.select(from, next, value)?;
+    }
     Ok(Some(broadcast(cx, value, dims)?))
 }
 
-/// The offset of the diagonal, the value below and that on and above it.
-fn diagonal_fit(data: &Data) -> Option<(i64, f64, f64)> {
-    let rank = data.dims.len();
-    let (rows, columns) = (data.dims[rank - 2], data.dims[rank - 1]);
-    let low = data.at(&[vec![0; rank - 2], vec![rows.checked_sub(1)?, 0]].concat())?;
-    let high = data.at(&[vec![0; rank - 2], vec![0, columns.checked_sub(1)?]].concat())?;
-    if low.to_bits() == high.to_bits() {
-        return None;
+/// A function of whole numbers that is constant between bounds.
+#[derive(Debug, PartialEq)]
+struct Steps {
+    /// The bits of its values.
+    values: Vec<u64>,
+    /// From where on it has the next value.
+    bounds: Vec<i64>,
+}
+
+/// The most values of such a function.
+const MOST_STEPS: usize = 4;
+
+/// The function of `j - i` that the elements are.
+fn steps_fit(data: &Data) -> Option<Steps> {
+    let lead = data.dims.len().checked_sub(2)?;
+    let (rows, columns) = (data.dims[lead], data.dims[lead + 1]);
+    let at = |i: usize, j: usize| data.at(&[vec![0; lead], vec![i, j]].concat());
+    let mut out = Steps { values: Vec::new(), bounds: Vec::new() };
+    let mut by_distance = Vec::with_capacity(rows + columns);
+    let (first, last) = (1 - i64::try_from(rows).ok()?, i64::try_from(columns).ok()? - 1);
+    for distance in first..=last {
+        let i = usize::try_from(-distance).unwrap_or(0);
+        let j = usize::try_from(distance).unwrap_or(0);
+        let value = at(i, j)?.to_bits();
+        by_distance.push(value);
+        if out.values.last() != Some(&value) {
+            if !out.values.is_empty() {
+                out.bounds.push(distance);
+            }
+            out.values.push(value);
+        }
+        if out.values.len() > MOST_STEPS {
+            return None;
+        }
     }
-    // In the first row as many low values as the offset is large; of a negative one the first
-    // column tells.
-    let row = |i: usize, j: usize| data.at(&[vec![0; rank - 2], vec![i, j]].concat());
-    let in_row = (0..columns).take_while(|&j| row(0, j) == Some(low)).count() as i64;
-    let offset = if in_row > 0 {
-        in_row
-    } else {
-        1 - (0..rows).take_while(|&i| row(i, 0) == Some(high)).count() as i64
+    let fits = |(index, value): (Vec<usize>, &f64)| {
+        let distance = index[lead + 1] + rows - 1 - index[lead];
+        by_distance.get(distance) == Some(&value.to_bits())
     };
-    let fits = |(index, &value): (Vec<usize>, &f64)| {
-        let (i, j) = (index[rank - 2] as i64, index[rank - 1] as i64);
-        let want = if j - i >= offset { high } else { low };
-        want.to_bits() == value.to_bits()
-    };
-    indices(&data.dims).zip(&data.values).all(fits).then_some((offset, low, high))
+    (out.values.len() > 1 && indices(&data.dims).zip(&data.values).all(fits)).then_some(out)
 }
 
 /// All indices of a shape in row-major order.
@@ -206,12 +227,19 @@ mod tests {
 
     #[test]
     fn diagonals_and_even_steps_are_recognised_and_nothing_else() {
-        let mask = |d: i64| move |i: i64, j: i64| if j - i >= d { f64::NEG_INFINITY } else { 0.0 };
+        let low = f64::NEG_INFINITY;
+        let mask = |d: i64| move |i: i64, j: i64| if j - i >= d { low } else { 0.0 };
+        let steps = |values: &[f64], bounds: &[i64]| {
+            let values = values.iter().map(|v| v.to_bits()).collect();
+            Some(Steps { values, bounds: bounds.to_vec() })
+        };
         for offset in [-2, -1, 0, 1, 2, 3] {
-            let fit = diagonal_fit(&data(4, 5, mask(offset)));
-            assert_eq!(fit, Some((offset, 0.0, f64::NEG_INFINITY)), "{offset}");
+            assert_eq!(steps_fit(&data(4, 5, mask(offset))), steps(&[0.0, low], &[offset]));
         }
-        assert_eq!(diagonal_fit(&data(4, 5, |i, j| ((i * j) % 2) as f64)), None);
+        let band = |i: i64, j: i64| if (i - j).abs() > 2 { low } else { 0.0 };
+        assert_eq!(steps_fit(&data(6, 5, band)), steps(&[low, 0.0, low], &[-2, 3]));
+        assert_eq!(steps_fit(&data(4, 5, |i, j| ((i * j) % 2) as f64)), None);
+        assert_eq!(steps_fit(&data(4, 5, |i, j| (i - j) as f64)), None);
         assert_eq!(
             even_fit(&data(3, 4, |i, j| (5 + 4 * i - j) as f64)),
             Some((5.0, vec![4.0, -1.0]))

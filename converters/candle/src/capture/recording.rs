@@ -68,7 +68,7 @@ pub struct Trace {
 }
 
 /// A tensor of a run.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Node {
     /// `input`, `parameter`, `constant`, or what was called.

@@ -49,7 +49,7 @@ impl Recorder {
             name: name.to_owned(),
             sizes: Vec::new(),
             traces: Vec::new(),
-            weights: Weights::new(),
+            weights: Weights::default(),
             inputs: HashMap::new(),
             started: 0,
         }
@@ -222,74 +222,78 @@ fn call_json(run: &Run, call: &Call) -> Value {
 }
 
 /// The tensors of the file.
+#[derive(Default)]
 struct Weights {
     tensors: BTreeMap<String, Tensor>,
-    /// Names of parameters and of leaves that were met before, by number.
+    /// Kinds and names of leaves that were met, by number.
     known: HashMap<usize, (&'static str, String)>,
-    /// Names that a program uses.
-    used: HashSet<String>,
-    /// Names by content.
-    by_content: HashMap<u64, Vec<(&'static str, String)>>,
+    /// Parameters and constants by content, as names and tensors.
+    by_content: HashMap<u64, Vec<(&'static str, String, Tensor)>>,
+    /// How many parameters are among them.
+    indexed: usize,
     constants: usize,
 }
 
 impl Weights {
-    fn new() -> Self {
-        let mut out = Self {
-            tensors: BTreeMap::new(),
-            known: HashMap::new(),
-            used: HashSet::new(),
-            by_content: HashMap::new(),
-            constants: 0,
-        };
-        if let Ok(names) = NAMES.lock() {
-            for (&number, (name, tensor)) in names.iter() {
-                out.known.insert(number, ("parameter", name.clone()));
-                out.tensors.entry(name.clone()).or_insert_with(|| tensor.clone());
-            }
-        }
-        out
-    }
-
     /// The kind and name of a leaf: those of the parameter that it is or that it equals, else a new
     /// constant.
     fn take(&mut self, leaf: &Tensor) -> (&'static str, String) {
         let number = recording::number(leaf);
         if let Some(known) = self.known.get(&number) {
-            self.used.insert(known.1.clone());
             return known.clone();
         }
         let leaf = recording::original(leaf);
-        let found = self.equal(&leaf).unwrap_or_else(|| {
-            let name = format!("constant.{}", self.constants);
-            self.constants += 1;
-            self.tensors.insert(name.clone(), leaf.clone());
-            let entry = ("constant", name);
-            self.by_content.entry(digest(&leaf)).or_default().push(entry.clone());
-            entry
-        });
-        self.known.insert(number, found.clone());
-        self.used.insert(found.1.clone());
-        found
+        let named = NAMES.lock().ok().and_then(|n| n.get(&number).map(|(name, _)| name.clone()));
+        let (kind, name) = match named {
+            Some(name) => ("parameter", name),
+            None => self.equal(&leaf).unwrap_or_else(|| {
+                self.constants += 1;
+                let name = format!("constant.{}", self.constants - 1);
+                let entry = ("constant", name.clone(), leaf.clone());
+                self.by_content.entry(digest(&leaf)).or_default().push(entry);
+                ("constant", name)
+            }),
+        };
+        let name = self.keep(name, &leaf);
+        self.known.insert(number, (kind, name.clone()));
+        (kind, name)
     }
 
-    /// What has the same elements, type and shape.
-    fn equal(&mut self, leaf: &Tensor) -> Option<(&'static str, String)> {
-        if self.by_content.is_empty() {
-            for (name, tensor) in &self.tensors {
-                let entry = ("parameter", name.clone());
-                self.by_content.entry(digest(tensor)).or_default().push(entry);
+    /// Adds a tensor to the file under its name, or under another where that is taken: two models
+    /// of a process may have parameters of one name.
+    fn keep(&mut self, name: String, tensor: &Tensor) -> String {
+        let mut free = name.clone();
+        let mut count = 1;
+        while let Some(other) = self.tensors.get(&free) {
+            if same_content(other, tensor) {
+                return free;
             }
+            count += 1;
+            free = format!("{name}.{count}");
         }
-        let same = |name: &str| self.tensors.get(name).is_some_and(|t| same_content(t, leaf));
+        self.tensors.insert(free.clone(), tensor.clone());
+        free
+    }
+
+    /// What has the same elements, type and shape; of several parameters the one named last.
+    fn equal(&mut self, leaf: &Tensor) -> Option<(&'static str, String)> {
+        if let Ok(names) = NAMES.lock()
+            && self.indexed < names.len()
+        {
+            for (name, tensor) in names.values() {
+                let same = self.by_content.entry(digest(tensor)).or_default();
+                same.retain(|(_, n, t)| n != name || !same_content(t, tensor));
+                same.push(("parameter", name.clone(), tensor.clone()));
+            }
+            self.indexed = names.len();
+        }
         let candidates = self.by_content.get(&digest(leaf))?;
-        candidates.iter().find(|(_, name)| same(name)).cloned()
+        let found = candidates.iter().rev().find(|(_, _, t)| same_content(t, leaf))?;
+        Some((found.0, found.1.clone()))
     }
 
     /// Writes a safetensors file with the recording in its metadata.
-    fn write(mut self, path: &std::path::Path, recording: &str) -> Result<()> {
-        let used = &self.used;
-        self.tensors.retain(|name, _| used.contains(name));
+    fn write(self, path: &std::path::Path, recording: &str) -> Result<()> {
         let mut header = json!({});
         let mut at = 0;
         for (name, tensor) in &self.tensors {

@@ -13,6 +13,7 @@ pub const CASES: &[Case] = &[
     ("gru", gru),
     ("causal_attention", causal_attention),
     ("dtypes", dtypes),
+    ("bfloat16", bfloat16),
     ("positions", positions),
     ("images", images),
 ];
@@ -39,11 +40,18 @@ fn mlp(zoo: &Zoo, name: &str) -> Result<()> {
 /// Convolutions with groups, batch norm, pools, one that is transposed.
 fn convnet(zoo: &Zoo, name: &str) -> Result<()> {
     let vb = zoo.variables();
-    let conv = |padding, stride, groups| Conv2dConfig { padding, stride, groups, ..Default::default() };
+    let conv =
+        |padding, stride, groups| Conv2dConfig { padding, stride, groups, ..Default::default() };
     let first = candle_nn::conv2d(3, 8, 3, conv(1, 2, 1), vb.pp("first"))?;
     let norm = candle_nn::batch_norm(8, BatchNormConfig::default(), vb.pp("norm"))?;
     let depthwise = candle_nn::conv2d_no_bias(8, 8, 3, conv(1, 1, 8), vb.pp("depthwise"))?;
-    let up = candle_nn::conv_transpose2d(8, 4, 2, candle_nn::ConvTranspose2dConfig { stride: 2, ..Default::default() }, vb.pp("up"))?;
+    let up = candle_nn::conv_transpose2d(
+        8,
+        4,
+        2,
+        candle_nn::ConvTranspose2dConfig { stride: 2, ..Default::default() },
+        vb.pp("up"),
+    )?;
     let one = Conv1dConfig { padding: 1, dilation: 1, ..Default::default() };
     let line = candle_nn::conv1d(4, 6, 3, one, vb.pp("line"))?;
     zoo.record(
@@ -115,9 +123,8 @@ fn causal_attention(zoo: &Zoo, name: &str) -> Result<()> {
             cache.slice_set(&k, 2, 0)?;
             let k = cache.narrow(2, 0, t)?;
             let scores = (q.matmul(&k.t()?)? * (1. / 8f64.sqrt()))?;
-            let host: Vec<f32> = (0..t * t)
-                .map(|n| if n % t > n / t { f32::NEG_INFINITY } else { 0. })
-                .collect();
+            let host: Vec<f32> =
+                (0..t * t).map(|n| if n % t > n / t { f32::NEG_INFINITY } else { 0. }).collect();
             let scores = scores.broadcast_add(&Tensor::from_vec(host, (t, t), &dev)?)?;
             let lower = Tensor::tril2(t, DType::U8, &dev)?.broadcast_as(scores.shape())?;
             let low = Tensor::full(-1e9f32, scores.shape(), &dev)?;
@@ -137,8 +144,9 @@ fn dtypes(zoo: &Zoo, name: &str) -> Result<()> {
         |x| {
             let x = &x["x"];
             let half = (x.to_dtype(DType::F16)? * 2.)?.to_dtype(DType::F32)?;
-            let brain = x.to_dtype(DType::BF16)?.sqr()?.to_dtype(DType::F32)?;
-            let wide = (x.to_dtype(DType::F64)?.abs()? + 0.5)?.log()?.powf(3.)?.to_dtype(DType::F32)?;
+            let brain = (x.to_dtype(DType::F16)?.sqr()? + 1.)?.to_dtype(DType::F32)?;
+            let wide =
+                (x.to_dtype(DType::F64)?.abs()? + 0.5)?.log()?.powf(3.)?.to_dtype(DType::F32)?;
             let ints = (x.to_dtype(DType::I64)? * 5.)?;
             let bytes = x.gt(0f32)?;
             let back = bytes.to_dtype(DType::F32)?;
@@ -147,8 +155,22 @@ fn dtypes(zoo: &Zoo, name: &str) -> Result<()> {
             let limited = x.clamp(-1f32, 1f32)?.maximum(&(x * 0.5)?)?;
             let sum = (picked + wide)? + back;
             let other = (ints.to_dtype(DType::F32)? + rounded)? + limited;
-            let many = (bytes.to_dtype(DType::U32)? + ints.to_dtype(DType::U32)?.eq(5u32)?.to_dtype(DType::U32)?)?;
+            let many = (bytes.to_dtype(DType::U32)?
+                + ints.to_dtype(DType::U32)?.eq(5u32)?.to_dtype(DType::U32)?)?;
             Ok(vec![("sum", sum?), ("other", other?), ("ints", ints), ("many", many)])
+        },
+    )
+}
+
+/// Computed in bf16, which ONNX Runtime does not do on CPUs.
+fn bfloat16(zoo: &Zoo, name: &str) -> Result<()> {
+    zoo.record(
+        name,
+        &[BATCH],
+        |s| Ok(vec![("x", floats(&[s["batch"], 8])?)]),
+        |x| {
+            let x = x["x"].to_dtype(DType::BF16)?;
+            ((&x * 2.)? + x.sqr()?)?.to_dtype(DType::F32)
         },
     )
 }

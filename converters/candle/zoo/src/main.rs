@@ -14,6 +14,7 @@ mod random;
 #[cfg(feature = "transformers")]
 mod transformers;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -26,24 +27,30 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let wanted: Vec<String> = args.collect();
-    let mut cases: Vec<Case> = basic::CASES.to_vec();
+    let basic: Vec<Case> = basic::CASES.to_vec();
     #[cfg(feature = "transformers")]
-    cases.extend(transformers::cases());
+    let more = transformers::cases();
+    #[cfg(not(feature = "transformers"))]
+    let more = Vec::new();
     let zoo = Zoo::new(out);
     let mut failed = String::new();
-    for (name, case) in cases {
+    for (name, case) in basic.into_iter().chain(more) {
         if !wanted.is_empty() && !wanted.iter().any(|w| w == name) {
             continue;
         }
-        match case(&zoo, name) {
-            Ok(()) => println!("{name}: taken down"),
-            Err(e) => {
-                let why = e.to_string();
-                let why = why.lines().next().unwrap_or_default();
-                println!("{name}: {why}");
-                failed.push_str(&format!("{name}\t{why}\n"));
+        // A model may panic in candle itself.
+        let done = catch_unwind(AssertUnwindSafe(|| case(&zoo, name)));
+        let why = match done {
+            Ok(Ok(())) => {
+                println!("{name}: taken down");
+                continue;
             }
-        }
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => "it panics".to_owned(),
+        };
+        let why = why.lines().next().unwrap_or_default();
+        println!("{name}: {why}");
+        failed.push_str(&format!("{name}\t{why}\n"));
     }
     match std::fs::write(zoo.out().join("failed.txt"), failed) {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,7 +39,8 @@ impl SimpleBackend for Random {
     fn get(&self, s: Shape, name: &str, _: Init, dtype: DType, dev: &Device) -> Result<Tensor> {
         let mut rng = Rng::of(name);
         let dims = s.dims().to_vec();
-        let near_one = name.ends_with("running_var") || (dims.len() == 1 && name.ends_with("weight"));
+        let near_one =
+            name.ends_with("running_var") || (dims.len() == 1 && name.ends_with("weight"));
         let fan_in: usize = dims.iter().skip(1).product();
         let scale = if dims.len() < 2 { 0.1 } else { (3.0 / fan_in as f32).sqrt() };
         let value = |rng: &mut Rng| match near_one {

@@ -67,7 +67,7 @@ pub fn program_c<'p>(
     let (mut before, mut functions) = (String::new(), String::new());
     match &options.kernels {
         Kernels::External(external) => {
-            before = format!("{}\n", native::RUNTIME);
+            before = native::RUNTIME.join("\n") + "\n";
             functions = w.external(external);
         }
         Kernels::Inline => {
@@ -701,9 +701,11 @@ impl Writer<'_> {
             (&self.name, self.p.sizes.len().max(1), self.plan.slots.len() + 1);
         let mut more = String::new();
         if self.options.kernels != Kernels::Inline {
-            let products = self.products.max(1);
-            more =
-                format!("    struct ac_engine e;\n    struct ac_product products[{products}];\n");
+            let (products, once) = (self.products.max(1), self.once_bytes.len().max(1));
+            more = format!(
+                "    struct ac_engine e;\n    struct ac_product products[{products}];\n    \
+                 void *once[{once}]; /* what is the same in every run */\n"
+            );
         }
         format!(
             "struct {name}_plan {{\n    int64_t s[{sizes}]; /* the sizes */\n    \

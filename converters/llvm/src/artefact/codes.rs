@@ -9,10 +9,10 @@ use airconv_kernel::c::native::{ExternalKernel, Nest};
 use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
 use crate::error::Result;
-use crate::nest::NestText;
 use crate::micro::amx::Grade;
+use crate::nest::NestText;
 use crate::select::run::{Means, Selected};
-use crate::select::{Constants, split_axes};
+use crate::select::{Constants, find, split_axes};
 use crate::target::Isa;
 
 /// What a size that is not known is taken for when the form of a product is chosen.
@@ -72,7 +72,15 @@ impl Codes {
         let mut texts = vec![Vec::new(); levels.len()];
         let mut kernels = Vec::with_capacity(program.kernels.len());
         let constants = Constants::of_kernels(program);
-        let weights = Constants::bytes_of(program);
+        let right: Vec<Option<u32>> = program
+            .kernels
+            .iter()
+            .map(|k| {
+                let simpler = split_axes(k);
+                find(simpler.as_ref().unwrap_or(k)).map(|p| p.right.param)
+            })
+            .collect();
+        let weights = Constants::weights(program, &right);
         let levels: Vec<Means> = levels
             .iter()
             .map(|&isa| Means { isa, grade: Grade::default(), weights, always_tiles: false })

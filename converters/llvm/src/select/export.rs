@@ -5,7 +5,7 @@ use airconv_ir::entity::SymbolId;
 use airconv_kernel::c::native::{
     self, ExternalProduct, MOST_AXES, MOST_BATCH, MOST_GUARDS, ProductCode,
 };
-use airconv_kernel::ir::{Kernel, VarDef};
+use airconv_kernel::ir::{Elem, Kernel, VarDef};
 
 use super::find::{Axis, Place};
 use super::plan::Plan;
@@ -41,7 +41,6 @@ impl Selected {
         };
         let groups = [&p.batch, &p.rows, &p.columns, &p.sums];
         if self.tiles.is_some()
-            || self.convert.is_some()
             || kernel.sizes > MOST_SIZES
             || p.batch.len() > MOST_BATCH
             || p.guards.len() > MOST_GUARDS
@@ -64,6 +63,13 @@ impl Selected {
             axes: [axes(&p.batch)?, axes(&p.rows)?, axes(&p.columns)?, axes(&p.sums)?],
             guards,
             window: p.window,
+            short_floats: [&p.left, &p.right, &p.out].map(|at| {
+                match kernel.params.get(at.param as usize).map(|p| p.elem) {
+                    Some(Elem::F16) => 1,
+                    Some(Elem::Bf16) => 2,
+                    _ => 0,
+                }
+            }),
         })
     }
 
@@ -81,6 +87,7 @@ impl Selected {
             rows: self.tile.rows,
             width: self.tile.columns(),
             lanes: self.tile.lanes,
+            convert: self.convert.as_ref().map(|names| names.list()),
         }
     }
 

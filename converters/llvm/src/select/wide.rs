@@ -56,6 +56,12 @@ impl Names {
         names
     }
 
+    /// What widens `f16` and `bf16`, and what narrows to them.
+    pub(super) fn list(&self) -> [String; 4] {
+        let ([a, b], [c, d]) = (&self.widen, &self.narrow);
+        [a, b, c, d].map(String::clone)
+    }
+
     /// The code.
     ///
     /// # Errors

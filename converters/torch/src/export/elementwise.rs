@@ -382,7 +382,11 @@ fn cast_like(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     cx.one(y)
 }
 
-/// A cast; PyTorch's casts to float8 do not saturate, so that is done before.
+/// What rounds to the greatest value of f8e4m3fn is at most this.
+const MOST_F8E4M3FN: f64 = 464.0;
+
+/// A cast. Of PyTorch's casts to float8, that to f8e4m3fn saturates and others do not; what is
+/// wanted else is done before.
 fn saturated(cx: &mut ExportCx<'_, '_>, x: Var, to: DType, saturate: bool) -> Result<Var, Refuse> {
     let from = cx.dtype(x)?;
     if from == to {
@@ -409,6 +413,11 @@ fn saturated(cx: &mut ExportCx<'_, '_>, x: Var, to: DType, saturate: bool) -> Re
                 .ok_or_else(|| Refuse(format!("the range of {to}")))?;
             let ty = cx.ty(x)?;
             x = cx.op("aten::clamp", args![x, -most, most], ty)?;
+        } else if to == DType::F8E4M3FN {
+            let size = cx.unary("aten::abs", x)?;
+            let beyond = cx.compare_with("aten::gt.Scalar", size, MOST_F8E4M3FN)?;
+            let nan = cx.full(&[], Arg::Float(f64::NAN), cx.dtype(x)?)?;
+            x = cx.select_by(beyond, nan, x)?;
         }
     }
     cx.cast(x, to)

@@ -8,7 +8,7 @@ use airconv_ir::dim::{Dim, Shape, broadcast_shapes};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::infer::InferError;
-use airconv_ir::op::{Broadcast, Op};
+use airconv_ir::op::{Broadcast, Cast, CastRounding, Op};
 use airconv_ir::types::{TensorType, Type};
 
 use super::Importer;
@@ -424,7 +424,10 @@ impl<'a> CallCx<'a> {
         if self.dtype(value)? == to {
             return Ok(value);
         }
-        Ok(self.b().cast(value, to)?)
+        // What is too great is an infinity or NaN in these, and the greatest value of f8e4m3fn.
+        let overflows = matches!(to, DType::F8E5M2 | DType::F8E5M2FNUZ | DType::F8E4M3FNUZ);
+        let saturate = !overflows;
+        self.emit(Cast { to, saturate, rounding: CastRounding::Up }, &[value])
     }
     /// A tensor broadcast to a shape by an implicit node; itself if it has it.
     pub fn broadcast_to(&mut self, value: ValueId, shape: &[Dim]) -> Result<ValueId, Stop> {

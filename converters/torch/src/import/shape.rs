@@ -333,6 +333,9 @@ fn unbind(cx: &mut CallCx<'_>) -> Outcome {
 
 /// Parts along an axis of these sizes.
 pub(super) fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim>) -> Outcome {
+    if sizes.iter().any(|d| d.as_known().is_some_and(|n| n < 0)) {
+        return cx.invalid("a part of a negative size");
+    }
     cx.size(x, axis)?;
     let op = Split { axis: axis as i64, sizes: sizes.clone() };
     let types = {

@@ -575,6 +575,10 @@ impl<'p> GraphReader<'p> {
             if let Some(symbol) = found.as_symbol() {
                 let f = self.imp.function_mut();
                 let narrowed = f.symbol_range(symbol).intersect(&range);
+                if narrowed.is_empty() {
+                    self.mismatches.push(format!("`{name}` cannot be in the range of the file"));
+                    return;
+                }
                 f.symbols.set_range(symbol, narrowed);
             }
             self.symbols.insert(name.to_owned(), found.clone());

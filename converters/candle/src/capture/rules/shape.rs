@@ -2,7 +2,7 @@
 
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::ValueId;
-use airconv_ir::op::{Broadcast, Pad, PadMode, Slice};
+use airconv_ir::op::{Broadcast, Pad, PadMode, Slice, Tile};
 
 use super::super::build::{Call, Cx, R, Stop};
 use super::{Rule, rule};
@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     rule("narrow", narrow),
     rule("pad_with_zeros", pad_with_zeros),
     rule("permute", permute),
+    rule("repeat", repeat),
     rule("reshape", reshape),
     rule("slice_set", slice_set),
 ];
@@ -84,6 +85,17 @@ fn permute(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {
         return Err(Stop::Invalid(format!("{perm:?} is no permutation of its axes")));
     }
     cx.moved(x, |cx, x| Ok(cx.b().transpose(x, &perm)?))
+}
+
+/// A tensor joined with itself along an axis.
+fn repeat(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {
+    let axis = call.axis(cx, 0, 0)?;
+    let count = call.dim(cx, 1)?;
+    cx.moved(call.operand(0)?, |cx, x| {
+        let mut repeats = vec![Dim::Known(1); cx.shape(x)?.len()];
+        repeats[axis] = count.clone();
+        Ok(cx.b().emit(Tile { repeats }, &[x])?)
+    })
 }
 
 fn reshape(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {

@@ -6,11 +6,8 @@ use candle_transformers::models::stable_diffusion::{unet_2d, vae};
 
 use crate::case::{BATCH, Case, Zoo, floats};
 
-pub const CASES: &[Case] = &[
-    ("sd_unet", sd_unet),
-    ("sd_mid_block", sd_mid_block),
-    ("sd_vae_decoder", sd_vae_decoder),
-];
+pub const CASES: &[Case] =
+    &[("sd_unet", sd_unet), ("sd_mid_block", sd_mid_block), ("sd_vae_decoder", sd_vae_decoder)];
 
 /// The whole network with two stages, one of them with cross-attention.
 fn sd_unet(zoo: &Zoo, name: &str) -> Result<()> {
@@ -20,9 +17,8 @@ fn sd_unet(zoo: &Zoo, name: &str) -> Result<()> {
         attention_head_dim: 2,
     };
     let cfg = unet_2d::UNet2DConditionModelConfig {
-        blocks: vec![block(16, Some(1)), block(32, None)],
+        blocks: vec![block(32, Some(1)), block(64, None)],
         layers_per_block: 1,
-        norm_num_groups: 4,
         cross_attention_dim: 12,
         ..Default::default()
     };
@@ -57,6 +53,7 @@ fn sd_mid_block(zoo: &Zoo, name: &str) -> Result<()> {
     )
 }
 
+/// One image: candle-core 0.11.1 multiplies a transposed batch by weights without a batch wrongly.
 fn sd_vae_decoder(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg = vae::AutoEncoderKLConfig {
         block_out_channels: vec![8, 16],
@@ -66,8 +63,8 @@ fn sd_vae_decoder(zoo: &Zoo, name: &str) -> Result<()> {
     let model = vae::AutoEncoderKL::new(zoo.variables(), 3, 3, cfg)?;
     zoo.record(
         name,
-        &[BATCH],
-        |s| Ok(vec![("latent", floats(&[s["batch"], 4, 4, 4])?)]),
+        &[],
+        |_| Ok(vec![("latent", floats(&[1, 4, 4, 4])?)]),
         |x| model.decode(&x["latent"]),
     )
 }

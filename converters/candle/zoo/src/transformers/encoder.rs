@@ -1,6 +1,7 @@
 //! Encoders of text.
 
-use candle_core::{DType, Module, Result, Tensor};
+use candle_core::{DType, Device, Module, Result, Tensor};
+use candle_nn::VarBuilder;
 use candle_transformers::models::{
     bert, debertav2, distilbert, jina_bert, modernbert, nomic_bert, t5, xlm_roberta,
 };
@@ -19,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("debertav2", debertav2),
     ("t5_encoder", t5_encoder),
     ("t5_decoder", t5_decoder),
+    ("minilm", minilm),
 ];
 
 type Named = Vec<(&'static str, Tensor)>;
@@ -47,6 +49,56 @@ fn bert(zoo: &Zoo, name: &str) -> Result<()> {
         |x| model.forward(&x["input_ids"], &x["token_type_ids"], Some(&x["attention_mask"])),
     )
 }
+
+/// The sentence encoder all-MiniLM-L6-v2 with its real weights, whose safetensors file is named by
+/// `ZOO_MINILM`; without it there is nothing to do. The check is ten sentences.
+fn minilm(zoo: &Zoo, name: &str) -> Result<()> {
+    let Some(weights) = std::env::var_os("ZOO_MINILM") else { return Ok(()) };
+    let cfg: bert::Config = config(json!({
+        "vocab_size": 30522, "hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12,
+        "intermediate_size": 1536, "hidden_act": "gelu", "hidden_dropout_prob": 0.1,
+        "max_position_embeddings": 512, "type_vocab_size": 2, "initializer_range": 0.02,
+        "layer_norm_eps": 1e-12, "pad_token_id": 0, "classifier_dropout": null,
+        "model_type": "bert"
+    }))?;
+    let tensors = candle_core::safetensors::load(weights, &Device::Cpu)?;
+    let vb = VarBuilder::from_tensors(tensors, DType::F32, &Device::Cpu);
+    let model = bert::BertModel::load(airconv_candle_trace::named(vb), &cfg)?;
+    let width = SENTENCES.iter().map(|s| s.len()).max().unwrap_or(0);
+    zoo.record(
+        name,
+        &[("batch", &[2, 3, 5, SENTENCES.len()]), ("seq", &[7, 11, 13, width])],
+        |s| {
+            let (batch, seq) = (s["batch"], s["seq"]);
+            let at = |k: usize| {
+                let sentence = SENTENCES[k / seq % SENTENCES.len()];
+                sentence.get(k % seq).copied().unwrap_or(0)
+            };
+            let ids: Vec<u32> = (0..batch * seq).map(at).collect();
+            let ids = Tensor::from_vec(ids, (batch, seq), &Device::Cpu)?;
+            let mask = ids.ne(0u32)?.to_dtype(DType::U32)?;
+            Ok(vec![("input_ids", ids), ("attention_mask", mask)])
+        },
+        |x| {
+            let types = x["input_ids"].zeros_like()?;
+            model.forward(&x["input_ids"], &types, Some(&x["attention_mask"]))
+        },
+    )
+}
+
+/// Sentences in the numbers that the vocabulary of uncased BERT gives to their words.
+const SENTENCES: [&[u32]; 10] = [
+    &[101, 2023, 2003, 2019, 2742, 6251, 102], // this is an example sentence
+    &[101, 2169, 6251, 2003, 4991, 102],       // each sentence is converted
+    &[101, 1996, 4937, 2938, 2006, 1996, 13523, 102], // the cat sat on the mat
+    &[101, 7592, 2088, 102],                   // hello world
+    &[101, 1037, 2158, 2003, 2652, 2858, 102], // a man is playing guitar
+    &[101, 1037, 2450, 2003, 5983, 2833, 102], // a woman is eating food
+    &[101, 1996, 2047, 3185, 2003, 2061, 2307, 1012, 102], // the new movie is so great .
+    &[101, 2129, 2024, 2017, 1029, 102],       // how are you ?
+    &[101, 2054, 2003, 2115, 2171, 1029, 102], // what is your name ?
+    &[101, 1045, 2293, 6077, 1998, 8870, 102], // i love dogs and cats
+];
 
 fn distilbert(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: distilbert::Config = config(json!({

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Dim, numel};
 use airconv_ir::entity::SymbolId;
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,8 @@ use super::program::Writer;
 use crate::ir::{Access, BufferId, BufferKind, Launch, Narrow, Program, Scalar, Step};
 
 /// What runs the kernels: threads, products, memory.
-pub(super) const RUNTIME: &str = include_str!("runtime.c");
+pub(super) const RUNTIME: [&str; 3] =
+    [include_str!("threads.c"), include_str!("products.c"), include_str!("multiply.c")];
 
 /// The most axes of each kind that a product may have, and the most guards, as in the runtime.
 pub const MOST_AXES: usize = 16;
@@ -105,6 +106,9 @@ pub struct ExternalProduct {
     pub guards: Vec<(Dim, Vec<Dim>)>,
     /// Whether columns are channels that stay apart.
     pub window: bool,
+    /// What the left operand, the right one and the result are in memory: 0 for `f32`, 1 for
+    /// `f16`, 2 for `bf16`.
+    pub short_floats: [u8; 3],
 }
 
 /// How a product is done.
@@ -135,6 +139,8 @@ pub struct ProductCode {
     pub width: usize,
     /// Floats of a register.
     pub lanes: usize,
+    /// What makes `f16` and `bf16` floats, and what narrows floats to them, where that is needed.
+    pub convert: Option<[String; 4]>,
 }
 
 /// The constants that the steps of a program refer to.
@@ -175,6 +181,9 @@ impl Writer<'_> {
                 declared.insert(&code.function, code.form.c_type());
                 declared.insert(&code.pack, "ac_pack_code");
                 declared.insert(&code.gather, "ac_gather_code");
+                for convert in code.convert.iter().flatten() {
+                    declared.insert(convert, "ac_convert_code");
+                }
             }
         }
         for (function, ty) in declared {
@@ -252,6 +261,9 @@ impl Writer<'_> {
         }
         let _ = writeln!(out, "x->guards = {};", product.guards.len());
         let _ = writeln!(out, "x->window = {};", i32::from(product.window));
+        for (i, short) in product.short_floats.iter().enumerate() {
+            let _ = writeln!(out, "x->short_floats[{i}] = {short};");
+        }
         for (what, (param, base)) in ["left", "right", "out"].iter().zip(&product.places) {
             let base = self.named(base, &texts);
             let _ = writeln!(out, "x->{what}_param = {param};\nx->{what} = {base};");
@@ -355,9 +367,9 @@ impl Writer<'_> {
                              return {code};\n}}"
                         )
                     }
-                    false => format!(
-                        "ac_run_product(&x->e, &x->products[{i}], &bound, w + o[{last}]);"
-                    ),
+                    false => {
+                        format!("ac_run_product(&x->e, &x->products[{i}], &bound, w + o[{last}]);")
+                    }
                 };
                 match nest {
                     Some(nest) => self.line(&format!(
@@ -395,8 +407,14 @@ impl Writer<'_> {
         let code = self.code("there is not enough memory");
         let nest = self.kernels_have_nest(k);
         let wrong = if nest { "< 0" } else { "<= 0" };
+        let mut elements = String::new();
+        for (i, (param, _)) in product.places.iter().enumerate() {
+            let Some(b) = launch.buffers.get(*param as usize) else { continue };
+            let count = self.dim(&numel(&self.p.buffer(*b).shape));
+            let _ = writeln!(elements, "shape.elements[{i}] = {count};");
+        }
         self.ready += &format!(
-            "{{\nconst int64_t z[] = {{{z}}};\nshape_{k}(z, &shape);\n\
+            "{{\nconst int64_t z[] = {{{z}}};\nshape_{k}(z, &shape);\n{elements}\
              if (ac_plan(&x->e, &x->products[{i}], &codes[x->e.level][{k}], &shape, {left}, \
              {right}) {wrong}) {{\nreturn {code};\n}}\n}}\n"
         );
@@ -417,9 +435,15 @@ impl Form {
 /// The code of a product as an initialiser.
 fn code_text(code: Option<&ProductCode>) -> String {
     let Some(c) = code else {
-        return "{NULL, NULL, NULL, NULL, NULL, 0, 1, 1}".to_owned();
+        let none = "{NULL, NULL, NULL, NULL, NULL, 0, 1, 1, {NULL, NULL}, {NULL, NULL}}";
+        return none.to_owned();
     };
     let of = |form: Form| if c.form == form { c.function.as_str() } else { "NULL" };
     let functions = [of(Form::Even), of(Form::Gathered), of(Form::Window)].join(", ");
-    format!("{{{functions}, {}, {}, {}, {}, {}}}", c.pack, c.gather, c.rows, c.width, c.lanes)
+    let nothing = ["NULL"; 4].map(str::to_owned);
+    let [a, b, p, q] = c.convert.as_ref().unwrap_or(&nothing);
+    format!(
+        "{{{functions}, {}, {}, {}, {}, {}, {{{a}, {b}}}, {{{p}, {q}}}}}",
+        c.pack, c.gather, c.rows, c.width, c.lanes
+    )
 }

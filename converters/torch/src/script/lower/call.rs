@@ -14,6 +14,9 @@ use crate::common::schema::{Param, Ty, schemas};
 use crate::import::arg::{Arg, strip_optional};
 use crate::script::syntax::ast::{Class, Expr, ExprKind, Source, TypeExpr};
 
+/// What a call counts for that is left in the program.
+const KEPT: u64 = 10;
+
 impl<'s, S: AtenSink> Lower<'s, '_, S> {
     pub(super) fn call(
         &mut self,
@@ -182,6 +185,7 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
                 None => Arg::default_of(param).unwrap_or(Arg::None),
             });
         }
+        self.steps(KEPT)?;
         let place = self.at();
         self.sink.place(&place);
         let results = self.sink.call(schema, &out);

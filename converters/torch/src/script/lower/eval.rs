@@ -18,6 +18,9 @@ use crate::script::syntax::ast::{Expr, ExprKind, Function, Source, Stmt, StmtKin
 
 /// How deep calls may be inside of each other.
 const DEPTH: usize = 100;
+/// The most steps of a program: statements and calls, of which those that are left in the
+/// program count for more.
+const STEPS: u64 = 2_000_000;
 /// Names that programs use without having set them.
 const NAMESPACES: &[&str] = &["torch", "ops", "__torch__", "CONSTANTS"];
 
@@ -83,7 +86,7 @@ impl<'s, 'k, S: AtenSink> Lower<'s, 'k, S> {
             objects: FxHashMap::default(),
             frames: vec![Frame::new(None)],
             birth: FxHashMap::default(),
-            steps: limits.nodes,
+            steps: limits.nodes.min(STEPS),
             depth: 0,
             path: "".into(),
             line: 0,
@@ -144,12 +147,19 @@ impl<'s, 'k, S: AtenSink> Lower<'s, 'k, S> {
         }
     }
     pub(super) fn step(&mut self) -> Run<()> {
-        match self.steps.checked_sub(1) {
+        self.steps(1)
+    }
+    /// Takes some of the steps that are left.
+    pub(super) fn steps(&mut self, count: u64) -> Run<()> {
+        match self.steps.checked_sub(count) {
             Some(left) => {
                 self.steps = left;
                 Ok(())
             }
-            None => Err(Halt::Error(FileError::limit(self.at(), "the program takes too long"))),
+            None => {
+                let message = "the program takes too long: unrolled, it takes too many steps";
+                Err(Halt::Error(FileError::limit(self.at(), message)))
+            }
         }
     }
 

@@ -471,3 +471,14 @@ fn operators_mean_what_they_meant_in_their_version() {
     has("aten.linspace(0, 1, 5,");
     assert!(calls(forward).is_err());
 }
+
+#[test]
+fn a_loop_that_is_too_long_to_unroll_is_refused() {
+    let forward = "def forward(self, x: Tensor) -> Tensor:
+  y = x
+  for i in range(2147483648):
+    y = torch.add(y, i)
+  return y";
+    let error = calls(forward).err().unwrap();
+    assert!(error.message.contains("too many steps"), "{error}");
+}

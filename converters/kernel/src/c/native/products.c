@@ -1,364 +1,4 @@
-/* What runs kernels that are compiled apart: memory, threads, matrix products.
- * SPDX-License-Identifier: 0BSD */
-#include <fcntl.h>
-#include <pthread.h>
-#include <sched.h>
-#include <stdatomic.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-
-/* ---- The floating-point mode: subnormal numbers are flushed to zero. ---- */
-
-static inline uint64_t ac_flush(void)
-{
-#if defined(__x86_64__)
-    const unsigned before = __builtin_ia32_stmxcsr();
-    __builtin_ia32_ldmxcsr(before | 0x8040u);
-    return before;
-#elif defined(__aarch64__)
-    uint64_t before;
-    __asm__ volatile("mrs %0, fpcr" : "=r"(before));
-    __asm__ volatile("msr fpcr, %0" : : "r"(before | UINT64_C(1) << 24));
-    return before;
-#else
-    return 0;
-#endif
-}
-
-static inline void ac_restore(uint64_t before)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_ldmxcsr((unsigned)before);
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0" : : "r"(before));
-#else
-    (void)before;
-#endif
-}
-
-static inline void ac_pause(void)
-{
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
-}
-
-/* ---- Threads. A run of items is cut into chunks, and the chunks into a share for each thread.
- * A thread takes its own share first and then what is left of the others', so that one that comes
- * late holds nobody up. A run beside another one is done by its caller alone. ---- */
-
-enum { AC_APART = 128, AC_MOST_CHUNKS = 0xffff, AC_SPIN_NS = 200000 };
-
-/* What a kernel gets. */
-struct ac_bound {
-    void *const *buffers;
-    const int64_t *sizes;
-    int32_t *status;
-};
-
-typedef void ac_nest(const struct ac_bound *, uint64_t, uint64_t);
-typedef void ac_part(const void *, uint64_t, uint64_t, int);
-
-/* A run: one of the two functions for all items. */
-struct ac_task {
-    ac_nest *nest;
-    ac_part *part;
-    const void *context;
-    uint64_t items, grain;
-};
-
-/* The number of the run, the next chunk and the one past the last, in 32, 16 and 16 bits. */
-struct ac_share {
-    _Alignas(AC_APART) _Atomic uint64_t value;
-};
-
-struct ac_pool {
-    _Alignas(AC_APART) _Atomic uint32_t run;
-    _Alignas(AC_APART) _Atomic uint64_t done;
-    _Alignas(AC_APART) _Atomic int busy;
-    _Alignas(AC_APART) _Atomic int asleep;
-    _Atomic int quit;
-    _Atomic(const struct ac_task *) task;
-    struct ac_share *shares;
-    pthread_t *handles;
-    int threads;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
-};
-
-struct ac_start {
-    struct ac_pool *pool;
-    int me;
-};
-
-static void ac_do(const struct ac_task *task, uint64_t begin, uint64_t end, int me)
-{
-    if (task->part != NULL) {
-        task->part(task->context, begin, end, me);
-    } else {
-        task->nest(task->context, begin, end);
-    }
-}
-
-/* Takes chunks of a run until there are none. */
-static void ac_take(struct ac_pool *pool, int me, uint32_t run)
-{
-    uint64_t done = 0;
-    for (int i = 0; i < pool->threads; i++) {
-        _Atomic uint64_t *share = &pool->shares[(me + i) % pool->threads].value;
-        uint64_t now = atomic_load_explicit(share, memory_order_acquire);
-        while ((uint32_t)(now >> 32) == run && (now >> 16 & 0xffff) < (now & 0xffff)) {
-            const uint64_t next = now >> 16 & 0xffff, taken = now + (1u << 16);
-            if (!atomic_compare_exchange_weak_explicit(share, &now, taken, memory_order_acq_rel,
-                                                       memory_order_acquire)) {
-                continue;
-            }
-            /* A chunk was left, so the run is on until this one is counted. */
-            const struct ac_task *task = atomic_load_explicit(&pool->task, memory_order_relaxed);
-            const uint64_t begin = next * task->grain, rest = task->items - begin;
-            const uint64_t count = rest < task->grain ? rest : task->grain;
-            ac_do(task, begin, begin + count, me);
-            done += count;
-            now = atomic_load_explicit(share, memory_order_acquire);
-        }
-    }
-    if (done > 0) {
-        atomic_fetch_add_explicit(&pool->done, done, memory_order_release);
-    }
-}
-
-static int64_t ac_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* Waits for another run than the one seen; spins for a while and then sleeps. */
-static uint32_t ac_wait(struct ac_pool *pool, uint32_t seen)
-{
-    const int64_t until = ac_now() + AC_SPIN_NS;
-    do {
-        for (int i = 0; i < 64; i++) {
-            const uint32_t run = atomic_load_explicit(&pool->run, memory_order_acquire);
-            if (run != seen) {
-                return run;
-            }
-            ac_pause();
-        }
-    } while (ac_now() < until);
-    pthread_mutex_lock(&pool->mutex);
-    atomic_fetch_add(&pool->asleep, 1);
-    while (atomic_load(&pool->run) == seen && !atomic_load(&pool->quit)) {
-        pthread_cond_wait(&pool->wake, &pool->mutex);
-    }
-    atomic_fetch_sub(&pool->asleep, 1);
-    pthread_mutex_unlock(&pool->mutex);
-    return atomic_load(&pool->run);
-}
-
-static void *ac_work(void *argument)
-{
-    const struct ac_start start = *(struct ac_start *)argument;
-    uint32_t seen = 0;
-    free(argument);
-    ac_flush();
-    while (!atomic_load(&start.pool->quit)) {
-        const uint32_t run = ac_wait(start.pool, seen);
-        if (run != seen) {
-            seen = run;
-            ac_take(start.pool, start.me, run);
-        }
-    }
-    return NULL;
-}
-
-static void ac_for(struct ac_pool *pool, struct ac_task task)
-{
-    if (task.items == 0) {
-        return;
-    }
-    const uint64_t least = (task.items + AC_MOST_CHUNKS - 1) / AC_MOST_CHUNKS;
-    task.grain = task.grain < least ? least : task.grain;
-    task.grain = task.grain < 1 ? 1 : task.grain;
-    const uint64_t chunks = (task.items - 1) / task.grain + 1;
-    if (pool->threads < 2 || chunks < 2 ||
-        atomic_exchange_explicit(&pool->busy, 1, memory_order_acquire)) {
-        ac_do(&task, 0, task.items, 0);
-        return;
-    }
-    const uint64_t all = (uint64_t)pool->threads, shares = all < chunks ? all : chunks;
-    const uint32_t run = atomic_load_explicit(&pool->run, memory_order_relaxed) + 1;
-    atomic_store_explicit(&pool->task, &task, memory_order_relaxed);
-    atomic_store_explicit(&pool->done, 0, memory_order_relaxed);
-    for (uint64_t i = 0; i < all; i++) {
-        const uint64_t first = i < shares ? chunks * i / shares : chunks;
-        const uint64_t last = i < shares ? chunks * (i + 1) / shares : chunks;
-        atomic_store_explicit(&pool->shares[i].value, (uint64_t)run << 32 | first << 16 | last,
-                              memory_order_release);
-    }
-    /* Either a worker sees the run before it sleeps, or this thread sees that it sleeps. */
-    atomic_store(&pool->run, run);
-    if (atomic_load(&pool->asleep) > 0) {
-        pthread_mutex_lock(&pool->mutex);
-        pthread_cond_broadcast(&pool->wake);
-        pthread_mutex_unlock(&pool->mutex);
-    }
-    ac_take(pool, 0, run);
-    for (unsigned spins = 1;
-         atomic_load_explicit(&pool->done, memory_order_acquire) != task.items; spins++) {
-        ac_pause();
-        if (spins % 1024 == 0) {
-            sched_yield();
-        }
-    }
-    atomic_store_explicit(&pool->busy, 0, memory_order_release);
-}
-
-/* ---- Memory and threads of a context. ---- */
-
-struct ac_block {
-    struct ac_block *next;
-    void *memory;
-};
-
-struct ac_layout;
-
-/* A constant in the form that products want. */
-struct ac_packed {
-    struct ac_packed *next;
-    const float *from, *packed;
-    const struct ac_layout *layout;
-    int64_t form;
-};
-
-struct ac_engine {
-    struct ac_block *blocks;
-    struct ac_packed *packed;
-    struct ac_pool pool;
-    int level;
-    /* Bytes that a run needs after the workspace of the program: of one launch, of one thread. */
-    int64_t transient, scratch;
-    const unsigned char *weights;
-    size_t weights_bytes;
-};
-
-/* Zeroed memory that lives as long as the context; on huge pages where it is large. */
-static void *ac_memory(struct ac_engine *e, int64_t bytes)
-{
-    const size_t huge = (size_t)2 << 20;
-    const size_t align = bytes >= (int64_t)(huge / 2) ? huge : 64;
-    if (bytes < 0 || bytes > INT64_MAX / 2) {
-        return NULL;
-    }
-    const size_t size = ((size_t)bytes / align + 1) * align;
-    struct ac_block *block = malloc(sizeof *block);
-    void *memory = block == NULL ? NULL : aligned_alloc(align, size);
-    if (memory == NULL) {
-        free(block);
-        return NULL;
-    }
-#ifdef MADV_HUGEPAGE
-    if (align == huge) {
-        madvise(memory, size, MADV_HUGEPAGE);
-    }
-#endif
-    memset(memory, 0, size);
-    *block = (struct ac_block){e->blocks, memory};
-    e->blocks = block;
-    return memory;
-}
-
-/* As many threads as are wanted and there are; 0 wants all. Never fails: where the system refuses
- * a thread there are fewer. */
-static int ac_open(struct ac_engine *e, int32_t wanted)
-{
-    struct ac_pool *pool = &e->pool;
-    long most = sysconf(_SC_NPROCESSORS_ONLN);
-#ifdef CPU_COUNT
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0) {
-        most = CPU_COUNT(&set);
-    }
-#endif
-    most = most < 1 ? 1 : most > 1024 ? 1024 : most;
-    const int threads = wanted < 1 || wanted > most ? (int)most : (int)wanted;
-    pool->shares = ac_memory(e, (int64_t)sizeof(struct ac_share) * (threads + 1));
-    pool->handles = ac_memory(e, (int64_t)sizeof(pthread_t) * threads);
-    if (pool->shares == NULL || pool->handles == NULL) {
-        return 0;
-    }
-    const uintptr_t apart = AC_APART - 1;
-    pool->shares = (struct ac_share *)(((uintptr_t)pool->shares + apart) & ~apart);
-    pthread_mutex_init(&pool->mutex, NULL);
-    pthread_cond_init(&pool->wake, NULL);
-    int started = 1;
-    /* Workers look at the number only once there is a run. */
-    for (; started < threads; started++) {
-        struct ac_start *start = malloc(sizeof *start);
-        if (start == NULL) {
-            break;
-        }
-        *start = (struct ac_start){pool, started};
-        if (pthread_create(&pool->handles[started], NULL, ac_work, start) != 0) {
-            free(start);
-            break;
-        }
-    }
-    pool->threads = started;
-    return 1;
-}
-
-static void ac_close(struct ac_engine *e)
-{
-    struct ac_pool *pool = &e->pool;
-    if (pool->threads > 0) {
-        pthread_mutex_lock(&pool->mutex);
-        atomic_store(&pool->quit, 1);
-        pthread_cond_broadcast(&pool->wake);
-        pthread_mutex_unlock(&pool->mutex);
-        for (int i = 1; i < pool->threads; i++) {
-            pthread_join(pool->handles[i], NULL);
-        }
-        pthread_cond_destroy(&pool->wake);
-        pthread_mutex_destroy(&pool->mutex);
-    }
-    while (e->blocks != NULL) {
-        struct ac_block *block = e->blocks;
-        e->blocks = block->next;
-        free(block->memory);
-        free(block);
-    }
-    if (e->weights != NULL) {
-        munmap((void *)(uintptr_t)e->weights, e->weights_bytes);
-    }
-}
-
-/* Maps a file of at least so many bytes. */
-static inline int ac_map(struct ac_engine *e, const char *path, int64_t bytes)
-{
-    const int file = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat status;
-    void *memory = MAP_FAILED;
-    if (file < 0) {
-        return 0;
-    }
-    if (fstat(file, &status) == 0 && status.st_size >= bytes) {
-        memory = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
-    }
-    close(file);
-    if (memory == MAP_FAILED) {
-        return 0;
-    }
-    e->weights = memory;
-    e->weights_bytes = (size_t)status.st_size;
-    return 1;
-}
+/* Matrix products made ready for the threads of a context. SPDX-License-Identifier: 0BSD */
 
 /* ---- Matrix products: for each combination of the batch axes, each row and each column the sum
  * of left times right. What is summed may lie anywhere that axes tell. ---- */
@@ -387,6 +27,10 @@ struct ac_axis {
 struct ac_shape {
     int batch, rows, columns, sums, guards, window, left_param, right_param, out_param;
     int64_t left, right, out;
+    /* Of the left operand, the right one and the result: 0 for f32, 1 for f16, 2 for bf16, and how
+     * many elements the buffer has. */
+    int short_floats[3];
+    int64_t elements[3];
     struct ac_axis axes[AC_AXES];
     int64_t guard[AC_GUARDS][AC_AXES + 1];
 };
@@ -427,6 +71,13 @@ struct ac_window {
     int64_t ldc, taps, channels, block;
 };
 
+/* Elements of 16 bits as float, or the other way round. */
+struct ac_convert {
+    const void *from;
+    void *to;
+};
+
+typedef void ac_convert_code(const struct ac_convert *, uint64_t begin, uint64_t end);
 typedef void ac_even_code(const float *a, int64_t lda, const float *b, float *c, int64_t ldc,
                           int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k,
                           int64_t flags, const void *args);
@@ -445,6 +96,8 @@ struct ac_code {
     ac_gather_code *gather;
     /* Of the tile of the result that is kept in registers. */
     int rows, width, lanes;
+    /* For f16 and bf16; there where an operand or the result is one. */
+    ac_convert_code *widen[2], *narrow[2];
 };
 
 struct ac_step {
@@ -476,6 +129,10 @@ struct ac_product {
     const struct ac_layout *left_layout, *right_layout;
     const float *left_packed, *right_packed;
     const int64_t *left_inner;
+    /* What is not f32 in memory, as in the shape; constants of it as float. */
+    int short_floats[3];
+    int64_t elements[3], wide_bytes;
+    const float *wide[3];
     int64_t left_matrix, right_matrix, left_count, right_count;
     /* How it is cut into items. */
     int64_t panels, group, groups, tall, parts, block;
@@ -810,13 +467,65 @@ static void ac_pack_window(const void *context, uint64_t begin, uint64_t end, in
     }
 }
 
+static int64_t ac_whole(int64_t n, int64_t of)
+{
+    return (n + of - 1) / of;
+}
+
+/* Bytes of floats up to a multiple of what the workspace is aligned to. */
+static int64_t ac_bytes(int64_t floats)
+{
+    return ac_whole(floats * (int64_t)sizeof(float), 64) * 64;
+}
+
+/* Elements that are made float. */
+struct ac_widening {
+    ac_convert_code *code;
+    struct ac_convert call;
+};
+
+static void ac_widen(const void *context, uint64_t begin, uint64_t end, int me)
+{
+    const struct ac_widening *x = context;
+    (void)me;
+    x->code(&x->call, begin, end);
+}
+
+static void ac_widen_all(struct ac_engine *e, const struct ac_product *p, int which,
+                         const void *from, float *to)
+{
+    const struct ac_widening x = {p->code->widen[p->short_floats[which] - 1], {from, to}};
+    ac_for(&e->pool,
+           (struct ac_task){NULL, ac_widen, &x, (uint64_t)p->elements[which], 16384});
+}
+
+/* A constant operand as float; NULL without memory. */
+static const float *ac_widened(struct ac_engine *e, struct ac_product *p, int which,
+                               const float *from)
+{
+    for (const struct ac_packed *old = e->packed; old != NULL; old = old->next) {
+        if (old->from == from && old->layout == NULL) {
+            return old->packed;
+        }
+    }
+    float *to = ac_memory(e, p->elements[which] * (int64_t)sizeof *to);
+    struct ac_packed *made = ac_memory(e, (int64_t)sizeof *made);
+    if (to == NULL || made == NULL) {
+        return NULL;
+    }
+    ac_widen_all(e, p, which, from, to);
+    *made = (struct ac_packed){e->packed, from, to, NULL, 0};
+    e->packed = made;
+    return to;
+}
+
 /* Packs an operand into memory of the context, or finds that it was; NULL without memory. */
 static const float *ac_keep(struct ac_engine *e, struct ac_product *p, const float *from,
                             const struct ac_layout *layout, int64_t form, int64_t floats,
                             uint64_t items, ac_part *part)
 {
     for (const struct ac_packed *old = e->packed; old != NULL; old = old->next) {
-        if (old->from == from && old->form == form &&
+        if (old->from == from && old->form == form && old->layout != NULL &&
             memcmp(old->layout, layout, sizeof *layout) == 0) {
             return old->packed;
         }
@@ -833,21 +542,11 @@ static const float *ac_keep(struct ac_engine *e, struct ac_product *p, const flo
     return to;
 }
 
-static int64_t ac_whole(int64_t n, int64_t of)
-{
-    return (n + of - 1) / of;
-}
 
 static void ac_needs(struct ac_engine *e, int64_t transient, int64_t scratch)
 {
     e->transient = e->transient < transient ? transient : e->transient;
     e->scratch = e->scratch < scratch ? scratch : e->scratch;
-}
-
-/* Bytes of floats up to a multiple of what the workspace is aligned to. */
-static int64_t ac_bytes(int64_t floats)
-{
-    return ac_whole(floats * (int64_t)sizeof(float), 64) * 64;
 }
 
 /* Cuts sums over windows into items. */
@@ -871,8 +570,8 @@ static int ac_cut_window(struct ac_engine *e, struct ac_product *p, const float 
         p->block = ac_whole(vectors, ac_whole(vectors, most));
     }
     p->right_matrix = vectors * p->taps * lanes;
+    ac_needs(e, p->wide_bytes + (right != NULL ? 0 : ac_bytes(p->right_matrix)), 0);
     if (right == NULL) {
-        ac_needs(e, ac_bytes(p->right_matrix), 0);
         return 1;
     }
     p->right_packed = ac_keep(e, p, right, p->right_layout, -lanes, p->right_matrix,
@@ -918,7 +617,8 @@ static int ac_cut(struct ac_engine *e, struct ac_product *p, const float *right)
     const int busy = operations > 2 * ac_grain && threads > 1;
     const int64_t wanted = busy ? threads * 2 : 1, all = p->panels * p->batches;
     const int few = busy && all < 2 * threads;
-    int64_t transient = p->left_packed != NULL ? 0 : ac_bytes(p->left_count * p->left_matrix);
+    int64_t transient = p->wide_bytes;
+    transient += p->left_packed != NULL ? 0 : ac_bytes(p->left_count * p->left_matrix);
     p->right_count = 0;
     p->right_matrix = p->panels * width * p->k;
     if (right != NULL || few) {
@@ -1002,6 +702,21 @@ static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_co
         p->code = NULL;
         return 0;
     }
+    for (int i = 0; i < 3; i++) {
+        p->short_floats[i] = x->short_floats[i];
+        p->elements[i] = x->elements[i];
+        const float *constant = i == 0 ? left : i == 1 ? right : NULL;
+        if (p->short_floats[i] != 0 && constant != NULL) {
+            p->wide[i] = ac_widened(e, p, i, constant);
+            if (p->wide[i] == NULL) {
+                return -1;
+            }
+        } else if (p->short_floats[i] != 0) {
+            p->wide_bytes += ac_bytes(p->elements[i]);
+        }
+    }
+    left = p->wide[0] != NULL ? p->wide[0] : left;
+    right = p->wide[1] != NULL ? p->wide[1] : right;
     int done = 1;
     int64_t together, step = 0;
     if (code->even != NULL) {
@@ -1026,174 +741,4 @@ static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_co
         p->code = NULL;
     }
     return done;
-}
-
-/* Where a product of the batch is. */
-struct ac_place {
-    uint64_t args[3 + AC_BATCH];
-    int64_t left, right, out, left_matrix, right_matrix;
-    const int32_t *table;
-};
-
-static void ac_locate(const struct ac_product *p, const struct ac_bound *bound, int64_t index,
-                      struct ac_place *at)
-{
-    int64_t left = 1, right = 1, kind = 0;
-    at->args[0] = (uint64_t)(uintptr_t)bound->buffers;
-    at->args[1] = (uint64_t)(uintptr_t)bound->sizes;
-    at->args[2] = (uint64_t)(uintptr_t)bound->status;
-    at->left = p->left;
-    at->right = p->right;
-    at->out = p->out;
-    at->left_matrix = at->right_matrix = 0;
-    for (int i = p->axes - 1; i >= 0; i--) {
-        const struct ac_axis *a = &p->axis[i];
-        const int64_t c = index % a->extent;
-        index /= a->extent;
-        at->args[3 + i] = (uint64_t)c;
-        at->left += c * a->left;
-        at->right += c * a->right;
-        at->out += c * a->out;
-        if (a->left != 0) {
-            at->left_matrix += c * left;
-            left *= a->extent;
-        }
-        if (a->right != 0) {
-            at->right_matrix += c * right;
-            right *= a->extent;
-        }
-    }
-    for (int i = 0; i < p->decisions; i++) {
-        kind = kind * p->axis[p->decided[i]].extent + (int64_t)at->args[3 + p->decided[i]];
-    }
-    at->table = p->table == NULL ? NULL : p->table + kind * p->m * p->taps;
-}
-
-/* A launch of a product. */
-struct ac_call {
-    const struct ac_product *p;
-    const struct ac_bound *bound;
-    const float *left, *right;
-    unsigned char *scratch;
-    int64_t scratch_bytes;
-};
-
-static void ac_multiply(const void *context, uint64_t begin, uint64_t end, int me)
-{
-    const struct ac_call *x = context;
-    const struct ac_product *p = x->p;
-    const int64_t width = p->code->width;
-    for (int64_t item = (int64_t)begin; item < (int64_t)end; item++) {
-        const int64_t part = item % p->parts, rest = item / p->parts;
-        const int64_t first = rest % p->groups * p->group;
-        const int64_t last = first + p->group < p->panels ? first + p->group : p->panels;
-        struct ac_place at;
-        ac_locate(p, x->bound, rest / p->groups, &at);
-        const float *a = x->left != NULL
-                             ? x->left + at.left_matrix * p->left_matrix
-                             : ac_at(x->bound->buffers[p->left_param], at.left);
-        float *c = ac_at(x->bound->buffers[p->out_param], at.out);
-        const float *panels;
-        if (x->right != NULL) {
-            panels = x->right + at.right_matrix * p->right_matrix;
-        } else {
-            float *to = ac_at((float *)(x->scratch + me * x->scratch_bytes),
-                              -(first * width * p->k));
-            ac_panels(p, ac_at(x->bound->buffers[p->right_param], at.right), to, first, last);
-            panels = to;
-        }
-        const int64_t m0 = part * p->tall;
-        const int64_t m1 = m0 + p->tall < p->m ? m0 + p->tall : p->m;
-        const int64_t n0 = first * width, n1 = last * width < p->n ? last * width : p->n;
-        if (p->code->even != NULL) {
-            p->code->even(a, p->left_rows, panels, c, p->out_rows, m0, m1, n0, n1, p->k, 0,
-                          at.args);
-        } else {
-            const struct ac_gathered call = {a,        panels,   c,           at.args, at.table,
-                                             p->zeros, p->out_rows, p->taps, p->run};
-            p->code->gathered(&call, m0, m1, n0, n1);
-        }
-    }
-}
-
-static void ac_windows(const void *context, uint64_t begin, uint64_t end, int me)
-{
-    const struct ac_call *x = context;
-    const struct ac_product *p = x->p;
-    (void)me;
-    for (int64_t item = (int64_t)begin; item < (int64_t)end; item++) {
-        const int64_t part = item % p->parts;
-        struct ac_place at;
-        ac_locate(p, x->bound, item / p->parts, &at);
-        const struct ac_window call = {ac_at(x->bound->buffers[p->left_param], at.left),
-                                       x->right,
-                                       ac_at(x->bound->buffers[p->out_param], at.out),
-                                       at.args,
-                                       at.table,
-                                       p->zeros,
-                                       p->out_rows,
-                                       p->taps,
-                                       p->n,
-                                       p->block * p->code->lanes};
-        const int64_t m0 = part * p->tall;
-        const int64_t m1 = m0 + p->tall < p->m ? m0 + p->tall : p->m;
-        p->code->window(&call, (uint64_t)m0, (uint64_t)m1);
-    }
-}
-
-/* Runs a product that is ready; `spare` is the memory of the run after that of the program. */
-static void ac_run_product(struct ac_engine *e, const struct ac_product *p,
-                           const struct ac_bound *bound, unsigned char *spare)
-{
-    struct ac_call call = {p, bound, p->left_packed, p->right_packed, spare + e->transient,
-                           e->scratch};
-    if (p->items == 0) {
-        return;
-    }
-    if (p->code->window != NULL) {
-        if (call.right == NULL) {
-            const struct ac_packing packing = {p, bound->buffers[p->right_param], (float *)spare};
-            ac_pack_window(&packing, 0, (uint64_t)ac_whole(p->n, p->code->lanes), 0);
-            call.right = packing.to;
-        }
-        ac_for(&e->pool, (struct ac_task){NULL, ac_windows, &call, p->items, p->grain});
-        return;
-    }
-    if (call.left == NULL && p->left_count > 0) {
-        const struct ac_packing packing = {p, bound->buffers[p->left_param], (float *)spare};
-        ac_pack_left(&packing, 0, (uint64_t)(p->left_count * p->m), 0);
-        call.left = packing.to;
-        spare += ac_bytes(p->left_count * p->left_matrix);
-    }
-    if (call.right == NULL && p->right_count > 0) {
-        const struct ac_packing packing = {p, bound->buffers[p->right_param], (float *)spare};
-        const uint64_t items = (uint64_t)(p->right_count * p->panels);
-        ac_for(&e->pool, (struct ac_task){NULL, ac_pack_right, &packing, items, 1});
-        call.right = packing.to;
-    }
-    ac_for(&e->pool, (struct ac_task){NULL, ac_multiply, &call, p->items, p->grain});
-}
-
-/* Runs a kernel loop by loop. */
-static void ac_run_nest(struct ac_engine *e, ac_nest *nest, const struct ac_bound *bound,
-                        int64_t items, int64_t grain)
-{
-    if (items > 0) {
-        ac_for(&e->pool,
-               (struct ac_task){nest, NULL, bound, (uint64_t)items, (uint64_t)grain});
-    }
-}
-
-/* Runs a product while a context is made, with memory of its own; 0 where there is none. */
-static inline int ac_run_once(struct ac_engine *e, const struct ac_product *p,
-                              const struct ac_bound *bound)
-{
-    const int64_t bytes = e->transient + e->scratch * e->pool.threads;
-    unsigned char *spare = aligned_alloc(64, (size_t)(bytes / 64 + 1) * 64);
-    if (spare == NULL) {
-        return 0;
-    }
-    ac_run_product(e, p, bound, spare);
-    free(spare);
-    return 1;
 }
