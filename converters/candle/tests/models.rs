@@ -33,6 +33,9 @@ use candle_core::{DType, Device, Result, Tensor};
 /// How far outputs may be apart, relative to the greatest element.
 const CLOSE: f64 = 1e-4;
 
+/// Inputs by name.
+type Inputs<'i> = &'i dyn Fn(&str) -> Tensor;
+
 /// Tensors by name; the only one has none.
 type Outputs = Vec<(&'static str, Tensor)>;
 
@@ -94,7 +97,7 @@ fn arrays(path: &Path, kind: &str) -> BTreeMap<String, Array> {
 struct Model {
     name: &'static str,
     cases: &'static [&'static str],
-    run: fn(&Path, &dyn Fn(&str) -> Tensor) -> Result<Outputs>,
+    run: fn(&Path, Inputs<'_>) -> Result<Outputs>,
 }
 
 const MODELS: &[Model] = &[
