@@ -34,7 +34,8 @@ fn models_of_candle_are_captured_and_compute_the_same() {
     let files = tempfile::tempdir().unwrap();
     let at = |name: &str| text(&files.path().join(name));
     let zoo = ["cargo", "run", "--quiet", "--manifest-path", "converters/candle/zoo/Cargo.toml"];
-    let zoo = [&zoo[..], &["--no-default-features", "--", &at("")]].concat();
+    let out = at("");
+    let zoo = [&zoo[..], &["--no-default-features", "--", &out]].concat();
     let lock = std::fs::read(root().join("converters/candle/zoo/Cargo.lock")).unwrap();
 
     let kept = at("kept");

@@ -198,17 +198,17 @@ impl Known {
             let zero = self.constant(b, Const::from_f64(to, 0.0));
             return self.add(b, Expr::Binary(BinOp::Add, root, zero));
         }
-        if to == Scalar::F32 && ty.is_int() {
-            if let Some(made) = self.float_sum(b, root) {
-                return made;
-            }
+        if to == Scalar::F32
+            && ty.is_int()
+            && let Some(made) = self.float_sum(b, root)
+        {
+            return made;
         }
-        if ty.is_float() && to.is_int() && to != Scalar::I32 && fact.fits(to) {
+        let both = fact.fits(to) && fact.fits(Scalar::I32);
+        if ty.is_float() && to.is_int() && to != Scalar::I32 && both {
             // By way of the type whose conversion is cheapest.
-            if fact.fits(Scalar::I32) {
-                let middle = self.add(b, Expr::Cast(Scalar::I32, root));
-                return self.add(b, Expr::Cast(to, middle));
-            }
+            let middle = self.add(b, Expr::Cast(Scalar::I32, root));
+            return self.add(b, Expr::Cast(to, middle));
         }
         if root != x && ty == to {
             return root;

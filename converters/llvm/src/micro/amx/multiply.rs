@@ -287,7 +287,7 @@ fn shapes() -> String {
         bytes[48 + tile] = ROWS as u8;
     }
     let bytes: Vec<String> = bytes.iter().map(|b| format!("i8 {b}")).collect();
-    format!("[64 x i8] [ {} ]", bytes.join(", "))
+    format!("<64 x i8> < {} >", bytes.join(", "))
 }
 
 /// The loops over panels, pieces of K and pairs of tiles of rows.
@@ -297,16 +297,16 @@ fn driver(spec: &AmxSpec) -> Function {
     let mut f = Function::new(format_args!(
         "define void @{name}(ptr noalias %call, i64 %m0, i64 %m1, i64 %n0, i64 %n1) nounwind"
     ));
-    let names =
-        ["a", "b", "c", "args", "kernel", "sums", "ldc", "chunks", "height", "piece", "variant"];
-    for (i, field) in names.iter().enumerate() {
+    let pointers = ["a", "b", "scales", "c", "args", "kernel", "sums"];
+    let names = pointers.iter().chain(&["ldc", "chunks", "piece", "variant"]);
+    for (i, field) in names.enumerate() {
         let address = f.at("i64", "%call", i);
-        let ty = if i < 7 { "ptr" } else { "i64" };
+        let ty = if i < pointers.len() { "ptr" } else { "i64" };
         f.line(format_args!("%{field} = load {ty}, ptr {address}, align 8"));
     }
     f.declare("void @llvm.x86.ldtilecfg(ptr)");
     f.declare("void @llvm.x86.tilerelease()");
-    f.line("%shapes = alloca [64 x i8], align 64");
+    f.line("%shapes = alloca <64 x i8>, align 64");
     f.line(format_args!("store {}, ptr %shapes, align 64", shapes()));
     f.line("call void @llvm.x86.ldtilecfg(ptr %shapes)");
     let rows = f.int("sub nsw", "%m1", "%m0");
@@ -354,8 +354,9 @@ fn driver(spec: &AmxSpec) -> Function {
                     let row = f.int("add nsw", &row, "%m0");
                     let finish = |f: &mut Function, sums: &str, row: &str, count: &str| {
                         f.line(format_args!(
-                            "call void @{name}_finish(ptr {sums}, ptr {scales}, ptr %c, i64 %ldc, i64 {row}, \
-                             i64 {count}, i64 {column}, i64 %n1, ptr %args)"
+                            "call void @{name}_finish(ptr {sums}, ptr {scales}, ptr %c, \
+                             i64 %ldc, i64 {row}, i64 {count}, i64 {column}, i64 %n1, \
+                             ptr %args)"
                         ));
                     };
                     finish(f, &sums, &row, &first);
