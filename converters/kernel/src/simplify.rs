@@ -213,9 +213,9 @@ impl Known {
         if root != x && ty == to {
             return root;
         }
-        // A float that becomes a float by way of integers is cut to a whole number, which the
-        // root is already; but the way from one float type to another stays.
-        let from = if to.is_float() && ty.is_float() { x } else { root };
+        // A float that does not fit would be limited, where the integer on the way keeps its low
+        // bits; and the way from one float type to another stays.
+        let from = if ty.is_float() && !fact.fits(to) { x } else { root };
         self.add(b, Expr::Cast(to, from))
     }
 
