@@ -34,7 +34,8 @@ fn models_of_candle_are_captured_and_compute_the_same() {
     let files = tempfile::tempdir().unwrap();
     let at = |name: &str| text(&files.path().join(name));
     let zoo = ["cargo", "run", "--quiet", "--manifest-path", "converters/candle/zoo/Cargo.toml"];
-    let zoo = [&zoo[..], &["--no-default-features", "--", &at("")]].concat();
+    let out = at("");
+    let zoo = [&zoo[..], &["--no-default-features", "--", &out]].concat();
     let lock = std::fs::read(root().join("converters/candle/zoo/Cargo.lock")).unwrap();
 
     let kept = at("kept");
@@ -86,9 +87,4 @@ fn what_is_not_a_command_of_cargo_is_refused() {
     assert!(String::from_utf8_lossy(&done.stderr).contains("`make` is not cargo"));
     let done = airconv(&["capture", "-o", &out]);
     assert_eq!(done.status.code(), Some(2));
-    // A package that does not use candle.
-    let manifest = text(&root().join("schema/Cargo.toml"));
-    let command = ["cargo", "run", "--offline", "--manifest-path", &manifest];
-    let done = airconv(&[&["capture", "-o", &out, "--"], &command[..]].concat());
-    assert!(!done.status.success());
 }

@@ -42,7 +42,7 @@ const MODELS: &[&str] = &[
 ];
 
 /// Those that are also decomposed, saved again, and compiled.
-const TWICE: &[&str] = &["block_encoder", "conv_batch_norm", "dims_of_all_kinds", "rnn_lengths"];
+const TWICE: &[&str] = &["block_encoder", "conv_batch_norm", "dims_of_all_kinds"];
 
 fn model(id: &str) -> PathBuf {
     match id.split_once("__") {

@@ -88,7 +88,9 @@ fn chosen(recordings: &[PathBuf], program: Option<&str>) -> Result<PathBuf, Exit
         },
         (_, None) => {
             let known = all.join(", ");
-            output::error(format!("several programs were recorded; name one by --program: {known}"));
+            output::error(format!(
+                "several programs were recorded; name one by --program: {known}"
+            ));
             Err(Exit::Usage)
         }
     }

@@ -81,6 +81,7 @@ fn recordings_agree_with_candle_at_other_sizes() {
         let got = captured::agrees(&path, &folder(), &name, &InterpreterExecutor);
         let got = got.unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(got.nodes > 5 && !got.sizes.is_empty(), "{name}");
+        assert!(got.worst < 1e-3, "{name}: {}", got.worst);
     }
 }
 

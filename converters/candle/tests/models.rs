@@ -33,6 +33,9 @@ use candle_core::{DType, Device, Result, Tensor};
 /// How far outputs may be apart, relative to the greatest element.
 const CLOSE: f64 = 1e-4;
 
+/// Tensors by name; the only one has none.
+type Outputs = Vec<(&'static str, Tensor)>;
+
 /// Numbers with their shape.
 type Numbers = (Vec<usize>, Vec<f64>);
 
@@ -91,7 +94,7 @@ fn arrays(path: &Path, kind: &str) -> BTreeMap<String, Array> {
 struct Model {
     name: &'static str,
     cases: &'static [&'static str],
-    run: fn(&Path, &dyn Fn(&str) -> Tensor) -> Result<Vec<(&'static str, Tensor)>>,
+    run: fn(&Path, &dyn Fn(&str) -> Tensor) -> Result<Outputs>,
 }
 
 const MODELS: &[Model] = &[

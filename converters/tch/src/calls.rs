@@ -349,11 +349,6 @@ calls! {
 static TABLE: LazyLock<FxHashMap<&'static str, &'static Row>> =
     LazyLock::new(|| ROWS.iter().map(|row| (row.name, row)).collect());
 
-/// The overloads that the table has.
-pub fn operators() -> impl Iterator<Item = &'static str> {
-    ROWS.iter().map(|row| row.name)
-}
-
 fn key(schema: &Schema) -> String {
     match schema.overload.as_str() {
         "" => schema.name.clone(),

@@ -185,9 +185,8 @@ impl<'p> Run<'p> {
         match (&value, &info.kind) {
             (Value::Tensor(t), Kind::Tensor(ty)) => {
                 let (dtype, sizes) = (dtype_of(t)?, t.size());
-                let known = |(d, n): (&airconv_ir::dim::Dim, &i64)| {
-                    d.as_known().is_none_or(|d| i64::try_from(d) == Ok(*n))
-                };
+                let known =
+                    |(d, n): (&airconv_ir::dim::Dim, &i64)| d.as_known().is_none_or(|d| d == *n);
                 let fits = ty.shape.len() == sizes.len() && ty.shape.iter().zip(&sizes).all(known);
                 if dtype != ty.dtype || !fits {
                     return fail(format!("`{}` is {dtype}{sizes:?} instead of {ty:?}", info.name));

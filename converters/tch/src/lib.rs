@@ -26,8 +26,6 @@ mod script;
 mod tensor;
 
 #[cfg(feature = "exec")]
-pub use calls::operators;
-#[cfg(feature = "exec")]
 pub use eager::TchExecutor;
 #[cfg(feature = "exec")]
 pub use script::TorchScriptExecutor;

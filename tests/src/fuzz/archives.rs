@@ -59,8 +59,7 @@ struct Parts {
 
 impl Parts {
     fn of(bytes: &[u8]) -> Option<Self> {
-        let mut limits = Limits::default();
-        limits.expanded_bytes = 1 << 24;
+        let limits = Limits { expanded_bytes: 1 << 24, ..Limits::default() };
         let archive = Archive::from_bytes(Bytes::copy_from_slice(bytes), &limits).ok()?;
         let root = archive.root().trim_end_matches('/').to_owned();
         let one = |e: &airconv_torch::archive::Entry| {

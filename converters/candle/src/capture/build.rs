@@ -276,7 +276,7 @@ impl<'r> Cx<'r> {
         Ok(self.b().tensor_ty(value)?.dtype)
     }
     /// Remembers of which truth value a `u8` was made.
-    pub fn from_truth(&mut self, truth: ValueId) -> R<ValueId> {
+    pub fn hold_truth(&mut self, truth: ValueId) -> R<ValueId> {
         let value = self.b().cast(truth, DType::U8)?;
         self.truths.insert(value, truth);
         Ok(value)
@@ -304,7 +304,7 @@ impl<'r> Cx<'r> {
         match self.known_truth(from) {
             Some(truth) => {
                 let truth = f(self, truth)?;
-                self.from_truth(truth)
+                self.hold_truth(truth)
             }
             None => f(self, from),
         }

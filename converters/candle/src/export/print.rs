@@ -514,7 +514,8 @@ impl<'p> Printer<'p> {
 
     /// Whether a value has a size that nothing before it has.
     fn tells_size(&self, var: Var) -> bool {
-        let seen = |d: &Dim| self.scope.seen.iter().any(|&v| self.program.info(v).shape.contains(d));
+        let seen =
+            |d: &Dim| self.scope.seen.iter().any(|&v| self.program.info(v).shape.contains(d));
         self.program.info(var).shape.iter().any(|d| !self.can_know(d) && !seen(d))
     }
 

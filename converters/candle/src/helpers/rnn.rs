@@ -18,16 +18,16 @@ pub fn rnn(
         Some(h) => h.clone(),
         None => Tensor::zeros((batch, hidden), x.dtype(), x.device())?,
     };
-    let inputs = project(x, w_ih, b_ih)?;
+    let bias = match (b_ih, b_hh) {
+        (Some(a), Some(b)) => Some((a + b)?),
+        (a, b) => a.or(b).cloned(),
+    };
+    let inputs = project(x, w_ih, bias.as_ref())?;
     let w_hh = w_hh.t()?;
     let mut states = Vec::with_capacity(time);
     for step in 0..time {
         let step = if reverse { time - 1 - step } else { step };
-        let mut sum = (inputs.get(step)? + h.matmul(&w_hh)?)?;
-        if let Some(b) = b_hh {
-            sum = sum.broadcast_add(b)?;
-        }
-        h = sum.tanh()?;
+        h = (inputs.get(step)? + h.matmul(&w_hh)?)?.tanh()?;
         states.push(h.clone());
     }
     if reverse {

@@ -170,7 +170,8 @@ fn scatter_nd<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
             return cx.done(&SCATTER_ND, args);
         }
     };
-    if !is_float(dtype) && !(is_own(dtype) && dtype.bits() <= 32) {
+    let exact = is_float(dtype) || (is_own(dtype) && dtype.bits() <= 32);
+    if !exact {
         return Refuse::because(format!("candle has no such scatter of {dtype}"));
     }
     cx.done(combine, args)

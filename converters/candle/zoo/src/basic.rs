@@ -144,7 +144,7 @@ fn dtypes(zoo: &Zoo, name: &str) -> Result<()> {
         |x| {
             let x = &x["x"];
             let half = (x.to_dtype(DType::F16)? * 2.)?.to_dtype(DType::F32)?;
-            let brain = x.to_dtype(DType::BF16)?.to_dtype(DType::F32)?;
+            let brain = (x.to_dtype(DType::F16)?.sqr()? + 1.)?.to_dtype(DType::F32)?;
             let wide =
                 (x.to_dtype(DType::F64)?.abs()? + 0.5)?.log()?.powf(3.)?.to_dtype(DType::F32)?;
             let ints = (x.to_dtype(DType::I64)? * 5.)?;
@@ -170,7 +170,7 @@ fn bfloat16(zoo: &Zoo, name: &str) -> Result<()> {
         |s| Ok(vec![("x", floats(&[s["batch"], 8])?)]),
         |x| {
             let x = x["x"].to_dtype(DType::BF16)?;
-            ((&x * 2.)? + x.sqr()?)?.sum_keepdim(1)?.to_dtype(DType::F32)
+            ((&x * 2.)? + x.sqr()?)?.to_dtype(DType::F32)
         },
     )
 }

@@ -64,14 +64,14 @@ fn compare(cx: &mut Cx<'_>, call: &Call<'_>, op: impl Into<Op>, not: bool) -> R<
     if not {
         truth = cx.b().not(truth)?;
     }
-    cx.from_truth(truth)
+    cx.hold_truth(truth)
 }
 
 /// A comparison with its sides swapped, which keeps that NaN compares false.
 fn swapped(cx: &mut Cx<'_>, call: &Call<'_>, op: impl Into<Op>) -> R<ValueId> {
     let (a, b) = (call.operand(0)?, call.operand(1)?);
     let truth = cx.b().broadcasting(op, &[b, a])?;
-    cx.from_truth(truth)
+    cx.hold_truth(truth)
 }
 
 /// `x * mul + add`, both numbers rounded to the type of `x`.

@@ -190,16 +190,16 @@ mod ops {
                 None => Tensor::zeros((batch, hidden), x.dtype(), x.device()),
             };
             let (mut h, mut c) = (start(h)?, start(c)?);
-            let inputs = project(x, w_ih, b_ih)?;
+            let bias = match (b_ih, b_hh) {
+                (Some(a), Some(b)) => Some((a + b)?),
+                (a, b) => a.or(b).cloned(),
+            };
+            let inputs = project(x, w_ih, bias.as_ref())?;
             let w_hh = w_hh.t()?;
             let mut states = Vec::with_capacity(time);
             for step in 0..time {
                 let step = if reverse { time - 1 - step } else { step };
-                let mut gates = (inputs.get(step)? + h.matmul(&w_hh)?)?;
-                if let Some(b) = b_hh {
-                    gates = gates.broadcast_add(b)?;
-                }
-                let gates = gates.chunk(4, 1)?;
+                let gates = (inputs.get(step)? + h.matmul(&w_hh)?)?.chunk(4, 1)?;
                 let (input, forget) = (sigmoid(&gates[0])?, sigmoid(&gates[1])?);
                 let (cell, output) = (gates[2].tanh()?, sigmoid(&gates[3])?);
                 c = ((forget * &c)? + (input * cell)?)?;

@@ -53,6 +53,7 @@ fn sd_mid_block(zoo: &Zoo, name: &str) -> Result<()> {
     )
 }
 
+/// One image: candle-core 0.11.1 multiplies a transposed batch by weights without a batch wrongly.
 fn sd_vae_decoder(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg = vae::AutoEncoderKLConfig {
         block_out_channels: vec![8, 16],
@@ -62,8 +63,8 @@ fn sd_vae_decoder(zoo: &Zoo, name: &str) -> Result<()> {
     let model = vae::AutoEncoderKL::new(zoo.variables(), 3, 3, cfg)?;
     zoo.record(
         name,
-        &[BATCH],
-        |s| Ok(vec![("latent", floats(&[s["batch"], 4, 4, 4])?)]),
+        &[],
+        |_| Ok(vec![("latent", floats(&[1, 4, 4, 4])?)]),
         |x| model.decode(&x["latent"]),
     )
 }

@@ -157,7 +157,7 @@ impl<'s, 'k, S: AtenSink> Lower<'s, 'k, S> {
                 Ok(())
             }
             None => {
-                let message = "unrolled, the program takes too many steps";
+                let message = "the program takes too long: unrolled, it takes too many steps";
                 Err(Halt::Error(FileError::limit(self.at(), message)))
             }
         }

@@ -17,6 +17,9 @@ struct Branch<S: AtenSink> {
     heap: Heap<S::Tensor>,
 }
 
+/// What a branch or loop counts for that is left in the program.
+const BRANCH: u64 = 100;
+
 impl<'s, S: AtenSink> Lower<'s, '_, S> {
     pub(super) fn conditional(
         &mut self,
@@ -103,6 +106,7 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
     }
 
     fn open(&mut self) -> Run<(S::Region, S::Region)> {
+        self.steps(BRANCH)?;
         let region = self.sink.branch();
         let region = self.stopped(region, "if")?;
         let outer = self.sink.enter(region);
@@ -320,6 +324,7 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
         };
         let kinds: Vec<_> = carried.iter().map(|v| matches!(v, Value::Tensor(_))).collect();
         let before: Vec<_> = carried.iter().map(|v| self.number(v)).collect::<Run<_>>()?;
+        self.steps(BRANCH)?;
         let opened = self.sink.loop_body(&before);
         let (region, index, params) = self.stopped(opened, "loop")?;
         let outer = self.sink.enter(region);

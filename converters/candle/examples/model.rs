@@ -1,8 +1,9 @@
-//! An ONNX model as a crate, or run by candle, without the command line around it:
+//! An ONNX model or an exported program of PyTorch as a crate, or run by candle, without the
+//! command line around it:
 //!
 //! ```text
-//! onnx write MODEL.onnx FOLDER
-//! onnx run MODEL.onnx INPUTS.npz OUTPUTS.npz        (feature exec)
+//! model write MODEL FOLDER
+//! model run MODEL INPUTS.npz OUTPUTS.npz        (feature exec)
 //! ```
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -12,8 +13,10 @@ use std::process::ExitCode;
 
 use airconv_api::{Failed, ReadOptions, Reader, Report, WriteOptions, Writer};
 use airconv_candle::CandleWriter;
+use airconv_ir::module::Module;
 use airconv_ir::verify::{Stage, verify};
 use airconv_onnx::OnnxReader;
+use airconv_torch::Pt2Reader;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -24,7 +27,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "exec")]
         ["run", model, inputs, outputs] => run(model, inputs, outputs, &mut report),
         _ => {
-            eprintln!("write MODEL.onnx FOLDER | run MODEL.onnx INPUTS.npz OUTPUTS.npz");
+            eprintln!("write MODEL FOLDER | run MODEL INPUTS.npz OUTPUTS.npz");
             return ExitCode::from(2);
         }
     };
@@ -34,8 +37,16 @@ fn main() -> ExitCode {
     if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
+fn read(model: &str, report: &mut Report) -> Result<Module, Failed> {
+    let path = Path::new(model);
+    match path.extension().is_some_and(|e| e == "pt2") {
+        true => Pt2Reader.read(path, &ReadOptions::default(), report),
+        false => OnnxReader.read(path, &ReadOptions::default(), report),
+    }
+}
+
 fn write(model: &str, folder: &str, report: &mut Report) -> Result<(), Failed> {
-    let module = OnnxReader.read(Path::new(model), &ReadOptions::default(), report)?;
+    let module = read(model, report)?;
     let verified = verify(&module, Stage::Imported).map_err(|_| Failed::Malformed)?;
     CandleWriter.write(&verified, Path::new(folder), &WriteOptions::default(), report)
 }
@@ -43,7 +54,7 @@ fn write(model: &str, folder: &str, report: &mut Report) -> Result<(), Failed> {
 #[cfg(feature = "exec")]
 fn run(model: &str, inputs: &str, outputs: &str, report: &mut Report) -> Result<(), Failed> {
     use airconv_api::{Executor, RunOptions, inputs::from_members, npz};
-    let module = OnnxReader.read(Path::new(model), &ReadOptions::default(), report)?;
+    let module = read(model, report)?;
     let verified = verify(&module, Stage::Imported).map_err(|_| Failed::Malformed)?;
     let members = npz::read(Path::new(inputs)).map_err(|_| Failed::System)?;
     let inputs = from_members(&module, members).map_err(|_| Failed::Malformed)?;
