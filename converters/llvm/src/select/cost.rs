@@ -18,8 +18,10 @@ pub struct Work {
     pub constant: bool,
     /// The length of runs where the left operand is read in runs.
     pub run: Option<i64>,
-    /// Bytes of all constants of the program.
+    /// Bytes of the constants of the program that products read.
     pub weights: i64,
+    /// Whether what follows the sum is long, such as an error function.
+    pub long: bool,
 }
 
 /// Multiply-adds of `f32` per cycle that a micro-kernel reaches.
@@ -35,6 +37,8 @@ const SPLIT_UNEVEN: f64 = 1.3;
 const PACK: f64 = 0.2;
 /// Cycles for bringing one vector of sums into the result, beyond what registers need.
 const FINISH: f64 = 3.0;
+/// The same where what follows the sum is long.
+const FINISH_LONG: f64 = 25.0;
 /// Cycles for a product, before anything is done, and for each block of tiles.
 const START: f64 = 700.0;
 const BLOCK: f64 = 150.0;
@@ -68,7 +72,7 @@ impl Work {
         let planes = 2.0 * grade.planes() as f64;
         let tiles = self.over(tall * wide * long * products / TILES, k * n * planes / bytes)
             + m * long * split
-            + m * wide / 16.0 * FINISH
+            + m * wide / 16.0 * if self.long { FINISH_LONG } else { FINISH }
             + tall * wide / 1024.0 * BLOCK
             + if self.constant { 0.0 } else { long * wide * (PACK + SPLIT) }
             + START;
@@ -86,7 +90,7 @@ mod tests {
     use super::*;
 
     fn pays(m: i64, n: i64, k: i64) -> bool {
-        let work = Work { m, n, k, constant: true, run: None, weights: 1 << 20 };
+        let work = Work { m, n, k, constant: true, run: None, weights: 1 << 20, long: false };
         work.pays(Grade::F32)
     }
 
@@ -99,7 +103,15 @@ mod tests {
 
     #[test]
     fn weights_from_memory_want_more_rows() {
-        let work = Work { m: 32, n: 512, k: 2048, constant: true, run: None, weights: 1 << 20 };
+        let work = Work {
+            m: 32,
+            n: 512,
+            k: 2048,
+            constant: true,
+            run: None,
+            weights: 1 << 20,
+            long: false,
+        };
         assert!(work.pays(Grade::F32));
         assert!(!Work { weights: 1 << 30, ..work }.pays(Grade::F32));
         assert!(Work { weights: 1 << 30, m: 128, ..work }.pays(Grade::F32));

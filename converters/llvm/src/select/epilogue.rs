@@ -12,6 +12,11 @@ use crate::target::Isa;
 /// The most expressions of an epilogue that is repeated for each register of a tile.
 const SHORT: usize = 10;
 
+/// Whether the epilogue of a product has more expressions than one that is repeated.
+pub(super) fn is_long(product: &Product) -> bool {
+    product.epilogue.exprs.len() > SHORT
+}
+
 /// The epilogue of a product. Its argument is the [`crate::kernel::Context`] of the kernel,
 /// followed by the values of the batch counters.
 pub(super) struct OfKernel<'p> {

@@ -11,7 +11,7 @@ use rustc_hash::FxHashMap;
 
 use super::constants::{Constants, Side};
 use super::cost::Work;
-use super::epilogue::OfKernel;
+use super::epilogue::{OfKernel, is_long};
 use super::find::{Product, find};
 use super::gather::{GatherCall, gather_module, gather_name};
 use super::gathered::Gathered;
@@ -134,6 +134,7 @@ impl Selected {
             constant: known,
             run: run_of(&product),
             weights: means.weights,
+            long: is_long(&product),
         };
         let on_tiles =
             isa == Isa::Amx && !product.window && (means.always_tiles || work.pays(means.grade));

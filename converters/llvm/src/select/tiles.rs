@@ -9,6 +9,7 @@ use airconv_kernel::run::LaunchError;
 
 use super::constants::{Constants, Side};
 use super::cost::Work;
+use super::epilogue::is_long;
 use super::plan::{Layout, Plan, offsets};
 use super::run::{At, Compiled, GRAIN, Given, MOST_BATCH, Operand, PANELS, Planned, Shared};
 use crate::buffer::Buffer;
@@ -176,6 +177,7 @@ impl Compiled {
             constant,
             run: plan.gathered.as_ref().map(|g| g.run),
             weights: constants.weights,
+            long: is_long(&self.product),
         };
         (plan.k > 0 && (self.always_tiles || work.pays(code.grade))).then_some(code)
     }
