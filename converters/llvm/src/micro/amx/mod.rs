@@ -60,7 +60,7 @@ impl Grade {
     /// Which planes of the left and the right operand are multiplied, of which so many are not
     /// zero, in an order that changes one of them at a time.
     pub(super) fn products(self, (left, right): (usize, usize)) -> Vec<(usize, usize)> {
-        let all = [(2, 0), (0, 0), (0, 2), (0, 1), (1, 1), (1, 0)];
+        let all = [(1, 1), (1, 0), (2, 0), (0, 0), (0, 2), (0, 1)];
         let counts = |&(a, b): &(usize, usize)| a < left && b < right && a + b < self.planes();
         all.into_iter().filter(counts).collect()
     }
