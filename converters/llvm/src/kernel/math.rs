@@ -2,7 +2,7 @@
 //!
 //! The exponential, logarithm, hyperbolic tangent and error function of single precision are
 //! polynomials over vectors; their errors are stated where they are, for
-//! machines with fused multiply-add; without it they are two ulp more. Others are calls of the C
+//! machines with fused multiply-add; without it they are up to twice as large. Others are calls of the C
 //! library, lane by lane.
 
 use airconv_kernel::ir::{Narrow, Scalar, UnOp};
