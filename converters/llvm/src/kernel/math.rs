@@ -322,7 +322,7 @@ impl Emitter<'_> {
         self.select(f, &bad, &nan, &y)
     }
 
-    /// The hyperbolic tangent within 3 ulp: an odd Taylor polynomial near zero, elsewhere by
+    /// The hyperbolic tangent within 4 ulp: an odd Taylor polynomial near zero, elsewhere by
     /// the exponential of twice the magnitude.
     fn tanh(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
