@@ -2,6 +2,7 @@
 
 mod bisect;
 mod diff;
+mod names;
 mod native;
 mod report;
 mod weights;
