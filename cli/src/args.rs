@@ -290,10 +290,10 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "NAME", help_heading = "Running")]
     pub executor: Vec<String>,
     /// Relative tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = tolerance)]
     pub rtol: f64,
     /// Absolute tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value_t = 1e-5, value_parser = tolerance)]
     pub atol: f64,
     #[command(flatten)]
     pub running: Running,
@@ -316,10 +316,10 @@ pub(crate) struct Bisect {
     #[arg(value_name = "B")]
     pub b: Option<PathBuf>,
     /// Relative tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = tolerance)]
     pub rtol: f64,
     /// Absolute tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value_t = 1e-5, value_parser = tolerance)]
     pub atol: f64,
     /// Write the nodes of B that are guilty as a program, and those of A beside it as
     /// FILE.right.EXT, both with the inputs that they had.
@@ -398,6 +398,13 @@ pub(crate) struct Support {
     pub converter: Option<String>,
     #[command(flatten)]
     pub common: Common,
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err("a tolerance is a finite number, zero or more".to_owned()),
+    }
 }
 
 fn named_text(text: &str) -> Result<(String, String), String> {

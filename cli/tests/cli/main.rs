@@ -4,6 +4,7 @@ mod bisect;
 mod diff;
 mod names;
 mod native;
+mod numbers;
 mod report;
 mod weights;
 

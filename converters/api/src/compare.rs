@@ -115,9 +115,9 @@ fn arrays(a: &Array, b: &Array, rtol: f64, atol: f64) -> Distance {
             continue;
         }
         out.max_abs = out.max_abs.max(gap);
-        if gap > atol + rtol * q.abs() {
-            out.outside += 1;
-        }
+        // A bound that is no number holds for nothing.
+        let within = gap <= atol + rtol * q.abs();
+        out.outside += u64::from(!within);
         match a.dtype {
             DType::F32 => out.max_ulp = out.max_ulp.max(Some(ulp32(p as f32, q as f32))),
             DType::F64 => out.max_ulp = out.max_ulp.max(Some(ulp64(p, q))),
@@ -177,6 +177,9 @@ mod tests {
         );
         assert!(!distance(&datum(&[f64::NAN]), &datum(&[1.0]), 1.0, 1.0).agrees());
         let flags = |v: Vec<bool>| Datum::from(Array::from_vec(vec![v.len()], v).unwrap());
+        for bound in [f64::NAN, -1.0] {
+            assert!(!distance(&datum(&[1.0]), &datum(&[2.0]), bound, 0.0).agrees());
+        }
         assert!(distance(&flags(vec![true, false]), &flags(vec![true, false]), 0.0, 0.0).agrees());
         assert_eq!(distance(&flags(vec![true]), &flags(vec![false]), 0.0, 0.5).outside, 1);
         assert!(distance(&datum(&[1.0]), &datum(&[1.0, 2.0]), 1.0, 1.0).structural.is_some());
