@@ -8,7 +8,7 @@ use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::entity::{FuncId, NodeId, RegionId, SymbolId, TensorId, ValueId};
-use airconv_api::ir::module::{Def, Entity, Function, InputRole, Module, Node, Origin};
+use airconv_api::ir::module::{Def, Entity, Function, Module, Node, Origin};
 use airconv_api::ir::op::{Broadcast, Op};
 use airconv_api::ir::tensor::{Storage, Tensor};
 use airconv_api::ir::types::Type;
@@ -757,11 +757,7 @@ impl<'m> Exporter<'m> {
             self.used.insert(input.name.clone());
             self.bind_name(param, input.name.clone());
             self.add_places(param);
-            let stored = match input.role {
-                InputRole::User { default, .. } => default,
-                InputRole::Param(tensor) | InputRole::State(tensor) => tensor,
-            };
-            if let Some(tensor) = stored {
+            if let Some(tensor) = input.role.stored() {
                 match self.tensor_proto(tensor, &input.name) {
                     Ok(proto) => self.scope().initializers.push(proto),
                     Err(e) => {
