@@ -30,6 +30,7 @@ use std::cell::RefCell;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{NodeId, RegionId, SymbolId, ValueId};
+use airconv_ir::infer::{Assumption, assumptions};
 use airconv_ir::module::{Function, Module, Node};
 use airconv_ir::op::Op;
 use airconv_ir::tensor::Storage;
@@ -38,8 +39,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::flatten::{Groups, flatten};
 use crate::ir::{
-    Binding, Buffer, BufferId, BufferKind, Const, Elem, HostOp, Kernel, KernelId, Program, Size,
-    Step,
+    Binding, Buffer, BufferId, BufferKind, Const, Elem, Fit, HostOp, Kernel, KernelId, Program,
+    Size, Step,
 };
 
 /// Why a module cannot be lowered.
@@ -360,6 +361,7 @@ impl<'m> Lowerer<'m> {
 
     fn node(&mut self, id: NodeId) -> Result<(), Stop> {
         let node = self.f.nodes[id].clone();
+        self.fits(&node);
         let mut done = self.try_node(id, &node);
         if done == Err(Stop::TooComplex) {
             // With its operands in memory the indices are simpler.
@@ -383,6 +385,19 @@ impl<'m> Lowerer<'m> {
                 self.host(id, &node)
             }
             other => other,
+        }
+    }
+
+    /// Checks what an op asks of sizes, where only a run can tell; views and elementwise ops that
+    /// become part of other kernels are checked here as well.
+    fn fits(&mut self, node: &Node) {
+        // What cannot be inferred anew is lowered by its recorded types, as ever.
+        let found = assumptions(self.module, self.f, &node.op, &node.operands);
+        for Assumption { from, to, or_one } in found.unwrap_or_default() {
+            let step = Step::Fit(Fit { op: node.op.name().to_owned(), from, to, or_one });
+            if !self.steps.contains(&step) {
+                self.steps.push(step);
+            }
         }
     }
 
