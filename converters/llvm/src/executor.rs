@@ -9,6 +9,7 @@ use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
+use airconv_ir::tensor::Storage;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Kernel, Launch, Program};
@@ -22,6 +23,7 @@ use crate::error::{LlvmError, Result};
 use crate::jit::Jit;
 use crate::kernel::{Context, host};
 use crate::library::Library;
+use crate::mapped::Mapped;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
@@ -264,6 +266,13 @@ pub fn prepare(
         report.push(Diagnostic::error("llvm", e.to_string()));
         failed
     })?;
+    // Optimising has looked at weights; they are looked at again one by one.
+    let mapped = Mapped::now();
+    for tensor in lowered.module.tensors.values() {
+        if let Storage::Bytes(bytes) = &tensor.storage {
+            mapped.release(bytes);
+        }
+    }
     Ok((lowered, compiled))
 }
 
