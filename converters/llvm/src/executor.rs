@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
@@ -250,6 +250,10 @@ pub fn prepare(
     options: &RunOptions,
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
+    let jit = jit_options(options).map_err(|e| {
+        report.push(Diagnostic::error("llvm", e.to_string()));
+        Failed::Argument
+    })?;
     let lower = LowerOptions { host: !options.native_only, channel_last: true };
     let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
@@ -257,8 +261,7 @@ pub fn prepare(
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
     }
-    let compiled = jit_options(options).and_then(|o| Compiled::new(&lowered.program, &o));
-    let compiled = compiled.map_err(|e| {
+    let compiled = Compiled::new(&lowered.program, &jit).map_err(|e| {
         let failed = match e {
             LlvmError::Refused(_) => Failed::Unsupported,
             _ => Failed::System,
@@ -281,7 +284,8 @@ fn jit_options(options: &RunOptions) -> Result<JitOptions> {
     let grade = match options.precision.as_deref() {
         None => Grade::default(),
         Some(name) => Grade::parse(name).ok_or_else(|| {
-            LlvmError::Argument(format!("no precision {name:?}; there are f32, f32-high, bf16"))
+            let names = Grade::ALL.map(Grade::name).join(", ");
+            LlvmError::Argument(format!("no precision {name:?}; there are {names}"))
         })?,
     };
     Ok(JitOptions { isa, threads: options.threads, grade, ..JitOptions::default() })
@@ -290,6 +294,9 @@ fn jit_options(options: &RunOptions) -> Result<JitOptions> {
 impl Executor for LlvmExecutor {
     fn name(&self) -> &'static str {
         "llvm"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::Threads, Choice::Isa, Choice::Precision, Choice::NativeOnly]
     }
     fn available(&self) -> std::result::Result<(), String> {
         Library::get().map(|_| ()).map_err(|e| e.to_string())

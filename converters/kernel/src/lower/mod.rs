@@ -375,7 +375,7 @@ impl<'m> Lowerer<'m> {
         }
         match done {
             Err(Stop::Unsupported(why)) if node.regions().is_empty() => {
-                let what = format!("`{}`: {why}", node.op.name());
+                let what = format!("`{}`: {why}", name_of(&node.op));
                 if self.options.host {
                     self.program.notes.push(format!("host: {what}"));
                 } else if !self.refused.contains(&what) {
@@ -383,6 +383,9 @@ impl<'m> Lowerer<'m> {
                 }
                 // Without the host the rest is looked at too, so that all is reported at once.
                 self.host(id, &node)
+            }
+            Err(Stop::Unsupported(why)) => {
+                Err(Stop::Unsupported(format!("`{}`: {why}", name_of(&node.op))))
             }
             other => other,
         }
@@ -734,10 +737,19 @@ impl<'m> Lowerer<'m> {
             });
         }
         let made: Vec<BufferId> = results.iter().flatten().copied().collect();
-        let name = node.op.name().to_owned();
+        let name = name_of(&node.op);
         self.steps.push(Step::Host(HostOp { node: id, name, operands, results }));
         self.steps.extend(made.into_iter().map(Step::BindShape));
         Ok(())
+    }
+}
+
+/// What an op is called where it is refused or left to the host; an opaque one is called as its
+/// format does.
+fn name_of(op: &Op) -> String {
+    match op {
+        Op::Opaque(o) => o.source.full_name(),
+        op => op.name().to_owned(),
     }
 }
 
