@@ -16,6 +16,7 @@ mod flatten;
 mod forest;
 mod layout;
 mod lookup;
+mod narrow;
 mod nest;
 mod pull;
 mod random;
@@ -510,7 +511,7 @@ impl<'m> Lowerer<'m> {
         if core.is_some() {
             return self.settle_unless_followed(v);
         }
-        if total > HEAVY || (uses > 1 && total > CHEAP) {
+        if (total > HEAVY || (uses > 1 && total > CHEAP)) && !self.is_multiplied(v) {
             self.stored(v)?;
         }
         Ok(())
@@ -547,6 +548,18 @@ impl<'m> Lowerer<'m> {
             self.tensor(operand)?;
             if let (0, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v)) {
                 self.image_of(node, c)?;
+                continue;
+            }
+            if let (1, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v))
+                && self.taps_first(operand, c)?
+            {
+                continue;
+            }
+            let conv = matches!(node.op, Op::Conv(_));
+            if stored.contains(&slot)
+                && (conv || matches!(node.op, Op::Contract(_)))
+                && self.stored_as_bytes(operand, conv)?
+            {
                 continue;
             }
             let bare = self.weight_of(operand) == 0
@@ -591,7 +604,7 @@ impl<'m> Lowerer<'m> {
     /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
         let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
-        if !follows {
+        if !follows && !(self.is_multiplied(v) && self.stored_as_bytes(v, false)?) {
             self.stored(v)?;
         }
         Ok(())
