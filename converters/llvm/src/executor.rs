@@ -28,7 +28,7 @@ use crate::pool::{ChunkFn, Pool};
 use crate::select;
 use crate::select::Constants;
 use crate::select::run::{Means, Selected};
-use crate::select::whole;
+use crate::select::whole::{self, has_bytes};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -259,7 +259,12 @@ pub fn prepare(
     options: &RunOptions,
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
-    let lower = LowerOptions { host: !options.native_only, channel_last: true };
+    let isa = options.isa.as_deref().and_then(|name| Isa::parse(name).ok());
+    let lower = LowerOptions {
+        host: !options.native_only,
+        channel_last: true,
+        bytes: has_bytes(isa.unwrap_or_else(Isa::host)),
+    };
     let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {

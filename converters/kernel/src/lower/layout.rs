@@ -120,6 +120,13 @@ fn convolves(f: &Function, node: &Node, c: &op::Conv, found: &FxHashSet<ValueId>
     if c.groups > 1 { outputs >= 2 * FEW && each >= RUN } else { wide || found.contains(&before) }
 }
 
+/// Whether a convolution, wherever it stands, is worth being done with channels last and has rows
+/// that are copied in runs.
+pub(super) fn has_runs(f: &Function, node: &Node, c: &op::Conv) -> bool {
+    let plain = op::Conv { auto_pad: AutoPad::Explicit, ..c.clone() };
+    c.groups == 1 && convolves(f, node, &plain, &FxHashSet::default())
+}
+
 /// What a value is with zeros around its places.
 fn unpadded(f: &Function, v: ValueId) -> Option<ValueId> {
     let node = &f.nodes[airconv_ir::visit::producer(f, v)?];

@@ -74,11 +74,14 @@ pub struct LowerOptions {
     /// Whether images may lie in memory with their channels last, for a back end that has
     /// convolutions of such images; plain loop nests are better off with rows.
     pub channel_last: bool,
+    /// Whether products of bytes stay integers, for a back end that has such; else sums that are
+    /// exact in single precision are taken there.
+    pub bytes: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { host: true, channel_last: false }
+        Self { host: true, channel_last: false, bytes: false }
     }
 }
 
@@ -97,7 +100,7 @@ pub struct Lowered {
 /// [`Stop::NeedsSizes`] when a decomposition depends on sizes that are symbolic, and
 /// [`Stop::Unsupported`] for what has no kernel form and may not run on the host.
 pub fn lower(module: &Module, options: LowerOptions) -> Result<Lowered, Stop> {
-    let (module, groups) = flatten(module)?;
+    let (module, groups) = flatten(module, options.bytes)?;
     let program = {
         let f = module.main();
         let mut l = Lowerer::new(&module, f, &groups, options);

@@ -9,7 +9,15 @@ use airconv_kernel::ir::{BinOp, Elem, Expr, ExprId, Kernel, Scalar, Var};
 
 use super::find::{Axis, linear};
 
+use crate::micro::whole::WholeTile;
+use crate::target::Isa;
+
 pub use run::{Compiled, Selected};
+
+/// Whether there are products of bytes at a level.
+pub fn has_bytes(isa: Isa) -> bool {
+    !WholeTile::table(isa).is_empty()
+}
 
 /// What is taken away from an operand.
 #[derive(Clone, Debug, PartialEq)]
