@@ -16,6 +16,7 @@ mod flatten;
 mod forest;
 mod layout;
 mod lookup;
+mod narrow;
 mod nest;
 mod pull;
 mod random;
@@ -74,11 +75,14 @@ pub struct LowerOptions {
     /// Whether images may lie in memory with their channels last, for a back end that has
     /// convolutions of such images; plain loop nests are better off with rows.
     pub channel_last: bool,
+    /// Whether products of bytes stay integers, for a back end that has such; else sums that are
+    /// exact in single precision are taken there.
+    pub bytes: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { host: true, channel_last: false }
+        Self { host: true, channel_last: false, bytes: false }
     }
 }
 
@@ -97,7 +101,7 @@ pub struct Lowered {
 /// [`Stop::NeedsSizes`] when a decomposition depends on sizes that are symbolic, and
 /// [`Stop::Unsupported`] for what has no kernel form and may not run on the host.
 pub fn lower(module: &Module, options: LowerOptions) -> Result<Lowered, Stop> {
-    let (module, groups) = flatten(module)?;
+    let (module, groups) = flatten(module, options.bytes)?;
     let program = {
         let f = module.main();
         let mut l = Lowerer::new(&module, f, &groups, options);
@@ -528,7 +532,7 @@ impl<'m> Lowerer<'m> {
         if core.is_some() {
             return self.settle_unless_followed(v);
         }
-        if total > HEAVY || (uses > 1 && total > CHEAP) {
+        if (total > HEAVY || (uses > 1 && total > CHEAP)) && !self.is_multiplied(v) {
             self.stored(v)?;
         }
         Ok(())
@@ -565,6 +569,18 @@ impl<'m> Lowerer<'m> {
             self.tensor(operand)?;
             if let (0, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v)) {
                 self.image_of(node, c)?;
+                continue;
+            }
+            if let (1, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v))
+                && self.taps_first(operand, c)?
+            {
+                continue;
+            }
+            let conv = matches!(node.op, Op::Conv(_));
+            if stored.contains(&slot)
+                && (conv || matches!(node.op, Op::Contract(_)))
+                && self.stored_as_bytes(operand, conv)?
+            {
                 continue;
             }
             let bare = self.weight_of(operand) == 0
@@ -609,7 +625,7 @@ impl<'m> Lowerer<'m> {
     /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
         let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
-        if !follows {
+        if !follows && !(self.is_multiplied(v) && self.stored_as_bytes(v, false)?) {
             self.stored(v)?;
         }
         Ok(())

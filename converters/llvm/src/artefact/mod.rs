@@ -256,7 +256,7 @@ impl Build<'_> {
         let (mut blobs, module) =
             Blobs::new(module, folder.path(), settings.external_from, &beside)
                 .map_err(|e| self.system(e))?;
-        let lowering = LowerOptions { host: false, channel_last: true };
+        let lowering = LowerOptions { host: false, channel_last: true, bytes: false };
         let lowered =
             lower(&fused(module), lowering).map_err(|stop| report_stop(&stop, self.report))?;
         let isas: Vec<Isa> = levels.iter().map(|(isa, _)| *isa).collect();

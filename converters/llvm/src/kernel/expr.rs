@@ -76,7 +76,11 @@ impl Emitter<'_> {
             Expr::Guard(c, a, b) => self.guard(*c, *a, *b),
             Expr::Cast(to, x) => {
                 let v = self.expr(*x)?;
-                self.cast(kernel.ty(*x), *to, v)
+                let from = kernel.ty(*x);
+                if (from, *to) == (Scalar::F32, Scalar::I32) && v.varying && self.isa.is_x86() {
+                    return Ok(self.words(*x, &v));
+                }
+                self.cast(from, *to, v)
             }
             Expr::Bitcast(to, x) => {
                 let v = self.expr(*x)?;

@@ -12,6 +12,7 @@ pub mod host;
 mod math;
 mod memory;
 mod reduce;
+mod words;
 
 use std::ffi::c_void;
 

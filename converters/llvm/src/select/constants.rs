@@ -22,6 +22,17 @@ pub(super) enum Side {
     Planes(Grade),
     /// As it lies, as `f32`.
     Wide,
+    /// Panels of bytes, less this zero point.
+    Whole(ZeroOf),
+}
+
+/// Which zero point it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ZeroOf {
+    /// A number.
+    Number(i32),
+    /// Elements of a constant, from the first column's to that of the last one.
+    Constant(BufferId, i64, i64),
 }
 
 /// A constant that was packed: which one, as which side, for which width, and how it lies.

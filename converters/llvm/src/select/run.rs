@@ -114,7 +114,7 @@ impl Selected {
         texts: &mut Vec<String>,
     ) -> Option<Selected> {
         let isa = means.isa;
-        let product = find(kernel)?;
+        let product = find(kernel).filter(|p| p.whole.is_none())?;
         let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
         if product.is_thin() && !known {
             return None;
@@ -254,6 +254,11 @@ impl std::ops::Deref for Planned {
 }
 
 impl Planned {
+    /// Nothing packed yet.
+    pub(super) fn new(plan: Plan) -> Planned {
+        Planned { plan, packed: Mutex::default() }
+    }
+
     /// A packed constant; which one, as which side.
     pub(super) fn get(
         &self,
@@ -423,7 +428,7 @@ impl Compiled {
             // Its code was chosen before the sizes were known.
             plan.gathered = None;
         }
-        let plan = Arc::new(Planned { plan, packed: Mutex::default() });
+        let plan = Arc::new(Planned::new(plan));
         plans.insert(sizes.to_vec(), plan.clone());
         Some(plan)
     }
