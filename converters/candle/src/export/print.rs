@@ -21,6 +21,7 @@ use super::names::{self, Used};
 use super::size;
 use super::template::Position;
 use super::tree::{Body, Item, Module};
+use crate::program::calls::{ADD, BROADCAST_ADD, CHUNK};
 use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
 
 /// The most calls and arguments of an expression that is written where its value is read.
@@ -193,13 +194,7 @@ impl<'p> Printer<'p> {
                 (Naming::Told, true) => {
                     names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
                 }
-                (Naming::Told, false) if i == 0 => "x".to_owned(),
-                (Naming::Told, false) if self.program.params.contains(&var) => {
-                    let at = self.program.params.iter().position(|v| *v == var);
-                    let name = at.and_then(|i| self.program.inputs.get(i));
-                    names::snake(name.map_or("x", String::as_str))
-                }
-                (Naming::Told, false) => names::of_value(self.program.info(var)),
+                (Naming::Told, false) => self.param_name(i, var),
             };
             let name = self.used.fresh(&name);
             self.out.params.push(name.clone());
@@ -207,6 +202,60 @@ impl<'p> Printer<'p> {
             self.scope.forms.insert(var, Form::Ref(name));
             self.scope.seen.push(var);
         }
+    }
+
+    /// What a parameter of a module that is not the model is called: as the model's input that it
+    /// is or that it is made of alone; else the first is `x`, and others are called after what they
+    /// are used for, or after what makes them.
+    fn param_name(&self, at: usize, var: Var) -> String {
+        let shared = self.classes.is_shared(self.module.id);
+        let input = |v: Var| {
+            let position = self.program.params.iter().position(|p| *p == v)?;
+            self.program.inputs.get(position).map(|n| names::snake(n))
+        };
+        if let Some(name) = input(var).filter(|_| at > 0 || !shared) {
+            return name;
+        }
+        if at == 0 {
+            return "x".to_owned();
+        }
+        let of_input = || self.classes.derived(var).and_then(input);
+        let used = || self.ids_of(var).or_else(|| self.is_residual(var).then(|| "residual".into()));
+        of_input().or_else(used).unwrap_or_else(|| names::of_value(self.program.info(var)))
+    }
+
+    /// The calls of this module that read a value.
+    fn readers(&self, var: Var) -> Vec<(&Call, Option<&[std::sync::Arc<str>]>)> {
+        let mut out = Vec::new();
+        for item in &self.module.body.items {
+            if let Item::Stmt(Stmt::Let { call, .. }, path) = item
+                && call.vars().any(|v| v == var)
+            {
+                out.push((call, path.as_deref()));
+            }
+        }
+        out
+    }
+
+    /// What indices of rows of a table are called: after the table.
+    fn ids_of(&self, var: Var) -> Option<String> {
+        let readers = self.readers(var);
+        let (call, path) = readers.first()?;
+        if call.callee != Callee::Layer(crate::program::Layer::Embedding) {
+            return None;
+        }
+        let layer = names::layer((*path)?)?;
+        let stem =
+            layer.strip_suffix("_embeddings").or_else(|| layer.strip_suffix("_embedding"))?;
+        Some(format!("{stem}_ids"))
+    }
+
+    /// Whether a value is only added to another one.
+    fn is_residual(&self, var: Var) -> bool {
+        let readers = self.readers(var);
+        let adds = [&ADD, &BROADCAST_ADD].map(Callee::Func);
+        let once = self.total.get(&var) == Some(&1);
+        once && matches!(readers[..], [(call, _)] if adds.contains(&call.callee))
     }
 
     /// Statements at the start: sizes of parameters and the device.
@@ -291,7 +340,11 @@ impl<'p> Printer<'p> {
                     return Ok(());
                 }
                 self.done_reading(&reads);
-                self.bind_all(vars, &text, (call, &reads), path);
+                if call.callee == Callee::Func(&CHUNK) {
+                    self.bind_chunks(vars, &text);
+                } else {
+                    self.bind_all(vars, &text, (call, &reads), path);
+                }
                 Ok(())
             }
             Stmt::Sizes { x, dims, .. } => self.read_sizes(*x, dims),
@@ -348,6 +401,15 @@ impl<'p> Printer<'p> {
             if let Some(left) = self.left.get_mut(v) {
                 *left = left.saturating_sub(1);
             }
+        }
+    }
+
+    /// `let` for the parts of a tensor, which are elements of a vector.
+    fn bind_chunks(&mut self, vars: &[Var], text: &str) {
+        let name = self.plain_name("chunks");
+        self.lines.push(format!("let {name} = {text};"));
+        for (at, &var) in vars.iter().enumerate() {
+            self.scope.forms.insert(var, Form::Field(format!("{name}[{at}]")));
         }
     }
 

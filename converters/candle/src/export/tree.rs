@@ -403,11 +403,24 @@ impl Tree<'_> {
                 }
             });
         }
+        self.by_position(&mut inputs);
         let mut results = Vec::new();
         for stmt in stmts {
             results.extend(stmt.made().iter().copied().filter(|v| after.contains(v)));
         }
         (inputs, results)
+    }
+
+    /// Puts the inputs of the program among values in the order that the program has them in.
+    fn by_position(&self, values: &mut [Var]) {
+        let position = |v: &Var| self.program.params.iter().position(|p| p == v);
+        let mut inputs: Vec<Var> =
+            values.iter().copied().filter(|v| position(v).is_some()).collect();
+        inputs.sort_by_key(position);
+        let slots = values.iter_mut().filter(|v| position(v).is_some());
+        for (slot, input) in slots.zip(inputs) {
+            *slot = input;
+        }
     }
 
     fn module(&self, key: &[Arc<str>], unit: &Unit<'_>, after: &FxHashSet<Var>) -> Module {

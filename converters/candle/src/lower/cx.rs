@@ -50,6 +50,8 @@ pub(super) struct Lowerer<'m> {
     positive: FxHashSet<Var>,
     /// Values that got an axis of size 1, with what they were and the axis.
     wider: FxHashMap<Var, (Var, usize)>,
+    /// Means whose axes are kept with size 1, with what they are of and the axes.
+    means: FxHashMap<Var, (Var, Vec<usize>)>,
     path: Path,
 }
 
@@ -69,6 +71,7 @@ impl<'m> Lowerer<'m> {
             views: FxHashSet::default(),
             positive: FxHashSet::default(),
             wider: FxHashMap::default(),
+            means: FxHashMap::default(),
             path: Path::from([]),
         }
     }
@@ -218,6 +221,12 @@ impl<'m> Lowerer<'m> {
             && let ([var], [Arg::Tensor(x), Arg::Number(axis)]) = (&vars[..], &args[..])
         {
             self.wider.insert(*var, (*x, *axis));
+        }
+        if let Stmt::Let { vars, call: Call { callee: Callee::Func(func), args }, .. } = &stmt
+            && func.name == crate::program::calls::MEAN_KEEPDIM.name
+            && let ([var], [Arg::Tensor(x), Arg::Numbers(axes)]) = (&vars[..], &args[..])
+        {
+            self.means.insert(*var, (*x, axes.clone()));
         }
         self.stmts.push(stmt);
     }
@@ -413,6 +422,10 @@ impl<'m> Cx<'_, 'm> {
     /// made.
     pub fn without_axis(&self, var: Var, axis: usize) -> Option<Var> {
         self.l.wider.get(&var).filter(|(_, a)| *a == axis).map(|(x, _)| *x)
+    }
+    /// What a variable is the mean of, its axes kept, and the axes.
+    pub fn mean_of(&self, var: Var) -> Option<(Var, Vec<usize>)> {
+        self.l.means.get(&var).cloned()
     }
     /// Takes down that a variable's elements may be out of order.
     pub fn mark_view(&mut self, var: Var) {

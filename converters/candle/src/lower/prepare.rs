@@ -14,7 +14,8 @@ use super::paths::Paths;
 /// Passes before decomposing: larger units first, since candle has them. Equal constants stay
 /// apart, since they are weights of their own.
 const FIRST: &str = "propagate,canonicalise,fold,dce,raise_softmax,raise_layer_norm,\
-     raise_rms_norm,raise_gelu,raise_swish,propagate,canonicalise,fold,dce";
+     raise_rms_norm,raise_gelu,raise_swish,\
+     raise_attention,propagate,canonicalise,fold,dce";
 /// Passes after it.
 const LAST: &str = "propagate,fold,dce";
 

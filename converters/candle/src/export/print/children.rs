@@ -100,7 +100,8 @@ impl<'p> Printer<'p> {
         let single = results.len() == 1;
         let mut names = Vec::new();
         for &var in results {
-            let reads = if single { first.inputs.as_slice() } else { &[] };
+            // What flows through a module is its first input.
+            let reads = first.inputs.get(..usize::from(single)).unwrap_or_default();
             names.push(self.bind(var, reads, hint.as_deref().filter(|_| single), false));
         }
         let left = match &names[..] {
