@@ -21,7 +21,9 @@ use super::names::{self, Used};
 use super::size;
 use super::template::Position;
 use super::tree::{Body, Item, Module};
-use crate::program::calls::{ADD, BROADCAST_ADD, CHUNK};
+use crate::program::calls::{
+    ADD, ATTENTION, BROADCAST_ADD, BROADCAST_AS, CHUNK, CONTIGUOUS, NARROW, UNSQUEEZE,
+};
 use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
 
 /// The most calls and arguments of an expression that is written where its value is read.
@@ -238,16 +240,8 @@ impl<'p> Printer<'p> {
     }
 
     /// What indices of rows of a table are called: after the table.
-    fn ids_of(&self, var: Var) -> Option<String> {
-        let readers = self.readers(var);
-        let (call, path) = readers.first()?;
-        if call.callee != Callee::Layer(crate::program::Layer::Embedding) {
-            return None;
-        }
-        let layer = names::layer((*path)?)?;
-        let stem =
-            layer.strip_suffix("_embeddings").or_else(|| layer.strip_suffix("_embedding"))?;
-        Some(format!("{stem}_ids"))
+    pub(super) fn ids_of(&self, var: Var) -> Option<String> {
+        ids_in(&self.module.body, var, MOST_VIEWS)
     }
 
     /// Whether a value is only added to another one.
@@ -333,7 +327,8 @@ impl<'p> Printer<'p> {
                 {
                     let layer = path.and_then(names::layer);
                     let flow = call.vars().next().and_then(|f| self.layers.get(&f).cloned());
-                    if let Some(name) = layer.or(flow) {
+                    let own = (call.callee == Callee::Func(&ATTENTION)).then(|| "attention".into());
+                    if let Some(name) = layer.or(own).or(flow) {
                         self.layers.insert(var, name);
                     }
                     self.scope.forms.insert(var, Form::Expr(text, reads));
@@ -370,7 +365,9 @@ impl<'p> Printer<'p> {
         if at + 1 == items.len() && self.tails.last() == Some(&Some(var)) {
             return cost(text) <= LONGEST_LAST;
         }
-        if cost(text) > LONGEST {
+        // What the last expression goes on with may be as long.
+        let last = at + 2 == items.len() && self.tails.last() != Some(&None);
+        if cost(text) > if last { LONGEST_LAST } else { LONGEST } {
             return false;
         }
         for item in items.iter().skip(at + 1).take(NEAR) {
@@ -381,10 +378,16 @@ impl<'p> Printer<'p> {
                             .args
                             .iter()
                             .any(|a| matches!(a, Arg::Tensors(l) if l.contains(&var)));
-                        if mentions_twice(call, var) {
+                        // Its operands are of equal rank, so they look alike.
+                        let attention = call.callee == Callee::Func(&ATTENTION);
+                        if mentions_twice(call, var) || attention {
                             return false;
                         }
-                        let limit = if place == 0 && !list { LONGEST } else { LONGEST_INNER };
+                        let limit = match place == 0 && !list {
+                            true if last => LONGEST_LAST,
+                            true => LONGEST,
+                            false => LONGEST_INNER,
+                        };
                         return cost(text) <= limit;
                     }
                 }
@@ -425,6 +428,8 @@ impl<'p> Printer<'p> {
         let layer = path.and_then(names::layer);
         let layer = layer.or_else(|| first.and_then(|f| self.layers.get(&f).cloned()));
         let joins = call.vars().count() > 1 && layer_of(call).is_none();
+        let reads = if call.callee == Callee::Func(&ATTENTION) { &[] } else { reads };
+        let layer = layer.filter(|_| call.callee != Callee::Func(&ATTENTION));
         let mut names = Vec::new();
         for &var in vars {
             if self.left.get(&var).copied().unwrap_or(0) == 0 {
@@ -461,7 +466,10 @@ impl<'p> Printer<'p> {
             Naming::Told => match (flowing, layer) {
                 (Some(name), _) => name,
                 (None, Some(layer)) => layer.to_owned(),
-                (None, None) => names::of_value(self.program.info(var)),
+                (None, None) => {
+                    let ids = self.ids_of(var);
+                    ids.unwrap_or_else(|| names::of_value(self.program.info(var)))
+                }
             },
         };
         self.local(var, &name)
@@ -743,6 +751,30 @@ fn count(body: &Body, left: &mut FxHashMap<Var, usize>) {
             _ => {}
         }
     }
+}
+
+/// The most views and modules between indices and the table.
+const MOST_VIEWS: usize = 6;
+
+/// The name of indices by the table whose rows a body takes by them, if it does.
+fn ids_in(body: &Body, var: Var, most: usize) -> Option<String> {
+    let most = most.checked_sub(1)?;
+    let views = [&NARROW, &BROADCAST_AS, &UNSQUEEZE, &CONTIGUOUS].map(Callee::Func);
+    body.items.iter().find_map(|item| match item {
+        Item::Stmt(Stmt::Let { vars, call, .. }, path) => {
+            let first = call.vars().next().filter(|v| *v == var)?;
+            if call.callee == Callee::Layer(crate::program::Layer::Embedding) {
+                let table = names::layer(path.as_deref()?)?;
+                let stem = table.strip_suffix("_embeddings");
+                let stem = stem.or_else(|| table.strip_suffix("_embedding"))?;
+                return Some(format!("{stem}_ids"));
+            }
+            let view = first == var && views.contains(&call.callee);
+            vars.first().filter(|_| view).and_then(|v| ids_in(body, *v, most))
+        }
+        Item::Child(m) if m.inputs.contains(&var) => ids_in(&m.body, var, most),
+        _ => None,
+    })
 }
 
 /// Whether the body of a call has an argument more than once.

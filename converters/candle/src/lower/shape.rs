@@ -1,7 +1,7 @@
 //! Rules of the shape family.
 
 use airconv_ir::array::Array;
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::module::Node;
 use airconv_ir::op::{Op, OpKind, PadMode};
@@ -10,7 +10,7 @@ use super::cx::{Cx, Refuse, axes, number, other, tidy};
 use super::rules::Rule;
 use crate::program::calls::*;
 use crate::program::dtype::is_float;
-use crate::program::{Arg, Callee, Func, Stmt, Var};
+use crate::program::{Arg, Callee, Func, Layer, Stmt, Var};
 
 pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::Constant, constant),
@@ -132,6 +132,9 @@ fn by_shape<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     {
         return cx.done(&MEAN, vec![inner.into(), Arg::Numbers(axes)]);
     }
+    if by_rows(cx, x, &from, &to)? {
+        return Ok(());
+    }
     if let Some(axis) = one_more(&from, &to) {
         return viewed(cx, &UNSQUEEZE, x, axis);
     }
@@ -139,6 +142,30 @@ fn by_shape<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
         return viewed(cx, &SQUEEZE, x, axis);
     }
     cx.done(&RESHAPE, vec![x.into(), Arg::Shape(to)])
+}
+
+/// A layer that goes row by row, on rows that were one list and are axes again: the layer takes
+/// them as axes.
+fn by_rows(cx: &mut Cx<'_, '_>, x: Var, from: &[Dim], to: &[Dim]) -> Result<bool, Refuse> {
+    let once = cx.value(0).is_some_and(|v| cx.used_once(v));
+    let Some((layer, rows, weights)) = cx.layer_of(x).filter(|_| once) else { return Ok(false) };
+    let Some(inner) = cx.reshape_of(rows) else { return Ok(false) };
+    let (Some((last, lead)), list) = (to.split_last(), cx.shape(rows)) else { return Ok(false) };
+    // Of an embedding a row is one index.
+    let own = usize::from(layer == Layer::Linear);
+    let fits = list.len() == 1 + own
+        && list.first() == Some(&numel(lead))
+        && from.last() == Some(last)
+        && (1 + own..4).contains(&lead.len());
+    if !fits {
+        return Ok(false);
+    }
+    let shape = [lead, list.get(1..).unwrap_or_default()].concat();
+    let inner = cx.reshaped(inner, &shape);
+    let inner = cx.contiguous(inner);
+    let args = std::iter::once(Arg::from(inner)).chain(weights).collect();
+    cx.done_layer(layer, args)?;
+    Ok(true)
 }
 
 /// A shape without some of its axes.
