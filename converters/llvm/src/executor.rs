@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
+use airconv_ir::tensor::Storage;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Kernel, Launch, Program};
@@ -22,6 +23,7 @@ use crate::error::{LlvmError, Result};
 use crate::jit::Jit;
 use crate::kernel::{Context, host};
 use crate::library::Library;
+use crate::mapped::Mapped;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
@@ -259,11 +261,14 @@ pub fn prepare(
     options: &RunOptions,
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
-    let isa = options.isa.as_deref().and_then(|name| Isa::parse(name).ok());
+    let jit = jit_options(options).map_err(|e| {
+        report.push(Diagnostic::error("llvm", e.to_string()));
+        Failed::Argument
+    })?;
     let lower = LowerOptions {
         host: !options.native_only,
         channel_last: true,
-        bytes: has_bytes(isa.unwrap_or_else(Isa::host)),
+        bytes: has_bytes(jit.isa.unwrap_or_else(Isa::host)),
     };
     let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
@@ -271,8 +276,7 @@ pub fn prepare(
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
     }
-    let compiled = jit_options(options).and_then(|o| Compiled::new(&lowered.program, &o));
-    let compiled = compiled.map_err(|e| {
+    let compiled = Compiled::new(&lowered.program, &jit).map_err(|e| {
         let failed = match e {
             LlvmError::Refused(_) => Failed::Unsupported,
             _ => Failed::System,
@@ -280,6 +284,13 @@ pub fn prepare(
         report.push(Diagnostic::error("llvm", e.to_string()));
         failed
     })?;
+    // Optimising has looked at weights; they are looked at again one by one.
+    let mapped = Mapped::now();
+    for tensor in lowered.module.tensors.values() {
+        if let Storage::Bytes(bytes) = &tensor.storage {
+            mapped.release(bytes);
+        }
+    }
     Ok((lowered, compiled))
 }
 
@@ -288,7 +299,8 @@ fn jit_options(options: &RunOptions) -> Result<JitOptions> {
     let grade = match options.precision.as_deref() {
         None => Grade::default(),
         Some(name) => Grade::parse(name).ok_or_else(|| {
-            LlvmError::Argument(format!("no precision {name:?}; there are f32, f32-high, bf16"))
+            let names = Grade::ALL.map(Grade::name).join(", ");
+            LlvmError::Argument(format!("no precision {name:?}; there are {names}"))
         })?,
     };
     Ok(JitOptions { isa, threads: options.threads, grade, ..JitOptions::default() })
@@ -297,6 +309,9 @@ fn jit_options(options: &RunOptions) -> Result<JitOptions> {
 impl Executor for LlvmExecutor {
     fn name(&self) -> &'static str {
         "llvm"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::Threads, Choice::Isa, Choice::Precision, Choice::NativeOnly]
     }
     fn available(&self) -> std::result::Result<(), String> {
         Library::get().map(|_| ()).map_err(|e| e.to_string())

@@ -8,6 +8,7 @@
 //! is called `airconv-peer-NAME` is one too.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -63,14 +64,16 @@ impl Task {
 
     /// Starts a peer and waits until it has run once.
     pub(super) fn start(&self, name: &str) -> Result<Peer, Unable> {
-        let mut process = self.spawn(name)?;
+        let complaints = self.folder.path().join(format!("err-{name}.txt"));
+        let mut process = self.spawn(name, &complaints)?;
         let Some(stdout) = process.stdout.take() else {
             return Err(Unable::Absent("it has no output".to_owned()));
         };
         let mut answers = BufReader::new(stdout);
         let mut line = String::new();
         if answers.read_line(&mut line).is_err() || line.is_empty() {
-            return Err(Unable::Refused("it stopped before its first run".to_owned()));
+            let stopped = "it stopped before its first run".to_owned();
+            return Err(Unable::Refused(with_last_line(stopped, &complaints)));
         }
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -78,7 +81,7 @@ impl Task {
                 let outputs = outputs(&self.file(name)).map_err(Unable::Refused)?;
                 let name = format!("{} {version}", framework.replace('_', " "));
                 let grown = grown.parse().unwrap_or_default();
-                Ok(Peer { process, answers, name, outputs, grown })
+                Ok(Peer { process, answers, complaints, name, outputs, grown })
             }
             ["absent", ref why @ ..] => Err(Unable::Absent(why.join(" "))),
             ["refused", ref why @ ..] => Err(Unable::Refused(why.join(" "))),
@@ -90,7 +93,8 @@ impl Task {
         self.folder.path().join(format!("out-{peer}.npz"))
     }
 
-    fn spawn(&self, name: &str) -> Result<Child, Unable> {
+    fn spawn(&self, name: &str, complaints: &Path) -> Result<Child, Unable> {
+        let complaints = File::create(complaints).map_err(|e| Unable::Refused(e.to_string()))?;
         let mut command = if IN_PYTHON.contains(&name) {
             let mut python = Command::new(airconv_onnx::python());
             python.args(["-c", SCRIPT, name]);
@@ -104,7 +108,7 @@ impl Task {
             .arg(self.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(complaints)
             .spawn()
             .map_err(|e| Unable::Absent(e.to_string()))
     }
@@ -114,6 +118,8 @@ impl Task {
 pub(super) struct Peer {
     process: Child,
     answers: BufReader<ChildStdout>,
+    /// The file with what it writes to stderr.
+    complaints: PathBuf,
     /// Its name and version.
     pub(super) name: String,
     /// What it gives, by position; `None` where that is no array.
@@ -124,18 +130,30 @@ pub(super) struct Peer {
 
 impl Peer {
     /// The seconds of one run.
-    pub(super) fn once(&mut self) -> std::io::Result<f64> {
-        if let Some(stdin) = &mut self.process.stdin {
-            stdin.write_all(b"run\n")?;
-            stdin.flush()?;
-        }
+    ///
+    /// # Errors
+    /// When it stops, with the last that it said.
+    pub(super) fn once(&mut self) -> Result<f64, String> {
         let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        let nanoseconds: f64 = line
-            .trim()
-            .parse()
-            .map_err(|_| std::io::Error::other(format!("{} stopped: {line:?}", self.name)))?;
-        Ok(nanoseconds / 1e9)
+        let asked = match &mut self.process.stdin {
+            Some(stdin) => stdin.write_all(b"run\n").and_then(|()| stdin.flush()),
+            None => Ok(()),
+        };
+        let answered = asked.and_then(|()| self.answers.read_line(&mut line));
+        match (answered, line.trim().parse::<f64>()) {
+            (Ok(_), Ok(nanoseconds)) => Ok(nanoseconds / 1e9),
+            _ => Err(with_last_line("it stopped between runs".to_owned(), &self.complaints)),
+        }
+    }
+}
+
+/// A reason, with the last line that a file has, if there is one.
+fn with_last_line(reason: String, file: &Path) -> String {
+    let text = std::fs::read(file).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    match text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => format!("{reason}: {}", line.chars().take(300).collect::<String>()),
+        None => reason,
     }
 }
 

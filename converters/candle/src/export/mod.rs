@@ -18,7 +18,7 @@ mod weights;
 
 use std::path::Path;
 
-use airconv_api::{Failed, Report, SupportRow, WriteOptions, Writer};
+use airconv_api::{Choice, Failed, Report, SupportRow, WriteOptions, Writer};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::verify::Verified;
 
@@ -37,6 +37,9 @@ impl Writer for CandleWriter {
     }
     fn writes_folder(&self) -> bool {
         true
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::SingleFile]
     }
     fn write(
         &self,

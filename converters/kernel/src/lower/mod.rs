@@ -31,6 +31,7 @@ use std::cell::RefCell;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{NodeId, RegionId, SymbolId, ValueId};
+use airconv_ir::infer::{Assumption, assumptions};
 use airconv_ir::module::{Function, Module, Node};
 use airconv_ir::op::Op;
 use airconv_ir::tensor::Storage;
@@ -39,8 +40,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::flatten::{Groups, flatten};
 use crate::ir::{
-    Binding, Buffer, BufferId, BufferKind, Const, Elem, HostOp, Kernel, KernelId, Program, Size,
-    Step,
+    Binding, Buffer, BufferId, BufferKind, Const, Elem, Fit, HostOp, Kernel, KernelId, Program,
+    Size, Step,
 };
 
 /// Why a module cannot be lowered.
@@ -364,6 +365,7 @@ impl<'m> Lowerer<'m> {
 
     fn node(&mut self, id: NodeId) -> Result<(), Stop> {
         let node = self.f.nodes[id].clone();
+        self.fits(&node);
         let mut done = self.try_node(id, &node);
         if done == Err(Stop::TooComplex) {
             // With its operands in memory the indices are simpler.
@@ -377,7 +379,7 @@ impl<'m> Lowerer<'m> {
         }
         match done {
             Err(Stop::Unsupported(why)) if node.regions().is_empty() => {
-                let what = format!("`{}`: {why}", node.op.name());
+                let what = format!("`{}`: {why}", name_of(&node.op));
                 if self.options.host {
                     self.program.notes.push(format!("host: {what}"));
                 } else if !self.refused.contains(&what) {
@@ -386,7 +388,23 @@ impl<'m> Lowerer<'m> {
                 // Without the host the rest is looked at too, so that all is reported at once.
                 self.host(id, &node)
             }
+            Err(Stop::Unsupported(why)) => {
+                Err(Stop::Unsupported(format!("`{}`: {why}", name_of(&node.op))))
+            }
             other => other,
+        }
+    }
+
+    /// Checks what an op asks of sizes, where only a run can tell; views and elementwise ops that
+    /// become part of other kernels are checked here as well.
+    fn fits(&mut self, node: &Node) {
+        // What cannot be inferred anew is lowered by its recorded types, as ever.
+        let found = assumptions(self.module, self.f, &node.op, &node.operands);
+        for Assumption { from, to, or_one } in found.unwrap_or_default() {
+            let step = Step::Fit(Fit { op: node.op.name().to_owned(), from, to, or_one });
+            if !self.steps.contains(&step) {
+                self.steps.push(step);
+            }
         }
     }
 
@@ -735,10 +753,19 @@ impl<'m> Lowerer<'m> {
             });
         }
         let made: Vec<BufferId> = results.iter().flatten().copied().collect();
-        let name = node.op.name().to_owned();
+        let name = name_of(&node.op);
         self.steps.push(Step::Host(HostOp { node: id, name, operands, results }));
         self.steps.extend(made.into_iter().map(Step::BindShape));
         Ok(())
+    }
+}
+
+/// What an op is called where it is refused or left to the host; an opaque one is called as its
+/// format does.
+fn name_of(op: &Op) -> String {
+    match op {
+        Op::Opaque(o) => o.source.full_name(),
+        op => op.name().to_owned(),
     }
 }
 

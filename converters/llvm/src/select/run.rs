@@ -404,7 +404,7 @@ fn pack_left(layout: &Layout, (m, k, step): (i64, i64, i64), from: *const f32, t
                 // within its buffers, and `to` has room for all rows.
                 unsafe {
                     *to.offset(at as isize) =
-                        *from.offset((layout.base + batch + row + offset) as isize);
+                        from.offset((layout.base + batch + row + offset) as isize).read_unaligned();
                 }
             }
         }
@@ -495,7 +495,8 @@ impl Compiled {
         };
         let held = if constant {
             plan.get((launch.buffers[param], Side::Left), || {
-                constants.get((launch.buffers[param], Side::Left, 0, plan.left.clone()), make)
+                let key = (launch.buffers[param], Side::Left, 0, plan.left.clone());
+                constants.get(key, &buffers[param], make)
             })
         } else {
             Arc::new(make(&plan.left))
@@ -537,7 +538,7 @@ impl Compiled {
         let held = if constant {
             plan.get((launch.buffers[param], Side::Right), || {
                 let key = (launch.buffers[param], Side::Right, width as usize, plan.right.clone());
-                constants.get(key, make)
+                constants.get(key, &buffers[param], make)
             })
         } else {
             Arc::new(make(&plan.right))

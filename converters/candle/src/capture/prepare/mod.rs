@@ -183,10 +183,10 @@ fn io_error(path: &Path, error: io::Error) -> PrepareError {
     PrepareError::Io { path: path.display().to_string(), error }
 }
 
-/// The folder in which recording copies are kept: `AIRCONV_CACHE`, else below the user's cache.
+/// The folder in which recording copies are kept: `AIRCONV_CACHE_DIR`, else below the user's cache.
 pub fn cache_folder() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    var("AIRCONV_CACHE")
+    var("AIRCONV_CACHE_DIR")
         .or_else(|| var("XDG_CACHE_HOME").map(|p| p.join("airconv")))
         .or_else(|| var("HOME").map(|p| p.join(".cache/airconv")))
         .unwrap_or_else(std::env::temp_dir)

@@ -340,7 +340,8 @@ impl Compiled {
         let width = self.form.tile.columns();
         let key = (buffer, side, width, plan.planned.right.clone());
         let make = |layout: &Layout| make(layout).unwrap_or_else(|_| Buffer::new(0));
-        let held = plan.planned.get((buffer, side), || constants.get(key, make));
+        let source = &buffers[param as usize];
+        let held = plan.planned.get((buffer, side), || constants.get(key, source, make));
         match held.is_empty() {
             true => Err(LaunchError::Broken("the zero points of a product".to_owned())),
             false => Ok(held),
