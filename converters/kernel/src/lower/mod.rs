@@ -625,10 +625,10 @@ impl<'m> Lowerer<'m> {
     /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
         let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
-        if !follows && !(self.is_multiplied(v) && self.stored_as_bytes(v, false)?) {
-            self.stored(v)?;
+        if follows || (self.is_multiplied(v) && self.stored_as_bytes(v, false)?) {
+            return Ok(());
         }
-        Ok(())
+        self.stored(v).map(|_| ())
     }
 
     /// Whether a value is a sum of floats that stands for one of integers.
