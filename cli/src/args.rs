@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use airconv_api::Registry;
 use airconv_llvm::micro::amx::Grade;
-use airconv_llvm::{Isa, artefact};
+use airconv_llvm::{Isa, LlvmError, artefact};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
@@ -481,11 +481,19 @@ pub(crate) struct Support {
 }
 
 fn level(text: &str) -> Result<String, String> {
-    Isa::parse(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+    Isa::parse(text).map(|_| text.to_owned()).map_err(why)
 }
 
 fn artefact_level(text: &str) -> Result<String, String> {
-    artefact::level(text).map(|_| text.to_owned()).map_err(|e| e.to_string())
+    artefact::level(text).map(|_| text.to_owned()).map_err(why)
+}
+
+/// What is wrong with an argument, without saying that it is one.
+fn why(error: LlvmError) -> String {
+    match error {
+        LlvmError::Argument(message) => message,
+        other => other.to_string(),
+    }
 }
 
 fn tolerance(text: &str) -> Result<f64, String> {

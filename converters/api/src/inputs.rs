@@ -154,7 +154,7 @@ pub fn misfits(module: &Module, inputs: &BTreeMap<String, Datum>) -> Vec<String>
                 found.push(format!("input `{name}`, {ty}, is there in one of them alone"));
             }
             (Some(Datum::Tensor(a)), Type::Tensor(t)) if !takes(t, a) => {
-                found.push(format!("input `{name}` is {ty} and {}{:?}", a.dtype, a.shape));
+                found.push(format!("input `{name}` is {ty} and is given {}{:?}", a.dtype, a.shape));
             }
             _ => {}
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -22,6 +22,8 @@ const IN_PYTHON: &[&str] = &["ort", "openvino"];
 /// The peers that `bench/peers` makes.
 const PROGRAMS: &[&str] = &["tract", "rten", "candle"];
 const SCRIPT: &str = include_str!("peers.py");
+/// The most bytes of its stderr that are looked at.
+const MOST_SAID: u64 = 1 << 20;
 
 /// Every peer that is known by name.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
@@ -64,8 +66,7 @@ impl Task {
 
     /// Starts a peer and waits until it has run once.
     pub(super) fn start(&self, name: &str) -> Result<Peer, Unable> {
-        let complaints = self.folder.path().join(format!("err-{name}.txt"));
-        let mut process = self.spawn(name, &complaints)?;
+        let (mut process, mut complaints) = self.spawn(name)?;
         let Some(stdout) = process.stdout.take() else {
             return Err(Unable::Absent("it has no output".to_owned()));
         };
@@ -73,7 +74,7 @@ impl Task {
         let mut line = String::new();
         if answers.read_line(&mut line).is_err() || line.is_empty() {
             let stopped = "it stopped before its first run".to_owned();
-            return Err(Unable::Refused(with_last_line(stopped, &complaints)));
+            return Err(Unable::Refused(with_last_line(stopped, &mut complaints)));
         }
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -93,8 +94,11 @@ impl Task {
         self.folder.path().join(format!("out-{peer}.npz"))
     }
 
-    fn spawn(&self, name: &str, complaints: &Path) -> Result<Child, Unable> {
-        let complaints = File::create(complaints).map_err(|e| Unable::Refused(e.to_string()))?;
+    /// Starts a peer; what it writes to stderr can be read from the file, which outlives its name.
+    fn spawn(&self, name: &str) -> Result<(Child, File), Unable> {
+        let path = self.folder.path().join(format!("err-{name}.txt"));
+        let both = File::create(&path).and_then(|write| Ok((write, File::open(&path)?)));
+        let (write, read) = both.map_err(|e| Unable::Refused(e.to_string()))?;
         let mut command = if IN_PYTHON.contains(&name) {
             let mut python = Command::new(airconv_onnx::python());
             python.args(["-c", SCRIPT, name]);
@@ -108,8 +112,9 @@ impl Task {
             .arg(self.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(complaints)
+            .stderr(write)
             .spawn()
+            .map(|process| (process, read))
             .map_err(|e| Unable::Absent(e.to_string()))
     }
 }
@@ -118,8 +123,8 @@ impl Task {
 pub(super) struct Peer {
     process: Child,
     answers: BufReader<ChildStdout>,
-    /// The file with what it writes to stderr.
-    complaints: PathBuf,
+    /// What it writes to stderr.
+    complaints: File,
     /// Its name and version.
     pub(super) name: String,
     /// What it gives, by position; `None` where that is no array.
@@ -142,15 +147,17 @@ impl Peer {
         let answered = asked.and_then(|()| self.answers.read_line(&mut line));
         match (answered, line.trim().parse::<f64>()) {
             (Ok(_), Ok(nanoseconds)) => Ok(nanoseconds / 1e9),
-            _ => Err(with_last_line("it stopped between runs".to_owned(), &self.complaints)),
+            _ => Err(with_last_line("it stopped between runs".to_owned(), &mut self.complaints)),
         }
     }
 }
 
-/// A reason, with the last line that a file has, if there is one.
-fn with_last_line(reason: String, file: &Path) -> String {
-    let text = std::fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
+/// A reason, with the last line of what is left to read, if there is one.
+fn with_last_line(reason: String, file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    // What can be read is better than nothing.
+    let _ = file.take(MOST_SAID).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
     match text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) => format!("{reason}: {}", line.chars().take(300).collect::<String>()),
         None => reason,
