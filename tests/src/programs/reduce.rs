@@ -2,12 +2,19 @@
 
 use airconv_ir::dtype::DType;
 use airconv_ir::op::*;
+use airconv_ir::types::TensorType;
 
 use super::maker::Maker;
 use super::{Done, Step};
 
 pub(super) const STEPS: &[Step] =
     &[reduce, reduce, reduce, extremes, arg_reduce, scan, scan, means, means];
+
+/// Whether a product along axes stays in the range of every float that it may be kept in.
+fn is_short(m: &Maker<'_>, ty: &TensorType, axes: &[i64]) -> bool {
+    let sizes = axes.iter().filter_map(|&a| m.here(ty.shape.get(a as usize)?));
+    sizes.product::<i64>() <= 12
+}
 
 fn reduce(m: &mut Maker<'_>) -> Done {
     let Some((x, ty)) = m.pick(|_, _| true) else { return Ok(None) };
@@ -16,7 +23,8 @@ fn reduce(m: &mut Maker<'_>) -> Done {
         let kind = if m.rng.one_in(2) { ReduceKind::And } else { ReduceKind::Or };
         return m.moved(Reduce { kind, axes, keepdims }, &[x]);
     }
-    let kind = if m.rng.one_in(4) { ReduceKind::Prod } else { ReduceKind::Sum };
+    let wanted = m.rng.one_in(4);
+    let kind = if wanted && is_short(m, &ty, &axes) { ReduceKind::Prod } else { ReduceKind::Sum };
     m.computed(Reduce { kind, axes, keepdims }, &[x])
 }
 
@@ -43,7 +51,10 @@ fn scan(m: &mut Maker<'_>) -> Done {
     let Some(axis) = m.axis(&ty) else { return Ok(None) };
     let kinds =
         [ReduceKind::Sum, ReduceKind::Sum, ReduceKind::Prod, ReduceKind::Max, ReduceKind::Min];
-    let kind = kinds[m.rng.below(5)];
+    let mut kind = kinds[m.rng.below(5)];
+    if kind == ReduceKind::Prod && !is_short(m, &ty, &[axis as i64]) {
+        kind = ReduceKind::Max;
+    }
     let (exclusive, reverse) = (m.rng.one_in(2), m.rng.one_in(2));
     m.computed(ScanReduce { kind, axis: axis as i64, exclusive, reverse }, &[x])
 }
