@@ -1,6 +1,6 @@
 //! Writing: from a program of candle calls to a crate.
 //!
-//! The [tree](tree) says which statements are one module of the source, [classes](class) which
+//! Statements are put in [order](order), the [tree](tree) says which statements are one module of the source, [classes](class) which
 //! modules are one struct, and what is [printed](print) becomes [files](files).
 
 mod class;
@@ -8,6 +8,7 @@ mod files;
 mod helpers;
 mod literal;
 mod names;
+mod order;
 mod parity;
 mod print;
 mod size;

@@ -256,19 +256,19 @@ impl Build<'_> {
         let (mut blobs, module) =
             Blobs::new(module, folder.path(), settings.external_from, &beside)
                 .map_err(|e| self.system(e))?;
-        let lowering = LowerOptions { host: false, channel_last: true };
+        let lowering = LowerOptions { host: false, channel_last: true, bytes: false };
         let lowered =
             lower(&fused(module), lowering).map_err(|stop| report_stop(&stop, self.report))?;
         let isas: Vec<Isa> = levels.iter().map(|(isa, _)| *isa).collect();
         let codes = Codes::new(&lowered.program, &isas).map_err(|e| self.unsupported(e))?;
         let constants = blobs.places(&lowered).map_err(|why| self.all_unsupported(why))?;
-        let weights_len = blobs.weights_len();
+        let weights = blobs.weight_file(&beside);
         let external = External {
             levels: levels.into_iter().map(|(_, level)| level).collect(),
             constants,
             narrow: narrow(&lowered.program, &codes.texts),
             kernels: codes.kernels,
-            weights: (weights_len > 0).then(|| (beside.clone(), weights_len)),
+            weights: weights.clone(),
         };
         let options = COptions { name: stem, kernels: Kernels::External(external) };
         let text = program_c(&lowered.program, &lowered.module, &options)
@@ -276,8 +276,8 @@ impl Build<'_> {
         drop(lowered);
         let header = self.path.with_extension("h");
         let mut files = Vec::new();
-        if weights_len > 0 {
-            let bytes = [&blobs.weights[..], &blobs.weights_more].concat();
+        if let Some(file) = weights {
+            let bytes = [&blobs.weights[..], &blobs.weights_more, &file.digest].concat();
             files.push((self.path.with_file_name(&beside), bytes));
         }
         files.push((header, text.header.clone().into_bytes()));
