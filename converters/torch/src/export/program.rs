@@ -75,7 +75,7 @@ type Literal = crate::import::arg::Arg<Var>;
 
 fn from_literal(literal: &Literal) -> Option<Arg> {
     Some(match literal {
-        Literal::None | Literal::Placement => Arg::None,
+        Literal::None | Literal::Placement | Literal::ChannelsLast => Arg::None,
         Literal::Int(dim) => Arg::Int(dim.as_known()?),
         Literal::Float(v) => Arg::Float(*v),
         Literal::Bool(b) => Arg::Bool(*b),
