@@ -195,3 +195,23 @@ fn newer_formats_are_refused() {
     let error = open(&archive_of(folder.path(), SOURCE, 11)).unwrap_err();
     assert!(error.message.contains("version 11"), "{error}");
 }
+
+#[test]
+fn floor_division_is_that_of_pytorch() {
+    let infinite = "torch.reciprocal(torch.full([1], 0.))";
+    let lowest = format!("torch.neg({infinite})");
+    let cases: [(&str, &str, [f64; 6]); 4] = [
+        ("x", infinite, [0., 0., 0., 0., 0., 0.]),
+        ("torch.neg(x)", infinite, [-0., -1., -1., -1., -1., -1.]),
+        ("x", &lowest, [-0., -1., -1., -1., -1., -1.]),
+        ("x", "torch.full([1], -2.)", [-0., -1., -1., -2., -2., -3.]),
+    ];
+    for (a, b, want) in cases {
+        let got = given(&format!("return torch.floor_divide({a}, {b})")).unwrap();
+        assert_eq!(bits(&got), bits(&want), "{a} // {b}: {got:?}");
+    }
+}
+
+fn bits(numbers: &[f64]) -> Vec<u64> {
+    numbers.iter().map(|v| v.to_bits()).collect()
+}
