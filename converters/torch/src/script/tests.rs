@@ -215,3 +215,19 @@ fn floor_division_is_that_of_pytorch() {
 fn bits(numbers: &[f64]) -> Vec<u64> {
     numbers.iter().map(|v| v.to_bits()).collect()
 }
+
+#[test]
+fn ranges_of_integers_have_a_start_and_a_step_without_fraction() {
+    // The numbers of the dtypes are 3 for i32 and 4 for i64.
+    let cases: [(&str, &[f64]); 5] = [
+        ("0, 6, 1.5, dtype=3", &[0., 1., 2., 3.]),
+        ("0.5, 5.5, 1.5, dtype=4", &[0., 1., 2., 3., 4.]),
+        ("0.5, 5.5, 1.5, dtype=3", &[0., 1., 2., 3.]),
+        ("5.5, 0.5, -2.5, dtype=4", &[5., 3., 1.]),
+        ("5.5, dtype=4", &[0., 1., 2., 3., 4.]),
+    ];
+    for (bounds, want) in cases {
+        let got = given(&format!("return torch.arange({bounds})"));
+        assert_eq!(got.unwrap(), want, "{bounds}");
+    }
+}
