@@ -231,3 +231,11 @@ fn ranges_of_integers_have_a_start_and_a_step_without_fraction() {
         assert_eq!(got.unwrap(), want, "{bounds}");
     }
 }
+
+#[test]
+fn an_integer_that_is_rounded_is_a_float() {
+    let rounded = given("return torch.div(torch.full([1], torch.round(7)), 2)");
+    assert_eq!(rounded.unwrap(), [3.5]);
+    let whole = given("return torch.full([1], torch.round(3))");
+    assert_eq!(whole.unwrap(), [3.0]);
+}
