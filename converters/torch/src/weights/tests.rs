@@ -250,3 +250,17 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+#[test]
+fn names_that_repeat_a_long_key_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = save(folder.path(), |p| {
+        p.dict().str(&"k".repeat(1 << 20)).list();
+        for i in 0..80 {
+            p.int(i);
+        }
+        p.end_list().end_dict();
+    });
+    let error = read(&path).unwrap_err();
+    assert!(error.message.contains("names"), "{error}");
+}
