@@ -16,7 +16,7 @@ use airconv_ir::module::{ArgKindRole, Function, InputRole, Module, OutputRole};
 use airconv_ir::tensor::Tensor;
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, verify};
-use airconv_torch::{Pt2Reader, ScriptReader, ScriptWriter};
+use airconv_torch::{Pt2Reader, Pt2Writer, ScriptReader, ScriptWriter};
 
 /// Programs of `data/` that TorchScript can say.
 const PROGRAMS: &[&str] = &["conv_net", "transformer", "lstm", "sizes", "shared", "control_flow"];
@@ -125,4 +125,22 @@ fn outputs_are_not_what_a_change_makes_of_them() {
     assert_eq!(want[1], [10.0, 11.0, 12.0, 13.0]);
     assert_eq!(want[3], [1.0, 2.0, 3.0, 4.0]);
     assert_eq!(results(again), want);
+}
+
+#[test]
+fn states_that_are_equal_at_first_have_memory_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let module = shift_register();
+    let verified = verify(&module, Stage::Canonical).unwrap();
+    let mut report = Report::default();
+    let entries = |path: &Path, part: &str| {
+        let zip = zip::ZipArchive::new(std::fs::File::open(path).unwrap()).unwrap();
+        zip.file_names().filter(|n| n.as_ref().is_ok_and(|n| n.contains(part))).count()
+    };
+    let script = folder.path().join("shift.pt");
+    ScriptWriter.write(&verified, &script, &WriteOptions::default(), &mut report).unwrap();
+    assert_eq!(entries(&script, "/data/"), 2);
+    let program = folder.path().join("shift.pt2");
+    Pt2Writer.write(&verified, &program, &WriteOptions::default(), &mut report).unwrap();
+    assert_eq!(entries(&program, "/data/weights/weight_"), 2);
 }

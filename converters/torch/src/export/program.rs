@@ -294,4 +294,8 @@ impl Program {
     pub fn var(&self, var: Var) -> Option<&VarInfo> {
         self.vars.get(var.0 as usize)
     }
+    /// Whether the stored tensor of this name gets new contents.
+    pub fn changes(&self, name: &str) -> bool {
+        self.outputs.iter().any(|output| matches!(output, Output::Mutation(n) if n == name))
+    }
 }

@@ -10,7 +10,7 @@ use rustc_hash::FxHashMap;
 use super::print::{Modules, print};
 use crate::archive::{ArchiveWriter, add_tensor, digest};
 use crate::export::export;
-use crate::export::program::{Input, Output, Program, Stored, StoredKind};
+use crate::export::program::{Input, Program, Stored, StoredKind};
 use crate::pickle::{PickleWriter, TensorParts};
 use crate::pt2::Pt2Writer;
 
@@ -79,9 +79,7 @@ fn fill<W: Write + Seek>(
     let mut records = Records::default();
     for input in &program.inputs {
         if let Input::Stored(stored) = input {
-            let changes =
-                |output: &Output| matches!(output, Output::Mutation(n) if *n == stored.name);
-            records.add(archive, stored, program.outputs.iter().any(changes))?;
+            records.add(archive, stored, program.changes(&stored.name))?;
         }
     }
     let mut pickle = PickleWriter::new();
