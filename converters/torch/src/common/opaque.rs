@@ -40,7 +40,7 @@ pub(crate) fn keep<T: Copy>(
     let (mut operands, mut slots) = (Vec::new(), Vec::new());
     for (param, arg) in schema.params.iter().zip(args) {
         match arg {
-            Arg::None | Arg::Placement => {}
+            Arg::None | Arg::Placement | Arg::ChannelsLast => {}
             Arg::Tensor(t) => {
                 operands.push(*t);
                 slots.push(param.name.clone());

@@ -34,8 +34,11 @@ pub(super) fn counts_from_start(cx: &ExportCx<'_, '_>, value: ValueId) -> bool {
         let ints = tensor.to_array().ok().and_then(|a| a.to_i64s());
         return ints.is_some_and(|v| v.iter().all(|&i| i >= 0));
     }
-    match cx.ex.maker(cx.ex.bare(value)).map(|n| &n.op) {
-        Some(Op::ArgReduce(_) | Op::TopK(_) | Op::Nonzero(_) | Op::Iota(_)) => true,
+    let value = cx.ex.bare(value);
+    match cx.ex.maker(value).map(|n| (&n.op, n.result(0))) {
+        Some((Op::ArgReduce(_) | Op::Nonzero(_) | Op::Iota(_), _)) => true,
+        // The first result is the values that were found.
+        Some((Op::TopK(_), values)) => values != Some(value),
         _ => cx.ex.value_type(value).is_ok_and(|t| t.dtype.is_unsigned_int()),
     }
 }

@@ -75,7 +75,7 @@ type Literal = crate::import::arg::Arg<Var>;
 
 fn from_literal(literal: &Literal) -> Option<Arg> {
     Some(match literal {
-        Literal::None | Literal::Placement => Arg::None,
+        Literal::None | Literal::Placement | Literal::ChannelsLast => Arg::None,
         Literal::Int(dim) => Arg::Int(dim.as_known()?),
         Literal::Float(v) => Arg::Float(*v),
         Literal::Bool(b) => Arg::Bool(*b),
@@ -293,5 +293,9 @@ impl Program {
     /// The value.
     pub fn var(&self, var: Var) -> Option<&VarInfo> {
         self.vars.get(var.0 as usize)
+    }
+    /// Whether the stored tensor of this name gets new contents.
+    pub fn changes(&self, name: &str) -> bool {
+        self.outputs.iter().any(|output| matches!(output, Output::Mutation(n) if n == name))
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Arg<T = ValueId> {
     DType(DType),
     /// A device, layout or memory format: where and how elements are stored.
     Placement,
+    /// A memory format in which channels are last.
+    ChannelsLast,
     /// A list or tuple.
     List(Vec<Arg<T>>),
 }
@@ -49,6 +51,7 @@ impl<T> Arg<T> {
             Self::Str(_) => "a string",
             Self::DType(_) => "a dtype",
             Self::Placement => "a device or layout",
+            Self::ChannelsLast => "a memory format",
             Self::List(_) => "a list",
         }
     }
@@ -74,6 +77,7 @@ impl<T> Arg<T> {
             Self::Str(text) => Arg::Str(text.clone()),
             Self::DType(dtype) => Arg::DType(*dtype),
             Self::Placement => Arg::Placement,
+            Self::ChannelsLast => Arg::ChannelsLast,
             Self::List(items) => {
                 Arg::List(items.iter().map(|i| i.map(f)).collect::<Result<_, _>>()?)
             }

@@ -306,17 +306,39 @@ fn divide(cx: &mut CallCx<'_>, rounding: IntRounding) -> Outcome {
 }
 
 /// Floor division of floats as Python does it: the remainder is taken off first, so that the
-/// quotient is not rounded up to the next integer. By zero it is the plain quotient.
+/// quotient is not rounded up to the next integer. By zero it is the plain quotient, and a
+/// quotient of zero has its sign. Half precision is computed in single precision.
 fn floor_quotient(cx: &mut CallCx<'_>, a: ValueId, b: ValueId) -> Outcome {
-    let rounding = IntRounding::Floor;
-    let quotient = cx.emit(Div { rounding }, &[a, b])?;
-    let rest = cx.emit(Rem { rounding }, &[a, b])?;
-    let whole = cx.emit(Sub {}, &[a, rest])?;
-    let exact = cx.emit(Div { rounding }, &[whole, b])?;
-    let rounded = cx.emit(Round {}, &[exact])?;
+    let dtype = cx.dtype(a)?;
+    let wide = if dtype.bits() < 32 { DType::F32 } else { dtype };
+    let (a, b) = (cx.cast(a, wide)?, cx.cast(b, wide)?);
     let zero = cx.b().full_like(b, 0.0)?;
+    let one = cx.b().full_like(b, 1.0)?;
+    let plain = cx.emit(Div { rounding: IntRounding::Floor }, &[a, b])?;
+    let rest = cx.emit(Rem { rounding: IntRounding::Trunc }, &[a, b])?;
+    let whole = cx.emit(Sub {}, &[a, rest])?;
+    let exact = cx.emit(Div { rounding: IntRounding::Floor }, &[whole, b])?;
+    // The remainder has the sign of `a`: where that is not the one of `b`, it is one less.
+    let below = [b, rest].map(|v| cx.emit(Less {}, &[v, zero]));
+    let [b_below, rest_below] = below;
+    let differ = cx.emit(Xor {}, &[b_below?, rest_below?])?;
+    let no_rest = cx.emit(Equal {}, &[rest, zero])?;
+    let less = cx.emit(Sub {}, &[exact, one])?;
+    let lowered = cx.emit(Select {}, &[differ, less, exact])?;
+    let exact = cx.emit(Select {}, &[no_rest, exact, lowered])?;
+    // What is off by rounding is brought to the nearest integer.
+    let floor = cx.emit(Floor {}, &[exact])?;
+    let over = cx.emit(Sub {}, &[exact, floor])?;
+    let half = cx.b().full_like(b, 0.5)?;
+    let is_over = cx.emit(Less {}, &[half, over])?;
+    let next = cx.emit(Add {}, &[floor, one])?;
+    let rounded = cx.emit(Select {}, &[is_over, next, floor])?;
+    let is_zero = cx.emit(Equal {}, &[exact, zero])?;
+    let signed = cx.emit(Mul {}, &[plain, zero])?;
+    let rounded = cx.emit(Select {}, &[is_zero, signed, rounded])?;
     let by_zero = cx.emit(Equal {}, &[b, zero])?;
-    Ok(cx.emit(Select {}, &[by_zero, quotient, rounded])?.into())
+    let y = cx.emit(Select {}, &[by_zero, plain, rounded])?;
+    Ok(cx.cast(y, dtype)?.into())
 }
 
 /// A float without its fraction.

@@ -22,7 +22,7 @@ pub(super) fn write_back(
             "view" if call.schema.overload == "dtype" => {
                 return Err(Stop::Unsupported("a write through another dtype".to_owned()));
             }
-            "alias" | "detach" | "lift_fresh" => |_, _, _, part| Ok(part),
+            "alias" | "detach" | "lift_fresh" | "contiguous" | "to" => |_, _, _, part| Ok(part),
             "view" | "_unsafe_view" | "unsqueeze" | "squeeze" | "flatten" | "unflatten"
             | "view_as" | "reshape" | "reshape_as" | "ravel" | "_reshape_alias" => reshaped,
             "permute" | "transpose" | "t" => transposed,

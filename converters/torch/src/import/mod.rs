@@ -47,6 +47,7 @@ mod scan;
 mod scatter;
 mod series;
 mod shape;
+pub(crate) mod share;
 mod special;
 mod synonym;
 
@@ -69,6 +70,7 @@ use airconv_ir::types::Type;
 use self::alias::{Handle, Handles, Look, ViewCall, Write};
 use self::arg::{Arg, Returns};
 use self::call::{CallCx, Stop};
+use self::share::{Layout, Share};
 use crate::common::schema::Schema;
 
 pub use self::rules::{ImportRule, all_rules};
@@ -134,6 +136,16 @@ impl Importer {
     /// A tensor of the source with memory of its own.
     pub(crate) fn fresh(&mut self, value: ValueId) -> Handle {
         self.handles.fresh(value)
+    }
+    /// A tensor of the source with memory of its own, in which it lies in row-major order.
+    pub(crate) fn fresh_rows(&mut self, value: ValueId) -> Handle {
+        let handle = self.fresh(value);
+        self.set_layout(handle, Layout::Rows);
+        handle
+    }
+    /// Says how a tensor lies in memory.
+    pub(crate) fn set_layout(&mut self, handle: Handle, layout: Layout) {
+        self.handles.set_layout(handle, layout);
     }
     /// A constant of the module as a tensor of the source.
     pub(crate) fn constant(&mut self, tensor: Tensor, name: &str) -> Handle {
@@ -212,6 +224,7 @@ impl Importer {
     fn value_at(&mut self, handle: Handle, depth: usize) -> Result<ValueId, Stop> {
         match self.handles.look(handle) {
             Look::Value(value) => Ok(value),
+            Look::Doubtful => Err(Stop::Unsupported(DOUBTFUL.to_owned())),
             Look::Replay(..) if depth >= MAX_VIEWS => {
                 Err(Stop::Unsupported(format!("a view of more than {MAX_VIEWS} views")))
             }
@@ -261,9 +274,9 @@ impl Importer {
         }
         Ok(())
     }
-    /// Whether a tensor, or what it shares memory with, was written to.
+    /// Whether a tensor, or what it shares memory with, was written to, as far as can be told.
     pub(crate) fn was_written(&self, handle: Handle) -> bool {
-        self.handles.version(handle) > 0
+        self.handles.was_written(handle)
     }
 
     // Calls.
@@ -292,6 +305,7 @@ impl Importer {
             )));
         }
         let written = self.write_results(schema, args, &returns, &writes)?;
+        let own = self.layout_of_own(schema, args, &values);
         let mut out = Vec::with_capacity(returns.0.len());
         for (result, arg) in schema.returns.iter().zip(&returns.0) {
             let source = (!result.alias.is_empty())
@@ -301,22 +315,42 @@ impl Importer {
             out.push(match source {
                 Some((i, handle)) if written.contains(&i) => Arg::Tensor(handle),
                 Some((i, handle)) => self.viewed(schema, &values, i, handle, arg),
-                None => self.owned(arg),
+                None => self.owned(arg, own),
             });
         }
         Ok(out)
     }
 
     /// Results with memory of their own.
-    fn owned(&mut self, arg: &Arg) -> Item {
-        let mut fresh = |v: &ValueId| Ok::<_, std::convert::Infallible>(self.fresh(*v));
+    fn owned(&mut self, arg: &Arg, layout: Layout) -> Item {
+        let mut fresh = |v: &ValueId| {
+            let handle = self.fresh(*v);
+            self.set_layout(handle, layout);
+            Ok::<_, std::convert::Infallible>(handle)
+        };
         match arg.map(&mut fresh) {
             Ok(item) => item,
             Err(never) => match never {},
         }
     }
 
-    /// Results that share the memory of an argument.
+    /// How results with memory of their own lie in it.
+    fn layout_of_own(&self, schema: &Schema, args: &[Item], values: &[Arg]) -> Layout {
+        let in_rows = args.iter().all(|arg| self.all_in_rows(arg));
+        match rules::find_functional(&schema.name, &schema.overload) {
+            Some(rule) => share::layout_of_own(rule, values, in_rows),
+            None => Layout::Unknown,
+        }
+    }
+    fn all_in_rows(&self, item: &Item) -> bool {
+        match item {
+            Arg::Tensor(handle) => self.handles.layout(*handle) == Layout::Rows,
+            Arg::List(items) => items.iter().all(|item| self.all_in_rows(item)),
+            _ => true,
+        }
+    }
+
+    /// Results that share the memory of an argument, or may do so.
     fn viewed(
         &mut self,
         schema: &'static Schema,
@@ -329,17 +363,50 @@ impl Importer {
             let args = values.to_vec();
             Rc::new(ViewCall { schema, args, viewed, item })
         };
+        let layout = share::layout_of_view(schema, values, self.handles.layout(of));
         match arg {
-            Arg::Tensor(value) => Arg::Tensor(self.handles.view(of, view(None), *value)),
+            Arg::Tensor(value) => {
+                let handle = match self.share(schema, values, viewed, of, *value) {
+                    Share::View => self.handles.view(of, view(None), *value),
+                    Share::Copy => self.handles.fresh(*value),
+                    Share::Either => self.handles.own_or_view(of, *value),
+                };
+                self.set_layout(handle, layout);
+                Arg::Tensor(handle)
+            }
             Arg::List(items) => {
                 let items = items.iter().enumerate().map(|(i, item)| match item {
-                    Arg::Tensor(value) => Arg::Tensor(self.handles.view(of, view(Some(i)), *value)),
-                    other => self.owned(other),
+                    Arg::Tensor(value) => {
+                        let handle = self.handles.view(of, view(Some(i)), *value);
+                        self.set_layout(handle, layout);
+                        Arg::Tensor(handle)
+                    }
+                    other => self.owned(other, Layout::Unknown),
                 });
                 Arg::List(items.collect())
             }
-            other => self.owned(other),
+            other => self.owned(other, Layout::Unknown),
         }
+    }
+
+    /// What a result is to the argument that it may be a view of.
+    fn share(
+        &self,
+        schema: &Schema,
+        values: &[Arg],
+        viewed: usize,
+        of: Handle,
+        result: ValueId,
+    ) -> Share {
+        let dtype = |value: ValueId| match self.function().ty(value) {
+            Type::Tensor(ty) => Some(ty.dtype),
+            _ => None,
+        };
+        let operand = match values.get(viewed) {
+            Some(Arg::Tensor(value)) => dtype(*value),
+            _ => None,
+        };
+        share::share(schema, values, self.handles.layout(of), operand == dtype(result))
     }
 
     /// Writes to the arguments that the operator writes into, what the rule says or else the
@@ -456,6 +523,10 @@ pub(crate) fn complex_part(dtype: DType) -> DType {
         real => real,
     }
 }
+
+/// Why a tensor has no value.
+const DOUBTFUL: &str = "`reshape`, `contiguous` or the like gave a copy or a view, which cannot be \
+                        told, and one of the two was written to";
 
 /// Why an operator that is not in the table is not read.
 pub(crate) const NO_RULE: &str = "there is no rule for it";

@@ -567,39 +567,76 @@ fn scalar_tensor(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `arange`: start, start + step ... below end.
 fn arange(cx: &mut CallCx<'_>) -> Outcome {
-    let start = if cx.has("start") { cx.number("start")? } else { Number::Int(0.into()) };
-    let step = if cx.has("step") { cx.number("step")? } else { Number::Int(1.into()) };
-    let end = cx.number("end")?;
+    let mut start = if cx.has("start") { cx.number("start")? } else { Number::Int(0.into()) };
+    let mut step = if cx.has("step") { cx.number("step")? } else { Number::Int(1.into()) };
+    let mut end = cx.number("end")?;
     let integers = [&start, &step, &end].iter().all(|n| n.category() == Category::Int);
     let natural = if integers { DType::I64 } else { DEFAULT_DTYPE };
     let dtype = cx.opt_dtype("dtype")?.unwrap_or(natural);
-    let count = match (&start, &end, &step) {
-        (Number::Int(start), Number::Int(end), Number::Int(step)) => {
-            let distance = end - start;
-            match step.as_known() {
-                Some(1) => distance,
-                Some(0) | None => return cx.unsupported("a step that is zero or not known"),
-                Some(_) => Dim::ceil_div(&distance, step),
-            }
+    // Integers have a start and a step without fractions; those of 64 bits are counted so too.
+    let truncates = Category::of(dtype) == Category::Int && !integers;
+    let with_fractions = match truncates && dtype != DType::I64 {
+        true => Some(float_count(cx, &start, &end, &step)?),
+        false => None,
+    };
+    if truncates {
+        for number in [&mut start, &mut end, &mut step] {
+            *number = without_fraction(cx, number)?;
         }
-        _ => match (start.known(), end.known(), step.known()) {
-            (Some(a), Some(b), Some(s)) if s != 0.0 => Dim::Known(((b - a) / s).ceil() as i64),
-            _ => return cx.unsupported("bounds that only a run can tell"),
-        },
+    }
+    if step.is(0) {
+        return cx.invalid("a step of zero");
+    }
+    let count = match with_fractions {
+        Some(count) => count,
+        None => element_count(cx, &start, &end, &step)?,
     };
     if count.as_known().is_some_and(|n| n < 0) {
         return cx.invalid("the bounds are on the wrong sides for the step");
     }
-    let whole = if Category::of(dtype) == Category::Int && !integers { DType::F64 } else { dtype };
-    let count = cx.emit(Iota { dtype: whole, dims: vec![count], axis: 0 }, &[])?;
+    let count = cx.emit(Iota { dtype, dims: vec![count], axis: 0 }, &[])?;
     let scaled = super::linear::scaled(cx, count, &step)?;
-    let shifted = match start.is(0) {
-        true => scaled,
-        false => {
-            let start = cx.number_value(&start, whole)?;
-            let both = cx.broadcast(&[scaled, start])?;
-            cx.emit(airconv_ir::op::Add {}, &both)?
-        }
+    if start.is(0) {
+        return Ok(scaled.into());
+    }
+    let start = cx.number_value(&start, dtype)?;
+    let both = cx.broadcast(&[scaled, start])?;
+    Ok(cx.emit(airconv_ir::op::Add {}, &both)?.into())
+}
+
+/// How many numbers there are from start on below end.
+fn element_count(
+    cx: &CallCx<'_>,
+    start: &Number,
+    end: &Number,
+    step: &Number,
+) -> Result<Dim, Stop> {
+    let (Number::Int(start), Number::Int(end), Number::Int(step)) = (start, end, step) else {
+        return float_count(cx, start, end, step);
     };
-    Ok(cx.cast(shifted, dtype)?.into())
+    match step.as_known() {
+        Some(1) => Ok(end - start),
+        Some(_) => Ok(Dim::ceil_div(&(end - start), step)),
+        None => cx.unsupported("a step that is not known"),
+    }
+}
+
+/// How many numbers there are from start on below end, which are known.
+fn float_count(cx: &CallCx<'_>, start: &Number, end: &Number, step: &Number) -> Result<Dim, Stop> {
+    match (start.known(), end.known(), step.known()) {
+        (Some(a), Some(b), Some(s)) => match ((b - a) / s).ceil() {
+            count if count.is_finite() => Ok(Dim::Known(count as i64)),
+            _ => cx.invalid("bounds or a step that are not finite, or a step of zero"),
+        },
+        _ => cx.unsupported("bounds that only a run can tell"),
+    }
+}
+
+/// The part of a known number before the point.
+fn without_fraction(cx: &CallCx<'_>, number: &Number) -> Result<Number, Stop> {
+    match (number, number.known()) {
+        (Number::Int(_), _) => Ok(number.clone()),
+        (_, Some(v)) => Ok(Number::Int((v as i64).into())),
+        (_, None) => cx.unsupported("bounds that only a run can tell"),
+    }
 }

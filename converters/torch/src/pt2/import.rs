@@ -21,9 +21,11 @@ use super::{control, expr, uses};
 use crate::common::schema::{Schema, schemas};
 use crate::common::{dtype, opaque};
 use crate::error::FileError;
+use crate::import::alias::Handle;
 use crate::import::arg::Arg;
 use crate::import::call::Stop;
 use crate::import::rules::find_functional;
+use crate::import::share::Layout;
 use crate::import::{Importer, Item, NO_RULE};
 
 /// What the names of a graph stand for.
@@ -229,6 +231,9 @@ impl<'p> GraphReader<'p> {
             }
             handle
         };
+        if let Some(meta) = graph.tensor_values.get(arg) {
+            self.lay_out(handle, meta);
+        }
         names.insert(arg.to_owned(), Arg::Tensor(handle));
         let owned = match self.state.contains(name) {
             true => Owned::State(handle),
@@ -269,6 +274,11 @@ impl<'p> GraphReader<'p> {
         let f = self.imp.function_mut();
         let (index, value) = (f.inputs.len() as u32, f.add_input(name, Type::Tensor(ty), role));
         let handle = self.imp.fresh(value);
+        if let Argument::AsTensor(arg) = input
+            && let Some(meta) = graph.tensor_values.get(&arg.name)
+        {
+            self.lay_out(handle, meta);
+        }
         let item = match kind {
             ArgKindRole::Int => {
                 let dim = match graph.sym_int_values.get(name) {
@@ -337,6 +347,7 @@ impl<'p> GraphReader<'p> {
                 Some(dtype) => Arg::DType(dtype),
                 None => return Err(Stop::Unsupported(format!("the dtype of number {number}"))),
             },
+            Argument::AsMemoryFormat(2 | 3) => Arg::ChannelsLast,
             Argument::AsDevice(_) | Argument::AsLayout(_) | Argument::AsMemoryFormat(_) => {
                 Arg::Placement
             }
@@ -537,6 +548,7 @@ impl<'p> GraphReader<'p> {
             let value = self.imp.value(handle)?;
             if let Some(meta) = graph.tensor_values.get(name) {
                 self.compare(name, value, meta)?;
+                self.lay_out(handle, meta);
             }
             self.imp.builder().name(value, name);
         }
@@ -582,6 +594,17 @@ impl<'p> GraphReader<'p> {
                 f.symbols.set_range(symbol, narrowed);
             }
             self.symbols.insert(name.to_owned(), found.clone());
+        }
+    }
+
+    /// Notes what the file says of how a tensor lies in memory, where that is known for all sizes.
+    fn lay_out(&mut self, handle: Handle, meta: &TensorMeta) {
+        let mut dims = |sizes: &[SymInt]| -> Vec<Option<Dim>> {
+            sizes.iter().map(|size| self.size(size).ok()).collect()
+        };
+        let layout = Layout::of(&dims(&meta.sizes), &dims(&meta.strides));
+        if layout != Layout::Unknown {
+            self.imp.set_layout(handle, layout);
         }
     }
 
@@ -691,23 +714,22 @@ fn rows_in_order(graph: &Graph, node: &Node) -> Result<(), Stop> {
     let operand = node.inputs.first().map(|input| &input.arg);
     let Some(Argument::AsTensor(operand)) = operand else { return Ok(()) };
     let Some(meta) = graph.tensor_values.get(&operand.name) else { return Ok(()) };
-    let known = |size: &SymInt| match size {
-        SymInt::AsInt(n) => Some(*n),
-        SymInt::AsExpr(_) => None,
-    };
-    let mut step = Some(1);
-    let mut in_order = known(&meta.storage_offset) == Some(0);
-    for (size, stride) in meta.sizes.iter().zip(&meta.strides).rev() {
-        let (size, stride) = (known(size), known(stride));
-        in_order &= size == Some(1) || (stride.is_some() && stride == step);
-        step = step.zip(size).and_then(|(a, b)| a.checked_mul(b.max(1)));
-    }
-    match in_order {
+    let known = |sizes: &[SymInt]| -> Vec<_> { sizes.iter().map(known_size).collect() };
+    let layout = Layout::of(&known(&meta.sizes), &known(&meta.strides));
+    let from_start = known_size(&meta.storage_offset) == Some(Dim::Known(0));
+    match from_start && layout == Layout::Rows {
         true => Ok(()),
         false => Err(Stop::Unsupported(
             "its operand does not lie in row-major order, or is a part of another tensor"
                 .to_owned(),
         )),
+    }
+}
+
+fn known_size(size: &SymInt) -> Option<Dim> {
+    match size {
+        SymInt::AsInt(n) => Some(Dim::Known(*n)),
+        SymInt::AsExpr(_) => None,
     }
 }
 

@@ -47,7 +47,7 @@ impl<'p> GraphReader<'p> {
             self.user_output(names, output, role, &mut used, report);
         }
         for (name, owned) in owned {
-            self.update(name, owned, &mut used);
+            self.update(name, owned, &mut used, report);
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl<'p> GraphReader<'p> {
         let (name, value, role) = match (output, item) {
             (Argument::AsTensor(t), Ok(Arg::Tensor(handle))) => match self.imp.value(handle) {
                 Ok(value) => (t.name.as_str(), value, role),
-                Err(_) => return,
+                Err(stop) => return self.refused(&t.name, stop, report),
             },
             (Argument::AsSymInt(SymIntArgument::AsName(name)), Ok(Arg::Int(dim))) => {
                 match self.imp.builder().dim_scalar(&dim) {
@@ -121,7 +121,13 @@ impl<'p> GraphReader<'p> {
     }
 
     /// The new contents of what was written to.
-    fn update(&mut self, name: &str, owned: &Owned, used: &mut BTreeSet<String>) {
+    fn update(
+        &mut self,
+        name: &str,
+        owned: &Owned,
+        used: &mut BTreeSet<String>,
+        report: &mut Report,
+    ) {
         let handle = owned.handle();
         if !self.imp.was_written(handle) {
             return;
@@ -131,9 +137,27 @@ impl<'p> GraphReader<'p> {
             Owned::State(_) => OutputRole::StateUpdate(name.to_owned()),
             Owned::User(_, index) => OutputRole::InputUpdate(*index),
         };
-        if let Ok(value) = self.imp.value(handle) {
-            let name = unique(&format!("{name}.new"), used);
-            self.imp.function_mut().add_output(&name, value, role);
+        match self.imp.value(handle) {
+            Ok(value) => {
+                let name = unique(&format!("{name}.new"), used);
+                self.imp.function_mut().add_output(&name, value, role);
+            }
+            Err(stop) => self.refused(&format!("{name}.new"), stop, report),
+        }
+    }
+
+    /// Says why there is no value for an output, if nothing else was reported already.
+    fn refused(&self, name: &str, stop: Stop, report: &mut Report) {
+        if self.imp.has_unsupported() {
+            return;
+        }
+        match stop {
+            Stop::Unsupported(why) => {
+                report.error("torch-unsupported", format!("output `{name}`: {why}"));
+            }
+            Stop::Invalid(why) => {
+                report.error("torch-malformed", format!("output `{name}`: {why}"));
+            }
         }
     }
 

@@ -111,8 +111,13 @@ fn fill<W: Write + Seek>(
     let saved = |s: &&Stored| matches!(s.kind, StoredKind::Parameter | StoredKind::Buffer);
     let weights: Vec<&Stored> = stored().filter(saved).collect();
     let constants: Vec<&Stored> = stored().filter(|s| !saved(s)).collect();
-    payload(archive, "data/weights/", "weight", "model_weights_config.json", &weights)?;
-    payload(archive, "data/constants/", "tensor", "model_constants_config.json", &constants)?;
+    payload(archive, program, ("data/weights/", "weight", "model_weights_config.json"), &weights)?;
+    payload(
+        archive,
+        program,
+        ("data/constants/", "tensor", "model_constants_config.json"),
+        &constants,
+    )?;
     archive.add("models/model.json", json)?;
     archive.add("data/sample_inputs/model.pt", b"")?;
     archive.add("archive_format", b"pt2")?;
@@ -121,31 +126,37 @@ fn fill<W: Write + Seek>(
     archive.add("byteorder", b"little")
 }
 
-/// Writes tensors, equal ones once, and the table of what they are.
+/// Writes tensors and the table of what they are. Equal ones are written once, and so have one
+/// memory once they are loaded, unless the program changes them.
 fn payload<W: Write + Seek>(
     archive: &mut ArchiveWriter<W>,
-    folder: &str,
-    stem: &str,
-    table: &str,
+    program: &Program,
+    (folder, stem, table): (&str, &str, &str),
     tensors: &[&Stored],
 ) -> io::Result<()> {
     let invalid = |e: String| io::Error::new(io::ErrorKind::InvalidData, e);
     let mut config = BTreeMap::new();
     let mut seen: FxHashMap<(i64, bool, [u8; 32]), String> = FxHashMap::default();
+    let mut count = 0usize;
     for stored in tensors {
         let meta = stored_meta(stored).map_err(invalid)?;
         let key = (meta.dtype, meta.requires_grad, digest(&stored.tensor)?);
-        let next = seen.len();
-        let mut fresh = false;
-        let name = seen.entry(key).or_insert_with(|| {
-            fresh = true;
-            format!("{stem}_{next}")
-        });
-        if fresh {
-            add_tensor(archive, &format!("{folder}{name}"), &stored.tensor)?;
+        let is_changed = program.changes(&stored.name);
+        let known = if is_changed { None } else { seen.get(&key).cloned() };
+        let name = match known {
+            Some(name) => name,
+            None => {
+                let name = format!("{stem}_{count}");
+                count += 1;
+                add_tensor(archive, &format!("{folder}{name}"), &stored.tensor)?;
+                name
+            }
+        };
+        if !is_changed {
+            seen.insert(key, name.clone());
         }
         let payload = PayloadMeta {
-            path_name: name.clone(),
+            path_name: name,
             is_param: stored.kind == StoredKind::Parameter,
             use_pickle: false,
             tensor_meta: Some(meta),

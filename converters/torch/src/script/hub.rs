@@ -18,6 +18,7 @@ use crate::common::schema::Schema;
 use crate::import::alias::Handle;
 use crate::import::arg::Arg;
 use crate::import::call::Stop;
+use crate::import::share::Layout;
 use crate::import::{Importer, Item};
 use crate::weights::Budget;
 
@@ -127,6 +128,11 @@ impl AtenSink for HubSink {
             true => self.state_input(made, &tensor.name)?,
             false => self.imp.constant(made, &tensor.name),
         };
+        let known = |sizes: &[u64]| -> Vec<Option<Dim>> {
+            sizes.iter().map(|&n| i64::try_from(n).ok().map(Dim::Known)).collect()
+        };
+        let (sizes, strides) = (known(tensor.view.sizes()), known(tensor.view.strides()));
+        self.imp.set_layout(handle, Layout::of(&sizes, &strides));
         self.weights.push((tensor.name.clone(), handle));
         Ok(handle)
     }

@@ -5,6 +5,7 @@ pub(crate) mod hub;
 pub(crate) mod lower;
 mod print;
 mod reader;
+mod shared;
 pub mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;

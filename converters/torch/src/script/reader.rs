@@ -189,7 +189,7 @@ fn run(
         let ty = input_type(&text, f).map_err(|why| FileError::unsupported(name, why))?;
         let role = InputRole::User { default: None, kind: ArgKindRole::Tensor };
         let value = f.add_input(name, Type::Tensor(ty), role);
-        args.push(Arg::Tensor(sink.imp.fresh(value)));
+        args.push(Arg::Tensor(sink.imp.fresh_rows(value)));
     }
     let outcome = lower(script, &mut sink, METHOD, &args, &options.limits)?;
     Ok((sink, outcome))

@@ -119,11 +119,63 @@ fn inputs_without_a_type_have_that_of_the_trace() {
     assert_eq!(*f.ty(f.body().params[0]), Type::tensor(DType::F32, [2.into(), 3.into()]));
     let said = format!("{:?}", report.diagnostics);
     assert!(said.contains("x=f32[2, 3]") && said.contains("--input-type"), "{said}");
-    let x = Array::from_vec(vec![2, 3], vec![0.5f32; 6]).unwrap();
+    assert_eq!(run(module, [0.5; 6]), [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]);
+}
+
+/// What a program gives for `x`.
+fn run(module: Module, x: [f32; 6]) -> Vec<f64> {
+    let x = Array::from_vec(vec![2, 3], x.to_vec()).unwrap();
     let inputs = [("x".to_owned(), Datum::from(x))].into();
     let got = Interpreter::new(module, EvalLimits::default()).run(&inputs).unwrap();
-    let got = got[0].1.as_array().unwrap().to_f64s().unwrap();
-    assert_eq!(got, [1.5, 2.5, 3.5, 4.5, 5.5, 6.5]);
+    got[0].1.as_array().unwrap().to_f64s().unwrap()
+}
+
+/// What a program of these lines gives for 0, 1 ... 5, or what is said of it.
+fn given(lines: &str) -> Result<Vec<f64>, String> {
+    let folder = tempfile::tempdir().unwrap();
+    let head = SOURCE.split("    return").next().unwrap();
+    let lines: String = lines.lines().map(|l| format!("    {}\n", l.trim())).collect();
+    let (module, report) = read(&archive(folder.path(), &format!("{head}{lines}")));
+    match module {
+        Ok(module) => Ok(run(module, [0., 1., 2., 3., 4., 5.])),
+        Err(_) => Err(format!("{:?}", report.diagnostics)),
+    }
+}
+
+#[test]
+fn a_copy_is_not_written_to() {
+    for copied in ["torch.to(x, 7)", "torch.to(x, 6, False, True)"] {
+        let after = format!("y = {copied}\n_0 = torch.add_(x, 1)\nreturn y");
+        assert_eq!(given(&after).unwrap(), [0., 1., 2., 3., 4., 5.], "{copied}");
+        let through = format!("y = {copied}\n_0 = torch.add_(y, 1)\nreturn x");
+        assert_eq!(given(&through).unwrap(), [0., 1., 2., 3., 4., 5.], "{copied}");
+    }
+}
+
+#[test]
+fn what_is_a_view_for_certain_is_written_to() {
+    let rows = "torch.slice(torch.mul(x, 1), 0, 0, 2)";
+    for viewed in ["torch.reshape(b, [-1])", "torch.contiguous(b)", "torch.to(b, 6)"] {
+        let after = format!("b = {rows}\ny = {viewed}\n_0 = torch.add_(b, 1)\nreturn y");
+        assert_eq!(given(&after).unwrap(), [1., 2., 3., 4., 5., 6.], "{viewed}");
+        let through = format!("b = {rows}\ny = {viewed}\n_0 = torch.add_(y, 1)\nreturn b");
+        assert_eq!(given(&through).unwrap(), [1., 2., 3., 4., 5., 6.], "{viewed}");
+    }
+}
+
+#[test]
+fn what_may_be_a_view_has_no_contents_after_a_write() {
+    for base in ["torch.t(x)", "torch.slice(x, 1, 0, 2)", "torch.einsum(\"ij->ji\", [x])"] {
+        for viewed in ["torch.reshape(b, [-1])", "torch.flatten(b)", "torch.resolve_conj(b)"] {
+            let made = format!("b = {base}\ny = {viewed}");
+            for (to, of) in [("b", "y"), ("y", "b"), ("y", "torch.mul(b, 2)")] {
+                let said = given(&format!("{made}\n_0 = torch.add_({to}, 1)\nreturn {of}"));
+                assert!(said.as_ref().is_err_and(|e| e.contains("a copy or a view")), "{said:?}");
+            }
+            let written = given(&format!("{made}\n_0 = torch.add_(y, 1)\nreturn y"));
+            assert_eq!(written.unwrap().iter().min_by(|a, b| a.total_cmp(b)), Some(&1.0));
+        }
+    }
 }
 
 #[test]
@@ -142,4 +194,48 @@ fn newer_formats_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = open(&archive_of(folder.path(), SOURCE, 11)).unwrap_err();
     assert!(error.message.contains("version 11"), "{error}");
+}
+
+#[test]
+fn floor_division_is_that_of_pytorch() {
+    let infinite = "torch.reciprocal(torch.full([1], 0.))";
+    let lowest = format!("torch.neg({infinite})");
+    let cases: [(&str, &str, [f64; 6]); 4] = [
+        ("x", infinite, [0., 0., 0., 0., 0., 0.]),
+        ("torch.neg(x)", infinite, [-0., -1., -1., -1., -1., -1.]),
+        ("x", &lowest, [-0., -1., -1., -1., -1., -1.]),
+        ("x", "torch.full([1], -2.)", [-0., -1., -1., -2., -2., -3.]),
+    ];
+    for (a, b, want) in cases {
+        let got = given(&format!("return torch.floor_divide({a}, {b})")).unwrap();
+        assert_eq!(bits(&got), bits(&want), "{a} // {b}: {got:?}");
+    }
+}
+
+fn bits(numbers: &[f64]) -> Vec<u64> {
+    numbers.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn ranges_of_integers_have_a_start_and_a_step_without_fraction() {
+    // The numbers of the dtypes are 3 for i32 and 4 for i64.
+    let cases: [(&str, &[f64]); 5] = [
+        ("0, 6, 1.5, dtype=3", &[0., 1., 2., 3.]),
+        ("0.5, 5.5, 1.5, dtype=4", &[0., 1., 2., 3., 4.]),
+        ("0.5, 5.5, 1.5, dtype=3", &[0., 1., 2., 3.]),
+        ("5.5, 0.5, -2.5, dtype=4", &[5., 3., 1.]),
+        ("5.5, dtype=4", &[0., 1., 2., 3., 4.]),
+    ];
+    for (bounds, want) in cases {
+        let got = given(&format!("return torch.arange({bounds})"));
+        assert_eq!(got.unwrap(), want, "{bounds}");
+    }
+}
+
+#[test]
+fn an_integer_that_is_rounded_is_a_float() {
+    let rounded = given("return torch.div(torch.full([1], torch.round(7)), 2)");
+    assert_eq!(rounded.unwrap(), [3.5]);
+    let whole = given("return torch.full([1], torch.round(3))");
+    assert_eq!(whole.unwrap(), [3.0]);
 }

@@ -79,7 +79,7 @@ fn fill<W: Write + Seek>(
     let mut records = Records::default();
     for input in &program.inputs {
         if let Input::Stored(stored) = input {
-            records.add(archive, stored)?;
+            records.add(archive, stored, program.changes(&stored.name))?;
         }
     }
     let mut pickle = PickleWriter::new();
@@ -93,9 +93,11 @@ fn fill<W: Write + Seek>(
     archive.add("byteorder", b"little")
 }
 
-/// Which entry holds the elements of which tensor.
+/// Which entry holds the elements of which tensor. Equal ones have one entry, and so one memory
+/// once they are loaded, unless the program changes them.
 #[derive(Default)]
 struct Records {
+    count: usize,
     by_name: FxHashMap<String, String>,
     seen: FxHashMap<(airconv_ir::dtype::DType, [u8; 32]), String>,
 }
@@ -105,18 +107,23 @@ impl Records {
         &mut self,
         archive: &mut ArchiveWriter<W>,
         stored: &Stored,
+        is_changed: bool,
     ) -> io::Result<()> {
-        let next = self.seen.len();
-        let mut fresh = false;
-        let digest = digest(&stored.tensor)?;
-        let key = self.seen.entry((stored.tensor.dtype, digest)).or_insert_with(|| {
-            fresh = true;
-            next.to_string()
-        });
-        if fresh {
-            add_tensor(archive, &format!("data/{key}"), &stored.tensor)?;
+        let content = (stored.tensor.dtype, digest(&stored.tensor)?);
+        let known = if is_changed { None } else { self.seen.get(&content).cloned() };
+        let key = match known {
+            Some(key) => key,
+            None => {
+                let key = self.count.to_string();
+                self.count += 1;
+                add_tensor(archive, &format!("data/{key}"), &stored.tensor)?;
+                key
+            }
+        };
+        if !is_changed {
+            self.seen.insert(content, key.clone());
         }
-        self.by_name.insert(stored.name.clone(), key.clone());
+        self.by_name.insert(stored.name.clone(), key);
         Ok(())
     }
 }

@@ -21,6 +21,10 @@ const INNER: &[&str] = &[
     "weights",
 ];
 
+/// The most bytes that the names of all entries may take: a key of a pickle can be part of the
+/// names of many.
+const NAME_BYTES: u64 = 1 << 26;
+
 /// The storages of an archive, each looked up once.
 #[derive(Debug)]
 pub struct Storages<'a> {
@@ -92,6 +96,7 @@ pub(super) fn collect(
         view,
         left: limits.nodes,
         depth: limits.depth,
+        name_bytes: NAME_BYTES,
         out: Weights { found_in: inner.map(|(key, _)| key.to_owned()), ..Weights::default() },
     };
     walk.visit(inner.map_or(root, |(_, id)| id), "", 0)?;
@@ -109,6 +114,7 @@ struct Walk<'a, F> {
     view: F,
     left: u64,
     depth: u32,
+    name_bytes: u64,
     out: Weights,
 }
 
@@ -122,15 +128,16 @@ impl<F: FnMut(&TensorRef) -> Result<View, FileError>> Walk<'_, F> {
         let pickle = self.pickle;
         match pickle.get(id) {
             Value::Tensor(tensor) => {
-                let name = if path.is_empty() { "tensor" } else { path };
-                let view = (self.view)(tensor).map_err(|e| e.within(name))?;
+                let name = self.kept(if path.is_empty() { "tensor" } else { path })?;
+                let view = (self.view)(tensor).map_err(|e| e.within(&name))?;
                 let requires_grad = tensor.requires_grad;
-                self.out.tensors.push(Weight { name: name.to_owned(), view, requires_grad });
+                self.out.tensors.push(Weight { name, view, requires_grad });
             }
             Value::Dict(pairs) => {
                 for (key, value) in pairs {
                     let Some(key) = key_of(pickle, *key) else {
-                        self.out.skipped.push(path.to_owned());
+                        let name = self.kept(path)?;
+                        self.out.skipped.push(name);
                         continue;
                     };
                     self.visit(*value, &join(path, &key), depth + 1)?;
@@ -142,9 +149,19 @@ impl<F: FnMut(&TensorRef) -> Result<View, FileError>> Walk<'_, F> {
                 }
             }
             Value::Object { state: Some(state), .. } => self.visit(*state, path, depth + 1)?,
-            _ => self.out.skipped.push(path.to_owned()),
+            _ => {
+                let name = self.kept(path)?;
+                self.out.skipped.push(name);
+            }
         }
         Ok(())
+    }
+    /// A name that stays in memory.
+    fn kept(&mut self, name: &str) -> Result<String, FileError> {
+        let left = self.name_bytes.checked_sub(name.len() as u64);
+        self.name_bytes =
+            left.ok_or_else(|| FileError::limit("", "the names of its entries are too long"))?;
+        Ok(name.to_owned())
     }
 }
 

@@ -250,3 +250,45 @@ fn damaged_files_never_panic() {
         }
     }
 }
+
+#[test]
+fn names_that_repeat_a_long_key_are_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = save(folder.path(), |p| {
+        p.dict().str(&"k".repeat(1 << 20)).list();
+        for i in 0..80 {
+            p.int(i);
+        }
+        p.end_list().end_dict();
+    });
+    let error = read(&path).unwrap_err();
+    assert!(error.message.contains("names"), "{error}");
+}
+
+#[test]
+fn tensors_of_one_name_that_differ_are_refused() {
+    use airconv_api::Report;
+    use airconv_ir::array::Array;
+    use airconv_ir::builder::Builder;
+    use airconv_ir::entity::OriginId;
+    use airconv_ir::module::{Function, Module};
+
+    let refused = |numbers: [f32; 2]| {
+        let mut module = Module::default();
+        let func = module.functions.push(Function::new("main"));
+        module.entry = func;
+        let region = module.functions[func].body;
+        for number in numbers {
+            let array = Array::from_vec(vec![1], vec![number]).unwrap();
+            let mut b = Builder::new(&mut module, func, region, OriginId(0));
+            let value = b.constant(&array).unwrap();
+            b.name(value, "w");
+        }
+        let mut report = Report::default();
+        let named = writer::named_tensors(&module, &mut report).len();
+        assert_eq!(named, 1);
+        report.has_errors()
+    };
+    assert!(!refused([1.0, 1.0]));
+    assert!(refused([1.0, 2.0]));
+}

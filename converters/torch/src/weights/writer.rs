@@ -63,7 +63,8 @@ fn save(views: Vec<(&str, TensorView<'_>)>, path: &Path) -> std::io::Result<()> 
 }
 
 /// The weights of a program by name: named constants, parameters and state. A constant without a
-/// name is part of the program, not one of its weights. That the program is left out is noted.
+/// name is part of the program, not one of its weights. That the program is left out is noted;
+/// that tensors of one name differ is an error.
 pub(super) fn named_tensors<'m>(
     module: &'m Module,
     report: &mut Report,
@@ -73,17 +74,25 @@ pub(super) fn named_tensors<'m>(
         let message = "the program is left out: the file holds its weights only";
         report.lossy("weights-only", message, f.name.as_str());
     }
-    let mut out = BTreeMap::new();
+    let mut out: BTreeMap<String, &Tensor> = BTreeMap::new();
+    let mut add = |name: &str, tensor: &'m Tensor| match out.get(name) {
+        Some(before) if *before != tensor => {
+            let message = "there are several tensors of this name, which differ";
+            report.push(Diagnostic::error("weights-name", message).at(name));
+        }
+        Some(_) => {}
+        None => drop(out.insert(name.to_owned(), tensor)),
+    };
     for input in &f.inputs {
         if let InputRole::Param(Some(id)) | InputRole::State(Some(id)) = input.role {
-            out.insert(input.name.clone(), &module.tensors[id]);
+            add(&input.name, &module.tensors[id]);
         }
     }
     for node in f.nodes.values() {
         if let (Op::Constant(c), Some(value)) = (&node.op, node.result(0))
             && let Some(name) = &f.values[value].name
         {
-            out.insert(name.to_string(), &module.tensors[c.tensor]);
+            add(name, &module.tensors[c.tensor]);
         }
     }
     out

@@ -213,6 +213,8 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
                     None => self.unsupported(format!("dtype {dim:?}")),
                 }
             }
+            // `torch.channels_last` and `torch.channels_last_3d` are 2 and 3.
+            (Ty::MemoryFormat, Value::Int(Dim::Known(2 | 3))) => Ok(Arg::ChannelsLast),
             (Ty::Device | Ty::Layout | Ty::MemoryFormat, _) => Ok(Arg::Placement),
             (Ty::Scalar | Ty::Int | Ty::Float | Ty::Bool, Value::Tensor(t)) => {
                 let tensor = self.local(*t)?;
@@ -253,7 +255,7 @@ impl<'s, S: AtenSink> Lower<'s, '_, S> {
     /// A result of a call as a value.
     pub(super) fn value_of(&mut self, arg: &Arg<S::Tensor>) -> Value<S::Tensor> {
         match arg {
-            Arg::None | Arg::Placement => Value::None,
+            Arg::None | Arg::Placement | Arg::ChannelsLast => Value::None,
             Arg::Tensor(t) => Value::Tensor(*t),
             Arg::Number(t) => Value::Number(*t),
             Arg::Int(dim) => Value::Int(dim.clone()),

@@ -52,9 +52,12 @@ impl<S: AtenSink> Lower<'_, '_, S> {
         Ok(Some(match (name, known) {
             ("aten::neg", _) => Value::Int(a.neg()),
             ("aten::abs" | "prim::abs", _) => Value::Int(Dim::max_all([a.clone(), a.neg()])),
-            ("aten::Int" | "aten::floor" | "aten::ceil" | "aten::round", _) => {
-                Value::Int(a.clone())
+            ("aten::Int" | "aten::floor" | "aten::ceil", _) => Value::Int(a.clone()),
+            // Of an integer too, what is rounded is a float.
+            ("aten::round", None) => {
+                return self.compute_at_run_time("aten::Float", &[Value::Int(a.clone())]);
             }
+            ("aten::round", Some(n)) => Value::Float(n as f64),
             ("aten::Bool", Some(n)) => Value::Bool(n != 0),
             ("aten::__not__", Some(n)) => Value::Bool(n == 0),
             ("aten::bitwise_not", Some(n)) => Value::int(!n),

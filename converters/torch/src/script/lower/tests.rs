@@ -44,6 +44,7 @@ fn text(arg: &Arg<usize>) -> String {
         Arg::Str(s) => format!("{s:?}"),
         Arg::DType(d) => d.to_string(),
         Arg::Placement => "@".to_owned(),
+        Arg::ChannelsLast => "@channels_last".to_owned(),
         Arg::List(items) => {
             format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(", "))
         }
