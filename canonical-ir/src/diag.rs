@@ -70,9 +70,12 @@ impl Diagnostic {
             help: None,
         }
     }
-    /// Adds a place in the source.
+    /// Adds a place in the source; one without text adds nothing.
     pub fn at(mut self, place: impl Into<String>) -> Self {
-        self.at.push(place.into());
+        let place = place.into();
+        if !place.is_empty() {
+            self.at.push(place);
+        }
         self
     }
     /// Adds the place of an origin.

@@ -171,6 +171,16 @@ pub enum InputRole {
     State(Option<TensorId>),
 }
 
+impl InputRole {
+    /// What the input is when the caller gives nothing, where the program says that.
+    pub fn stored(&self) -> Option<TensorId> {
+        match *self {
+            Self::User { default, .. } => default,
+            Self::Param(tensor) | Self::State(tensor) => tensor,
+        }
+    }
+}
+
 /// How a calling convention passes an argument or a result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum ArgKindRole {

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use airconv_api::Registry;
+use airconv_llvm::micro::amx::Grade;
+use airconv_llvm::{Isa, LlvmError, artefact};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 /// One array IR, every framework: convert, optimise, run and compare array programs.
 #[derive(Debug, Parser)]
@@ -11,13 +15,65 @@ use clap::{Args, Parser, Subcommand};
     version,
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Examples:\n  airconv in.onnx --opt fuse -o out.ir     read, optimise, write\n  airconv out.ir -o out.onnx --opset 17    and back, for another opset\n  airconv verify in.onnx out.onnx          are the numbers the same?\n\nExit codes: 0 done; 1 a comparison or check said no; 2 wrong command line;\n3 malformed input or over a limit; 4 not supported; 5 the system failed."
+    after_help = "Examples:\n  airconv in.onnx --opt fuse -o out.ir     read, optimise, write\n  airconv out.ir -o out.onnx --opset 17    and back, for another opset\n  airconv verify in.onnx out.onnx          are the numbers the same?\n\nExit codes: 0 done; 1 a comparison or check said no; 2 wrong command line;\n3 malformed input or over a limit; 4 not supported; 5 the system failed.\n\nEnvironment:\n  AIRCONV_CACHE_DIR  the folder of compiled kernels and recording copies of candle; empty for none\n  AIRCONV_LLVM       the path of libLLVM, 19 or newer\n  AIRCONV_PYTHON     the Python with ONNX Runtime (and OpenVINO)\n  CC                 the C compiler"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
     pub convert: Convert,
+}
+
+impl Cli {
+    /// The command line with the names that a registry knows: those are what options that take a
+    /// name accept, and what the help and completions list.
+    pub(crate) fn of(registry: &Registry) -> clap::Command {
+        let readers = names(registry.readers().map(|r| r.format()));
+        let writers = names(registry.writers().map(|w| w.format()));
+        let executors = names(registry.executors().map(|e| e.name()));
+        let lists = [("from", readers), ("to", writers), ("executor", executors)];
+        let named = |mut command: clap::Command| {
+            for (option, names) in &lists {
+                if command.get_arguments().any(|a| a.get_id() == *option) {
+                    let parser = PossibleValuesParser::new(names);
+                    command = command.mut_arg(option, |a| a.value_parser(parser));
+                }
+            }
+            command
+        };
+        let command = named(Self::command());
+        let commands: Vec<String> =
+            command.get_subcommands().map(|c| c.get_name().to_owned()).collect();
+        commands.iter().fold(command, |all, name| all.mut_subcommand(name, named))
+    }
+
+    /// The options that every command has.
+    pub(crate) fn common(&self) -> &Common {
+        match &self.command {
+            None | Some(Command::Completions { .. }) => &self.convert.common,
+            Some(Command::Inspect(a) | Command::Check(a)) => &a.common,
+            Some(Command::Print(a)) => &a.common,
+            Some(Command::Opt(a)) => &a.common,
+            Some(Command::Run(a)) => &a.common,
+            Some(Command::Verify(a)) => &a.common,
+            Some(Command::Bench(a)) => &a.common,
+            Some(Command::Bisect(a)) => &a.common,
+            Some(Command::Diff(a)) => &a.common,
+            Some(Command::Capture(a)) => &a.common,
+            Some(Command::Support(a)) => &a.common,
+        }
+    }
+}
+
+/// Names in their order, each once.
+fn names<'a>(all: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut out = Vec::new();
+    for name in all {
+        if !out.contains(&name) {
+            out.push(name);
+        }
+    }
+    out
 }
 
 /// Options of every command.
@@ -72,7 +128,7 @@ pub(crate) struct Reading {
 /// How a program is optimised.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Optimising {
-    /// Passes or pipelines: none, basic, fuse, all, or a list of pass names.
+    /// Passes or pipelines: none, basic, fuse, or a list of pass names.
     #[arg(long, value_name = "LIST", default_value = "none", help_heading = "Optimising")]
     pub opt: String,
     /// Stop after this many rewrites; halving it finds a guilty one.
@@ -98,7 +154,7 @@ pub(crate) struct Convert {
     /// The opset to write (ONNX: 13 to 28); the source's when not given.
     #[arg(long, value_name = "N", help_heading = "Writing")]
     pub opset: Option<i64>,
-    /// Allow a lossy step by name.
+    /// Allow a lossy step by name; the refusal of a step says its name.
     #[arg(long, value_name = "NAME", help_heading = "Writing")]
     pub allow_lossy: Vec<String>,
     /// Put tensors of this many bytes and more into a file beside the output.
@@ -107,9 +163,15 @@ pub(crate) struct Convert {
     /// Write code to one file rather than several, where the output is code.
     #[arg(long, help_heading = "Writing")]
     pub single_file: bool,
-    /// Instruction set levels of native code, chosen among when it runs: v2, v3, v4, neon; on
-    /// x86-64 v4 and v3 by default.
-    #[arg(long, value_name = "LEVEL", value_delimiter = ',', help_heading = "Writing")]
+    /// Instruction set levels of native code, chosen among when it runs: v2, v3 and v4 on x86-64
+    /// (v4 and v3 by default), neon on AArch64.
+    #[arg(
+        long,
+        value_name = "LEVEL",
+        value_delimiter = ',',
+        value_parser = artefact_level,
+        help_heading = "Writing"
+    )]
     pub isa: Vec<String>,
     /// Write a report of the conversion: a page if FILE ends in .html, else JSON.
     #[arg(long, value_name = "FILE", help_heading = "Writing")]
@@ -138,7 +200,7 @@ pub(crate) enum Command {
     Verify(Verify),
     /// Find where two programs begin to differ in numbers, or which rewrite changes them.
     Bisect(Bisect),
-    /// Time native code against ONNX Runtime, run by run in turns.
+    /// Time native code against other frameworks, run by run in turns.
     Bench(Bench),
     /// Compare two programs in structure.
     Diff(Diff),
@@ -207,20 +269,38 @@ pub(crate) struct Running {
     #[arg(long, value_name = "FILE.npz", help_heading = "Running")]
     pub inputs: Option<PathBuf>,
     /// The seed of drawn inputs.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        conflicts_with = "inputs",
+        help_heading = "Running"
+    )]
     pub seed: u64,
-    /// A named size for drawn inputs, which stays symbolic in the program.
-    #[arg(long, value_name = "NAME=N", value_parser = named_int, help_heading = "Running")]
+    /// A named size for drawn inputs, which stays symbolic in the program. Without it, a size is
+    /// the least power of two that leaves no value empty.
+    #[arg(
+        long,
+        value_name = "NAME=N",
+        value_parser = named_int,
+        conflicts_with = "inputs",
+        help_heading = "Running"
+    )]
     pub size: Vec<(String, i64)>,
     /// Threads of native code; 0 for as many as there are.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
     pub threads: usize,
     /// Instruction set level of native code: v2, v3, v4, amx or neon; this machine's by default.
-    #[arg(long, value_name = "LEVEL", help_heading = "Running")]
+    #[arg(long, value_name = "LEVEL", value_parser = level, help_heading = "Running")]
     pub isa: Option<String>,
     /// How exact products of f32 have to be in native code: f32, or f32-high (six digits) or bf16
     /// where that is faster.
-    #[arg(long, value_name = "GRADE", help_heading = "Running")]
+    #[arg(
+        long,
+        value_name = "GRADE",
+        value_parser = PossibleValuesParser::new(Grade::ALL.map(Grade::name)),
+        help_heading = "Running"
+    )]
     pub precision: Option<String>,
     /// Refuse what has no native code instead of leaving it to the interpreter.
     #[arg(long, help_heading = "Running")]
@@ -290,10 +370,10 @@ pub(crate) struct Verify {
     #[arg(long, value_name = "NAME", help_heading = "Running")]
     pub executor: Vec<String>,
     /// Relative tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = tolerance)]
     pub rtol: f64,
     /// Absolute tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value_t = 1e-5, value_parser = tolerance)]
     pub atol: f64,
     #[command(flatten)]
     pub running: Running,
@@ -316,10 +396,10 @@ pub(crate) struct Bisect {
     #[arg(value_name = "B")]
     pub b: Option<PathBuf>,
     /// Relative tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-4)]
+    #[arg(long, value_name = "X", default_value_t = 1e-4, value_parser = tolerance)]
     pub rtol: f64,
     /// Absolute tolerance.
-    #[arg(long, value_name = "X", default_value_t = 1e-5)]
+    #[arg(long, value_name = "X", default_value_t = 1e-5, value_parser = tolerance)]
     pub atol: f64,
     /// Write the nodes of B that are guilty as a program, and those of A beside it as
     /// FILE.right.EXT, both with the inputs that they had.
@@ -398,6 +478,29 @@ pub(crate) struct Support {
     pub converter: Option<String>,
     #[command(flatten)]
     pub common: Common,
+}
+
+fn level(text: &str) -> Result<String, String> {
+    Isa::parse(text).map(|_| text.to_owned()).map_err(why)
+}
+
+fn artefact_level(text: &str) -> Result<String, String> {
+    artefact::level(text).map(|_| text.to_owned()).map_err(why)
+}
+
+/// What is wrong with an argument, without saying that it is one.
+fn why(error: LlvmError) -> String {
+    match error {
+        LlvmError::Argument(message) => message,
+        other => other.to_string(),
+    }
+}
+
+fn tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(x) if x.is_finite() && x >= 0.0 => Ok(x),
+        _ => Err("a tolerance is a finite number, zero or more".to_owned()),
+    }
 }
 
 fn named_text(text: &str) -> Result<(String, String), String> {

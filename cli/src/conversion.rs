@@ -88,7 +88,8 @@ impl Conversion {
         write_whole(file, |out| out.write_all(text.as_bytes()))
     }
 
-    fn json(&self) -> Value {
+    /// All of it.
+    pub(crate) fn json(&self) -> Value {
         let mut value = output::report_json(&self.report);
         value["input"] = self.input.json();
         value["output"] = self.output.json();

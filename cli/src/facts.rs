@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use airconv_ir::entity::ValueId;
-use airconv_ir::module::Module;
+use airconv_ir::entity::{NodeId, ValueId};
+use airconv_ir::module::{Function, Module};
 use airconv_ir::op::Op;
 use airconv_ir::tensor::Storage;
 use airconv_ir::verify::type_text;
@@ -41,7 +41,7 @@ impl Facts {
             inputs: named(&f.body().params, f.inputs.iter().map(|i| &i.name).collect()),
             outputs: named(&f.body().results, f.outputs.iter().map(|o| &o.name).collect()),
             symbols: airconv_ir::specialize::size_names(module),
-            nodes: 0,
+            nodes: nodes(module),
             ops: BTreeMap::new(),
             opaque: BTreeMap::new(),
             parameters: 0,
@@ -57,13 +57,9 @@ impl Facts {
                     Op::Constant(_) => {}
                     Op::Opaque(o) => {
                         let name = o.source.full_name();
-                        out.nodes += 1;
                         out.opaque.entry(name).or_insert((0, o.reason.clone())).0 += 1;
                     }
-                    op => {
-                        out.nodes += 1;
-                        *out.ops.entry(op.name().to_owned()).or_default() += 1;
-                    }
+                    op => *out.ops.entry(op.name().to_owned()).or_default() += 1,
                 }
             }
         }
@@ -83,6 +79,15 @@ impl Facts {
         let opaque = self.opaque.iter().map(|(name, (n, _))| (name.as_str(), *n));
         self.ops.iter().map(|(name, n)| (name.as_str(), *n)).chain(opaque).collect()
     }
+}
+
+/// How many nodes a module has, constants left out, as everywhere where nodes are counted.
+pub(crate) fn nodes(module: &Module) -> usize {
+    let node = |f: &Function, id: &NodeId| !matches!(f.nodes[*id].op, Op::Constant(_));
+    let of = |f: &Function| -> usize {
+        f.regions.values().map(|r| r.nodes.iter().filter(|id| node(f, id)).count()).sum()
+    };
+    module.functions.values().map(of).sum()
 }
 
 /// A number of bytes for people.

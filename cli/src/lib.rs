@@ -5,14 +5,17 @@ mod args;
 mod command;
 mod conversion;
 mod facts;
+mod nearest;
 mod output;
 mod page;
 mod session;
 
+use std::ffi::OsString;
+use std::io::Write;
 use std::process::ExitCode;
 
-use airconv_api::Registry;
-use clap::Parser;
+use airconv_api::{Failed, Registry};
+use clap::FromArgMatches;
 
 /// What a run of the program ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +35,13 @@ pub enum Exit {
     System = 5,
 }
 
-impl From<airconv_api::Failed> for Exit {
-    fn from(failed: airconv_api::Failed) -> Self {
+impl From<Failed> for Exit {
+    fn from(failed: Failed) -> Self {
         match failed {
-            airconv_api::Failed::Malformed => Self::Malformed,
-            airconv_api::Failed::Unsupported => Self::Unsupported,
-            airconv_api::Failed::System => Self::System,
+            Failed::Argument => Self::Usage,
+            Failed::Malformed => Self::Malformed,
+            Failed::Unsupported => Self::Unsupported,
+            Failed::System => Self::System,
         }
     }
 }
@@ -82,16 +86,35 @@ pub fn registry() -> Registry {
 }
 
 /// Runs a command line. The first argument is the program's name.
-pub fn run(registry: &Registry, arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Exit {
-    match args::Cli::try_parse_from(arguments) {
+pub fn run(registry: &Registry, arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    output::as_json(false);
+    let command = args::Cli::of(registry);
+    let parsed = command.clone().try_get_matches_from(&arguments);
+    match parsed.and_then(|m| args::Cli::from_arg_matches(&m)) {
         Ok(cli) => command::dispatch(registry, cli),
-        Err(e) => {
-            // The help and the version are results, errors are not.
-            let usage = e.use_stderr();
-            let _ = e.print();
-            if usage { Exit::Usage } else { Exit::Done }
-        }
+        Err(e) => not_run(&e, &command, &arguments),
     }
+}
+
+/// Prints what there is to say instead of running something: help, the version, or an error.
+fn not_run(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Exit {
+    if !error.use_stderr() {
+        // The help and the version are results.
+        output::put(|_| write!(anstream::stdout(), "{}", error.render().ansi()));
+        return output::finish().err().unwrap_or(Exit::Done);
+    }
+    output::as_json(arguments.iter().any(|a| a == "--json"));
+    match (nearest::command(command, arguments), output::is_json()) {
+        (Some(message), _) => output::error(message),
+        (None, true) => {
+            let text = error.render().to_string();
+            output::error(text.trim().strip_prefix("error: ").unwrap_or(&text));
+        }
+        // Where stderr is closed there is nobody to tell.
+        (None, false) => drop(error.print()),
+    }
+    Exit::Usage
 }
 
 /// The program.

@@ -1,6 +1,8 @@
 //! What a person or a program sees. Results go to stdout, diagnostics to stderr.
 
-use std::io::{IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use airconv_api::compare::Distance;
@@ -10,11 +12,51 @@ use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
+use crate::Exit;
 use crate::args::Common;
+
+/// Why results could not be printed, from where that was so.
+static LOST: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Whether errors of the program itself are printed as JSON.
+static AS_JSON: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`error`] print JSON, or text.
+pub(crate) fn as_json(json: bool) {
+    AS_JSON.store(json, Ordering::Relaxed);
+}
+
+/// Whether it does.
+pub(crate) fn is_json() -> bool {
+    AS_JSON.load(Ordering::Relaxed)
+}
+
+/// Prints results; once that fails, no more is printed.
+pub(crate) fn put(print: impl FnOnce(&mut dyn Write) -> io::Result<()>) {
+    let mut lost = LOST.lock().unwrap_or_else(PoisonError::into_inner);
+    if lost.is_none() {
+        *lost = print(&mut io::stdout().lock()).err();
+    }
+}
+
+/// Ends the results: an error when they did not all arrive. One that reads them and has seen enough
+/// makes none.
+pub(crate) fn finish() -> Result<(), Exit> {
+    put(|out| out.flush());
+    let lost = LOST.lock().unwrap_or_else(PoisonError::into_inner).take();
+    match lost {
+        None => Ok(()),
+        Some(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Some(e) => {
+            error(format!("the results could not be printed: {e}"));
+            Err(Exit::System)
+        }
+    }
+}
 
 /// Prints a line of a result.
 pub(crate) fn line(text: impl AsRef<str>) {
-    let _ = writeln!(anstream::stdout(), "{}", text.as_ref());
+    put(|_| writeln!(anstream::stdout(), "{}", text.as_ref()));
 }
 
 /// What became of something between two programs.
@@ -47,6 +89,12 @@ pub(crate) fn json(value: &Value) {
 
 /// Prints an error of the program itself.
 pub(crate) fn error(text: impl AsRef<str>) {
+    if is_json() {
+        let mut report = Report::default();
+        report.error("airconv", text.as_ref());
+        let _ = writeln!(anstream::stderr(), "{}", report_json(&report));
+        return;
+    }
     let style = style(Severity::Error);
     let _ = writeln!(anstream::stderr(), "{style}error{style:#}: {}", text.as_ref());
 }
@@ -107,18 +155,30 @@ fn diagnostic(err: &mut impl Write, d: &Diagnostic) {
     }
 }
 
+/// Prints an error of the command line and gives its exit code.
+pub(crate) fn usage(text: impl AsRef<str>) -> Exit {
+    error(text);
+    Exit::Usage
+}
+
+/// Prints an error of the system and gives its exit code.
+pub(crate) fn system(text: impl AsRef<str>) -> Exit {
+    error(text);
+    Exit::System
+}
+
 /// A distance on one line.
 pub(crate) fn distance(d: &Distance) -> String {
     if let Some(s) = &d.structural {
         return s.clone();
     }
     let ulp = d.max_ulp.map_or(String::new(), |u| format!("  ulp {u}"));
-    let outside = if d.outside > 0 {
-        format!("  {} of {} outside", d.outside, d.elements)
-    } else {
-        String::new()
+    let of = |count: u64, what: &str| match count {
+        0 => String::new(),
+        count => format!("  {count} of {} {what}", d.elements),
     };
-    format!("max abs {:.3e}  max rel {:.3e}{ulp}{outside}", d.max_abs, d.max_rel)
+    let (outside, nan) = (of(d.outside, "outside"), of(d.nan, "NaN on both sides"));
+    format!("max abs {:.3e}  max rel {:.3e}{ulp}{outside}{nan}", d.max_abs, d.max_rel)
 }
 
 /// Prints how far outputs are from those that are right.
@@ -133,7 +193,7 @@ pub(crate) fn rows(rows: &[(String, Distance)]) {
 pub(crate) fn distance_json(d: &Distance) -> Value {
     let finite = |v: f64| v.is_finite().then_some(v);
     json!({
-        "agrees": d.agrees(), "elements": d.elements, "outside": d.outside,
+        "agrees": d.agrees(), "elements": d.elements, "outside": d.outside, "nan": d.nan,
         "max_abs": finite(d.max_abs), "max_rel": finite(d.max_rel), "max_ulp": d.max_ulp,
         "structural": d.structural,
     })
@@ -217,7 +277,7 @@ pub(crate) struct Progress(Option<ProgressBar>);
 impl Progress {
     /// Starts one, unless output is not for a person.
     pub fn start(what: &str, common: &Common) -> Self {
-        if common.quiet || common.json || !std::io::stderr().is_terminal() {
+        if common.quiet || common.json || !io::stderr().is_terminal() {
             return Self(None);
         }
         let bar = ProgressBar::new_spinner().with_message(what.to_owned());

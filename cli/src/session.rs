@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use airconv_api::{Diagnostic, Executor, Given, Limits, ReadOptions, Reader, Registry, Report};
+use airconv_api::npz::NpzError;
+use airconv_api::{
+    Choice, Diagnostic, Executor, Given, Limits, ReadOptions, Reader, Registry, Report, RunOptions,
+};
 use airconv_ir::array::Array;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
@@ -12,6 +15,7 @@ use airconv_ir::module::Module;
 use airconv_ir::pass::{LogLevel, PassCx, PassOptions, Pipeline, Summary, run_pipeline};
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, Verified, verify};
+use serde_json::json;
 
 use crate::Exit;
 use crate::args::{Common, Optimising, Reading, Running};
@@ -39,27 +43,51 @@ fn read_options(reading: &Reading) -> ReadOptions {
 }
 
 /// What the command line fixes.
-fn given(reading: &Reading) -> Result<Given, String> {
+fn given(reading: &Reading) -> Result<Given, Exit> {
     let mut binds = BTreeMap::new();
-    for (name, value) in &reading.bind {
-        binds.insert(name.clone(), bound_value(value).map_err(|e| format!("--bind {name}: {e}"))?);
+    for (name, value) in &once("--bind", &reading.bind)? {
+        binds.insert(name.clone(), bound_value(name, value)?);
     }
     let op_types = match &reading.op_types {
-        Some(path) => op_types(path).map_err(|e| format!("--op-types {}: {e}", path.display()))?,
+        Some(path) => op_types(path)?,
         None => BTreeMap::new(),
     };
-    let dims = reading.dim.iter().cloned().collect();
+    let dims = once("--dim", &reading.dim)?;
     let max_nodes = reading.max_nodes.unwrap_or(Limits::default().nodes);
     Ok(Given { dims, binds, op_types, max_nodes })
 }
 
+/// What an option says by name; saying two things of one name is an error.
+fn once<T: Clone + PartialEq>(
+    flag: &str,
+    pairs: &[(String, T)],
+) -> Result<BTreeMap<String, T>, Exit> {
+    let mut found: BTreeMap<String, T> = BTreeMap::new();
+    for (name, value) in pairs {
+        if found.insert(name.clone(), value.clone()).is_some_and(|before| before != *value) {
+            return Err(output::usage(format!("{flag} {name} is given twice, and differs")));
+        }
+    }
+    Ok(found)
+}
+
 /// A bound value: `5` is a scalar, `5,` and `1,2` are vectors, `@FILE.npy` is that array.
 /// Numbers with a point or an exponent are f32, others i64; `true` and `false` are bools.
-fn bound_value(text: &str) -> Result<Datum, String> {
-    if let Some(path) = text.strip_prefix('@') {
-        let bytes = std::fs::read(path).map_err(|e| e.to_string())?;
-        return airconv_api::npz::parse_npy(&bytes)?.into_array(None).map(Datum::from);
-    }
+fn bound_value(name: &str, text: &str) -> Result<Datum, Exit> {
+    let Some(path) = text.strip_prefix('@') else {
+        return literal(text).map_err(|e| output::usage(format!("--bind {name}: {e}")));
+    };
+    let bytes =
+        std::fs::read(path).map_err(|e| output::system(format!("--bind {name}: {path}: {e}")))?;
+    let array = airconv_api::npz::parse_npy(&bytes).and_then(|member| member.into_array(None));
+    array.map(Datum::from).map_err(|e| {
+        output::error(format!("--bind {name}: {path}: {e}"));
+        Exit::Malformed
+    })
+}
+
+/// A value that is written out.
+fn literal(text: &str) -> Result<Datum, String> {
     let items: Vec<&str> = text.split(',').map(str::trim).filter(|s| !s.is_empty()).collect();
     let shape = if text.contains(',') { vec![items.len()] } else { Vec::new() };
     if items.iter().all(|s| matches!(*s, "true" | "false")) && !items.is_empty() {
@@ -81,9 +109,18 @@ fn bound_value(text: &str) -> Result<Datum, String> {
     }
 }
 
+/// The types in a file; see [`op_lines`].
+fn op_types(path: &Path) -> Result<BTreeMap<String, Vec<Type>>, Exit> {
+    let of = |e: String| format!("--op-types {}: {e}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|e| output::system(of(e.to_string())))?;
+    op_lines(&text).map_err(|e| {
+        output::error(of(e));
+        Exit::Malformed
+    })
+}
+
 /// Lines `domain::Op = f32[1, 2], i64[]`; `#` starts a comment.
-fn op_types(path: &Path) -> Result<BTreeMap<String, Vec<Type>>, String> {
-    let text = std::fs::read_to_string(path).map_err(|e| e.to_string())?;
+fn op_lines(text: &str) -> Result<BTreeMap<String, Vec<Type>>, String> {
     let mut out = BTreeMap::new();
     for line in text.lines().map(|l| l.split('#').next().unwrap_or("").trim()) {
         if line.is_empty() {
@@ -127,7 +164,26 @@ pub(crate) fn read(
     report: &mut Report,
 ) -> Result<Module, Exit> {
     let reader = reader(registry, path, reading, common, report)?;
+    refuse_unused_in_reading(&[reader], reading)?;
     read_with(registry, reader, path, reading, common, report)
+}
+
+/// Reads two programs, the same way; the report is printed when that fails.
+pub(crate) fn read_both(
+    registry: &Registry,
+    (a, b): (&Path, &Path),
+    reading: &Reading,
+    common: &Common,
+    report: &mut Report,
+) -> Result<(Module, Module), Exit> {
+    let readers = [
+        reader(registry, a, reading, common, report)?,
+        reader(registry, b, reading, common, report)?,
+    ];
+    refuse_unused_in_reading(&readers, reading)?;
+    let [of_a, of_b] = readers;
+    let a = read_with(registry, of_a, a, reading, common, report)?;
+    Ok((a, read_with(registry, of_b, b, reading, common, report)?))
 }
 
 /// The reader for a file.
@@ -167,10 +223,8 @@ pub(crate) fn read_with(
     common: &Common,
     report: &mut Report,
 ) -> Result<Module, Exit> {
-    let given = given(reading).map_err(|e| {
-        output::error(e);
-        Exit::Usage
-    })?;
+    let given = given(reading)?;
+    once("--input-type", &reading.input_type)?;
     let _progress = Progress::start(&format!("reading {}", path.display()), common);
     let options = read_options(reading);
     let module = reader.read(path, &options, report).and_then(|mut module| {
@@ -203,10 +257,8 @@ pub(crate) fn optimise(
     log: LogLevel,
     common: &Common,
 ) -> Result<(PassCx, Summary), Exit> {
-    let pipeline = Pipeline::parse(&optimising.opt).map_err(|e| {
-        output::error(format!("--opt: {e}"));
-        Exit::Usage
-    })?;
+    let pipeline =
+        Pipeline::parse(&optimising.opt).map_err(|e| output::usage(format!("--opt: {e}")))?;
     let mut cx = PassCx::new(PassOptions {
         limit: optimising.opt_limit,
         fold_growth: optimising.fold_budget,
@@ -214,40 +266,126 @@ pub(crate) fn optimise(
         ..PassOptions::default()
     });
     let _progress = Progress::start("optimising", common);
-    let summary = run_pipeline(module, &pipeline, &mut cx).map_err(|e| {
-        output::error(e.to_string());
-        Exit::System
-    })?;
+    let summary =
+        run_pipeline(module, &pipeline, &mut cx).map_err(|e| output::system(e.to_string()))?;
     // Rewrites leave what they replaced in the arenas.
     airconv_ir::pass::compact(module);
     Ok((cx, summary))
 }
 
-/// The inputs of a run.
-pub(crate) fn inputs(module: &Module, running: &Running) -> Result<BTreeMap<String, Datum>, Exit> {
-    let sizes = running.size.iter().cloned().collect();
-    let made = match &running.inputs {
-        Some(path) => airconv_api::npz::read(path)
-            .map_err(|e| format!("{}: {e}", path.display()))
-            .and_then(|members| airconv_api::inputs::from_members(module, members)),
-        None => airconv_api::inputs::seeded(module, running.seed, &sizes),
-    };
-    made.map_err(|e| {
-        output::error(e);
+/// Refuses options that none of those takes which they would be for.
+pub(crate) fn refuse_unused(
+    choices: &[Choice],
+    takes: &[&[Choice]],
+    whose: &str,
+) -> Result<(), Exit> {
+    match choices.iter().find(|choice| !takes.iter().any(|list| list.contains(choice))) {
+        None => Ok(()),
+        Some(choice) => {
+            let flag = choice.flag();
+            Err(output::usage(format!("{flag} makes no difference to {whose}: leave it out")))
+        }
+    }
+}
+
+/// Refuses options of reading that none of the readers takes.
+pub(crate) fn refuse_unused_in_reading(
+    readers: &[&dyn Reader],
+    reading: &Reading,
+) -> Result<(), Exit> {
+    let takes: Vec<&[Choice]> = readers.iter().map(|r| r.takes()).collect();
+    let mut names: Vec<String> = readers.iter().map(|r| format!("`{}`", r.format())).collect();
+    names.dedup();
+    let whose = format!("the format {}", names.join(" and "));
+    refuse_unused(&read_options(reading).choices(), &takes, &whose)
+}
+
+/// Refuses options of a run that none of its executors takes.
+pub(crate) fn refuse_unused_by(
+    executors: &[&dyn Executor],
+    options: &RunOptions,
+) -> Result<(), Exit> {
+    let takes: Vec<&[Choice]> = executors.iter().map(|e| e.takes()).collect();
+    let mut names: Vec<String> = executors.iter().map(|e| format!("`{}`", e.name())).collect();
+    names.dedup();
+    refuse_unused(&options.choices(), &takes, &format!("executor {}", names.join(" and ")))
+}
+
+/// The inputs of a run. `fixed` are sizes that something else asks for, where the command line does
+/// not.
+pub(crate) fn inputs(
+    module: &Module,
+    running: &Running,
+    reading: &Reading,
+    fixed: BTreeMap<String, i64>,
+) -> Result<BTreeMap<String, Datum>, Exit> {
+    if let Some(path) = &running.inputs {
+        return inputs_of(module, path);
+    }
+    let mut given = once("--size", &running.size)?;
+    let known = airconv_ir::specialize::size_names(module);
+    if let Some(name) = given.keys().find(|name| !known.contains(name)) {
+        if reading.dim.iter().any(|(fixed, _)| fixed == name) {
+            return Err(output::usage(format!("--size {name}: --dim {name} has fixed it")));
+        }
+        let there = match known.is_empty() {
+            true => "there are none".to_owned(),
+            false => format!("there are: {}", known.join(", ")),
+        };
+        let message = format!("--size {name}: there is no size `{name}` of an input; {there}");
+        return Err(output::usage(message));
+    }
+    for (name, size) in fixed {
+        given.entry(name).or_insert(size);
+    }
+    let sizes = airconv_api::inputs::sizes(module, &given);
+    airconv_api::inputs::seeded(module, running.seed, &sizes).map_err(output::usage)
+}
+
+/// The inputs in a file.
+fn inputs_of(module: &Module, path: &Path) -> Result<BTreeMap<String, Datum>, Exit> {
+    let of = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());
+    let members = airconv_api::npz::read(path).map_err(|e| {
+        output::error(of(&e));
+        match e {
+            NpzError::Io(_) => Exit::System,
+            NpzError::Zip(_) | NpzError::Member { .. } => Exit::Malformed,
+        }
+    })?;
+    airconv_api::inputs::from_members(module, members).map_err(|e| {
+        output::error(of(&e));
         Exit::Malformed
     })
+}
+
+/// Whether a second program takes the inputs that were made for the first; what it does not take
+/// is a result of the comparison.
+pub(crate) fn same_inputs(
+    second: &Module,
+    inputs: &BTreeMap<String, Datum>,
+    common: &Common,
+) -> Result<(), Exit> {
+    let misfits = airconv_api::inputs::misfits(second, inputs);
+    if misfits.is_empty() {
+        return Ok(());
+    }
+    if common.json {
+        output::json(&json!({ "agree": false, "inputs": misfits, "outputs": [] }));
+    } else {
+        misfits.iter().for_each(output::line);
+        output::line("NOT the same: their inputs differ");
+    }
+    Err(Exit::No)
 }
 
 /// The executor of a name, if it can be used here.
 pub(crate) fn executor<'r>(registry: &'r Registry, name: &str) -> Result<&'r dyn Executor, Exit> {
     let Some(executor) = registry.executor_named(name) else {
         let known: Vec<&str> = registry.executors().map(|e| e.name()).collect();
-        output::error(format!("there is no executor `{name}`; there are {}", known.join(", ")));
-        return Err(Exit::Usage);
+        let known = known.join(", ");
+        return Err(output::usage(format!("there is no executor `{name}`; there are {known}")));
     };
-    executor.available().map_err(|e| {
-        output::error(format!("executor `{name}`: {e}"));
-        Exit::System
-    })?;
+    let available = executor.available();
+    available.map_err(|e| output::system(format!("executor `{name}`: {e}")))?;
     Ok(executor)
 }

@@ -20,7 +20,7 @@ fn airconv(arguments: &[&str]) -> Output {
         .args(arguments)
         .current_dir(root())
         .env("CARGO_TARGET_DIR", &target)
-        .env("AIRCONV_CACHE", target.join("cache"))
+        .env("AIRCONV_CACHE_DIR", target.join("cache"))
         .output()
         .unwrap()
 }

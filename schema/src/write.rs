@@ -91,17 +91,11 @@ pub fn write(
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
+    // Opened here, an error is the system's alone, without the temporary name.
+    let new = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".airconv-").suffix(".part");
-    #[cfg(unix)]
-    let mode = {
-        use std::os::unix::fs::PermissionsExt as _;
-        fs::Permissions::from_mode(0o666)
-    };
-    // As for a file made in the usual way, the umask decides.
-    #[cfg(unix)]
-    builder.permissions(mode);
-    let mut file = builder.tempfile_in(folder).map_err(io)?;
+    let mut file = builder.make_in(folder, new).map_err(io)?;
     let written = write_to(file.as_file_mut(), contents, options).map_err(|e| match e {
         WriteError::Io { source, .. } => io(source),
         other => other,

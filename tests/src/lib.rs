@@ -2,6 +2,7 @@
 
 pub mod fuzz;
 pub mod node_case;
+pub mod programs;
 
 use std::path::PathBuf;
 

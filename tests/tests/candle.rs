@@ -18,7 +18,6 @@ const RANDOM: &[&str] = &["test_bernoulli", "test_training_dropout"];
 
 /// Cases that candle answers differently, and why.
 const DIFFERENT: &[(&str, &str)] = &[
-    ("test_loop11", "a size that its loop finds is not known where it is read"),
     ("test_dft_inverse", "the hub's interpreter differs too"),
     ("test_resize_downsample_scales_cubic_align_corners", "the hub's interpreter differs too"),
     ("test_resize_downsample_scales_linear_align_corners", "the hub's interpreter differs too"),

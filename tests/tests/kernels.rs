@@ -278,3 +278,45 @@ fn layers_run_step_by_step() {
         assert_eq!(y[0].shape, [13, dirs, 2, hidden]);
     }
 }
+
+/// What is summed in a wider dtype than the result has is not kept in the result.
+#[test]
+fn softmax_in_wider_floats() {
+    let x = noise(&[3, 40], 5);
+    for (inner, outer) in
+        [(DType::F64, DType::F32), (DType::F32, DType::F64), (DType::F64, DType::F64)]
+    {
+        let m = module(&x, |b, x| {
+            let wide = b.cast(x, inner).unwrap();
+            let y = b.emit(Softmax { axes: vec![1] }, &[wide]).unwrap();
+            vec![b.cast(y, outer).unwrap()]
+        });
+        agree(&m, &x, 1e-6);
+    }
+}
+
+/// The sign of zero decides between infinities.
+#[test]
+fn zeros_keep_their_signs() {
+    let x = Array::from_f64s(DType::F32, vec![4], &[-0.0, 0.0, -0.2, 0.2]).unwrap();
+    let m = module(&x, |b, x| {
+        let scale = b.scalar(DType::F32, 0.5).unwrap();
+        let zero = b.scalar(DType::I8, 0.0).unwrap();
+        let op = QuantizeLinear {
+            axis: 0,
+            block_size: 0,
+            dtype: DType::I8,
+            saturate: true,
+            precision: None,
+        };
+        let q = b.emit(op, &[x, scale, zero]).unwrap();
+        let op = DequantizeLinear { axis: 0, block_size: 0, dtype: None };
+        let y = b.emit(op, &[q, scale, zero]).unwrap();
+        let nothing = b.scalar(DType::F32, 0.0).unwrap();
+        let sum = b.add(x, nothing).unwrap();
+        let one = b.scalar(DType::F32, 1.0).unwrap();
+        vec![b.div(one, y).unwrap(), b.div(one, sum).unwrap()]
+    });
+    let got = agree(&m, &x, 0.0);
+    assert_eq!(got[0].to_f64s().unwrap(), [f64::INFINITY; 4]);
+}

@@ -526,16 +526,18 @@ fn centred(b: &mut Builder<'_>, x: ValueId, zero: ValueId) -> Built<ValueId> {
     b.sub(x, zero)
 }
 
-/// Quantises x as a whole, and gives its product with centred integer weights [k, n] in f32.
+/// Quantises x as a whole, and gives its product with quantised weights [k, n] in f32.
 fn quantized_product(
     b: &mut Builder<'_>,
     x: ValueId,
     w: ValueId,
+    w_zero: ValueId,
     w_scale: ValueId,
 ) -> Result<ValueId, NoDecomposition> {
     let parts = b.emit_all(DynamicQuantizeLinear {}, &[Some(x)])?;
     let &[q, scale, zero] = parts.as_slice() else { return lacking() };
     let q = centred(b, q, zero)?;
+    let w = centred(b, w, w_zero)?;
     let sum = product(b, q, w, 0)?;
     let sum = b.cast(sum, DType::F32)?;
     let scale = b.mul(scale, w_scale)?;
@@ -577,16 +579,15 @@ pub fn dynamic_quantize_lstm(
         let (w, w_zero) = (pick(b, w)?, pick(b, w_zero)?);
         let (r, r_zero) = (pick(b, r)?, pick(b, r_zero)?);
         let (w_scale, r_scale) = (pick(b, w_scale)?, pick(b, r_scale)?);
-        let w = centred(b, w, w_zero)?;
-        let r = centred(b, r, r_zero)?;
         let bias = l.of(b, bias, d)?;
         let p = l.of(b, p, d)?;
         // Each sequence is turned within its length, so that the states of one step belong
         // together as they do in ONNX Runtime.
         let turned = if reverse { l.lengths } else { None };
         let x = turn(b, x, turned)?;
-        let xw = quantized_product(b, x, w, w_scale)?;
-        let mut captures = vec![xw, r, r_scale];
+        let xw = quantized_product(b, x, w, w_zero, w_scale)?;
+        // Weights stay narrow, inside of the loop too.
+        let mut captures = vec![xw, r, r_zero, r_scale];
         let has_bias = bias.is_some();
         if let Some([wb, rb]) = l.biases(b, bias, 4)? {
             captures.push(b.add(wb, rb)?);
@@ -604,7 +605,7 @@ pub fn dynamic_quantize_lstm(
         };
         let back = reverse && turned.is_none();
         let (last, y) = l.run(b, back, &[h, c], &captures, &mut |b, t, states, captures| {
-            let (&[h, c], &[xw, r, r_scale, ref rest @ ..]) = (states, captures) else {
+            let (&[h, c], &[xw, r, r_zero, r_scale, ref rest @ ..]) = (states, captures) else {
                 return lacking();
             };
             let mut rest = rest.iter().copied();
@@ -620,7 +621,7 @@ pub fn dynamic_quantize_lstm(
                 None => h,
             };
             let x = at(b, xw, t)?;
-            let hr = quantized_product(b, seen, r, r_scale)?;
+            let hr = quantized_product(b, seen, r, r_zero, r_scale)?;
             let gates = b.add(x, hr)?;
             let gates = plus(b, gates, bias)?;
             cell.next(b, gates, c, p)

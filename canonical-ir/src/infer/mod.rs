@@ -5,6 +5,8 @@
 //! A size that the operands do not determine is [`Dim::Any`]; the builder names it with a
 //! fresh symbol, which the node then binds.
 
+use std::cell::RefCell;
+
 use smallvec::SmallVec;
 
 use crate::dim::{Dim, Shape};
@@ -56,6 +58,17 @@ pub enum InferError {
     Unknown(String),
 }
 
+/// An equality of sizes that an op asks for and its rule can neither prove nor refute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assumption {
+    /// A size of an operand.
+    pub from: Dim,
+    /// What it has to be.
+    pub to: Dim,
+    /// Whether it may be 1 as well.
+    pub or_one: bool,
+}
+
 /// What an inference rule sees.
 pub struct InferCx<'a> {
     /// The module, for tensors and called functions.
@@ -64,6 +77,7 @@ pub struct InferCx<'a> {
     pub func: &'a Function,
     op: &'a Op,
     operands: SmallVec<[Option<&'a Type>; 6]>,
+    assumed: RefCell<Vec<Assumption>>,
 }
 
 /// The result types of an op applied to operands of a function.
@@ -79,9 +93,27 @@ pub fn infer_types<'a>(
     op: &'a Op,
     operands: SmallVec<[Option<&'a Type>; 6]>,
 ) -> InferResult {
-    let cx = InferCx { module, func, op, operands };
+    let cx = InferCx { module, func, op, operands, assumed: RefCell::default() };
     cx.check_operand_count()?;
     op.infer_dispatch(&cx)
+}
+
+/// What an op applied to operands takes for granted about sizes: a program that computes without
+/// looking at shapes again has to check it first.
+pub fn assumptions(
+    module: &Module,
+    func: &Function,
+    op: &Op,
+    operands: &Operands,
+) -> Result<Vec<Assumption>, InferError> {
+    let types = operands.iter().map(|v| v.and_then(|v| func.values.get(v)).map(|v| &v.ty));
+    let cx = InferCx { module, func, op, operands: types.collect(), assumed: RefCell::default() };
+    op.infer_dispatch(&cx)?;
+    let range = |s| func.symbol_range(s);
+    let mut found = cx.assumed.into_inner();
+    found.retain(|a| !a.from.proves_eq(&a.to, &range));
+    found.dedup();
+    Ok(found)
 }
 
 impl<'a> InferCx<'a> {
@@ -192,9 +224,22 @@ impl<'a> InferCx<'a> {
             )
         })
     }
+    /// Notes that a size has to be another one, or 1, unless that is plain to see.
+    fn assume(&self, from: &Dim, to: &Dim, or_one: bool) {
+        let known = from.as_known().is_some()
+            && (to.as_known().is_some() || from.as_known() == Some(1) && or_one);
+        if !known && !from.is_any() && !to.is_any() && from != to {
+            self.assumed.borrow_mut().push(Assumption {
+                from: from.clone(),
+                to: to.clone(),
+                or_one,
+            });
+        }
+    }
     /// One size for two that have to be equal: an error when they provably differ, else the
     /// more informative one.
     pub fn merge_dim(&self, a: &Dim, b: &Dim) -> Result<Dim, InferError> {
+        self.assume(a, b, false);
         match (a, b) {
             (Dim::Known(x), Dim::Known(y)) if x != y => {
                 self.fail("dim-equal", format!("sizes {x} and {y} differ"))

@@ -60,6 +60,7 @@ pub fn broadcast(cx: &InferCx<'_>, op: &Broadcast) -> InferResult {
     };
     let mut shape: Shape = op.dims.as_slice().into();
     for (from, to) in ty.shape.iter().zip(shape.iter_mut().skip(new)) {
+        cx.assume(from, to, true);
         match (from, &to) {
             (Dim::Known(1), _) | (Dim::Any, _) => {}
             (Dim::Known(a), Dim::Known(b)) if a != b => {
@@ -76,6 +77,7 @@ pub fn broadcast(cx: &InferCx<'_>, op: &Broadcast) -> InferResult {
 /// Fails when two element counts provably differ.
 fn same_count(cx: &InferCx<'_>, label: &str, from: &[Dim], to: &[Dim]) -> Result<(), InferError> {
     let (a, b) = (numel(from), numel(to));
+    cx.assume(&a, &b, false);
     let differ = match (&a, &b) {
         (Dim::Known(a), Dim::Known(b)) => a != b,
         _ => a.proves_ne(&b, &|s| cx.func.symbol_range(s)),

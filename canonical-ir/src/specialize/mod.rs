@@ -141,8 +141,9 @@ pub fn size_names(module: &Module) -> Vec<String> {
     names
 }
 
-/// Checks that what is fixed is there, and says what is.
-fn check_names(module: &Module, given: &Given) -> Vec<Diagnostic> {
+/// Errors for the names of sizes and inputs to be fixed that the module does not have; they say
+/// which it has.
+pub fn unknown_names(module: &Module, given: &Given) -> Vec<Diagnostic> {
     let sizes = size_names(module);
     let inputs: Vec<String> = module.main().inputs.iter().map(|i| i.name.clone()).collect();
     let mut errors = Vec::new();
@@ -172,7 +173,7 @@ pub fn specialize(
     formats: &[&dyn Reread],
 ) -> Result<Module, Vec<Diagnostic>> {
     verify(&module, Stage::Imported)?;
-    let errors = check_names(&module, given);
+    let errors = unknown_names(&module, given);
     if !errors.is_empty() {
         return Err(errors);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use airconv_api::bisect::{Found, Guilty, Options, first_difference, reproducer};
 use airconv_api::compare::{Distance, outputs};
+use airconv_api::inputs::sizes_fixed_by;
 use airconv_api::interpreter::InterpreterExecutor;
 use airconv_api::{Executor, Registry, Report, RunOptions, WriteOptions};
 use airconv_ir::interp::Datum;
@@ -20,31 +21,36 @@ use crate::output::{self, Progress};
 use crate::session;
 
 pub(crate) fn run(registry: &Registry, args: &Bisect) -> Result<(), Exit> {
+    let (reading, common) = (&args.reading, &args.common);
+    // Both are run in the interpreter, which alone can stop at every value.
+    session::refuse_unused_by(&[&InterpreterExecutor], &args.running.options())?;
     let mut report = Report::default();
-    let a = session::read(registry, &args.a, &args.reading, &args.common, &mut report)?;
-    session::verified(&a, Stage::Imported, &args.common, &mut report)?;
-    let inputs = session::inputs(&a, &args.running)?;
     let agree = match (&args.b, args.optimising.opt.as_str()) {
         (None, "none") => {
-            output::error("give a second program, or --opt with what is to be searched");
-            return Err(Exit::Usage);
+            let message = "give a second program, or --opt with what is to be searched";
+            return Err(output::usage(message));
         }
         (Some(_), opt) if opt != "none" => {
-            output::error("give a second program or --opt, not both");
-            return Err(Exit::Usage);
+            return Err(output::usage("give a second program or --opt, not both"));
         }
         (Some(path), _) => {
-            let b = session::read(registry, path, &args.reading, &args.common, &mut report)?;
-            session::verified(&b, Stage::Imported, &args.common, &mut report)?;
-            output::report(&report, &args.common);
+            let (a, b) =
+                session::read_both(registry, (&args.a, path), reading, common, &mut report)?;
+            session::verified(&a, Stage::Imported, common, &mut report)?;
+            session::verified(&b, Stage::Imported, common, &mut report)?;
+            output::report(&report, common);
+            let inputs = session::inputs(&a, &args.running, reading, sizes_fixed_by(&b, &a))?;
+            session::same_inputs(&b, &inputs, common)?;
             programs(registry, args, &a, &b, &inputs)?
         }
         (None, _) if args.repro.is_some() => {
-            output::error("--repro needs a second program");
-            return Err(Exit::Usage);
+            return Err(output::usage("--repro needs a second program"));
         }
         (None, _) => {
-            output::report(&report, &args.common);
+            let a = session::read(registry, &args.a, reading, common, &mut report)?;
+            session::verified(&a, Stage::Imported, common, &mut report)?;
+            output::report(&report, common);
+            let inputs = session::inputs(&a, &args.running, reading, BTreeMap::new())?;
             rewrites(args, &a, &inputs)?
         }
     };

@@ -60,14 +60,15 @@ pub(crate) fn run(registry: &Registry, args: &Capture) -> Result<(), Exit> {
 fn write_parts(folder: &Path, given: &[OsString]) -> Result<(), CommandError> {
     let plain = [OsString::from("cargo")];
     let found = command::find(if given.is_empty() { &plain } else { given })?;
-    let core = folder.join("candle-core");
-    prepare::prepare(&found.folder, &found.version, &core)?;
+    let patches = found.prepare(|part| Ok(folder.join(part.part.name)))?;
     prepare::write_trace_crate(&folder.join("airconv-candle-trace"))?;
-    let core = fs::canonicalize(&core).unwrap_or(core);
+    let made: Vec<String> =
+        found.parts.iter().map(|p| format!("{} {}", p.part.name, p.version)).collect();
+    let options: Vec<String> = patches.iter().map(|p| format!("--config '{p}'")).collect();
     output::line(format!(
-        "candle-core {} that records, for AIRCONV_RECORDING=1 cargo --config '{}' ...",
-        found.version,
-        command::patch(&core)
+        "{} that record, for AIRCONV_RECORDING=1 cargo {} ...",
+        made.join(" and "),
+        options.join(" ")
     ));
     Ok(())
 }

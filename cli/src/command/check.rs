@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::args::Input;
-use crate::{output, session};
+use crate::{facts, output, session};
 
 pub(crate) fn run(registry: &Registry, args: &Input) -> Result<(), Exit> {
     let mut report = Report::default();
@@ -32,12 +32,8 @@ pub(crate) fn run(registry: &Registry, args: &Input) -> Result<(), Exit> {
         output::json(&value);
     } else {
         output::report(&report, &args.common);
-        let nodes: usize = module
-            .functions
-            .values()
-            .map(|f| f.regions.values().map(|r| r.nodes.len()).sum::<usize>())
-            .sum();
         if sound {
+            let nodes = facts::nodes(&module);
             output::line(format!("{}: sound, {nodes} nodes, {open} open", args.input.display()));
         }
     }

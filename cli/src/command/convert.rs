@@ -1,8 +1,9 @@
 //! `airconv IN --opt LIST -o OUT`
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use airconv_api::{Registry, WriteOptions, Writer};
+use airconv_api::{Diagnostic, LedgerKind, Registry, Report, WriteOptions, Writer};
 use airconv_ir::pass::LogLevel;
 use airconv_ir::verify::Stage;
 
@@ -23,18 +24,32 @@ pub(crate) fn run(registry: &Registry, args: &Convert) -> Result<(), Exit> {
         ));
         return Err(Exit::Usage);
     };
-    if args.report.as_ref().is_some_and(|r| r == path || r == input) {
-        output::error("--report names the input or the output");
-        return Err(Exit::Usage);
+    if same_file(input, path) {
+        return Err(output::usage(format!("{} is the input: name another output", path.display())));
     }
+    if args.report.as_ref().is_some_and(|r| same_file(r, path) || same_file(r, input)) {
+        return Err(output::usage("--report names the input or the output"));
+    }
+    let options = WriteOptions {
+        opset: args.opset,
+        allow_lossy: args.allow_lossy.clone(),
+        external_from: args.external_from,
+        single_file: args.single_file,
+        isa: args.isa.clone(),
+    };
+    let whose = format!("the format `{}`", writer.format());
+    session::refuse_unused(&options.choices(), &[writer.takes()], &whose)?;
     let mut made = Conversion {
         input: Side::new(input, ""),
         output: Side::new(path, writer.format()),
         opt: args.optimising.opt.clone(),
         ..Conversion::default()
     };
-    let done = convert(registry, args, input, writer, path, &mut made);
+    let done = convert(registry, args, input, writer, path, &options, &mut made);
     made.failed = done.err();
+    if args.common.json && made.failed != Some(Exit::Usage) {
+        output::json(&made.json());
+    }
     if let Some(file) = args.report.as_ref().filter(|_| made.failed != Some(Exit::Usage))
         && let Err(e) = made.write(file)
     {
@@ -51,16 +66,19 @@ fn convert(
     input: &Path,
     writer: &dyn Writer,
     path: &Path,
+    options: &WriteOptions,
     made: &mut Conversion,
 ) -> Result<(), Exit> {
     let (reading, common) = (&args.reading, &args.common);
     let reader = session::reader(registry, input, reading, common, &mut made.report)?;
+    session::refuse_unused_in_reading(&[reader], reading)?;
     reader.format().clone_into(&mut made.input.format);
     made.input.bytes = bytes_of(input, &[]);
     let mut module =
         session::read_with(registry, reader, input, reading, common, &mut made.report)?;
     session::verified(&module, Stage::Imported, common, &mut made.report)?;
-    let log = if args.report.is_some() {
+    let told = args.report.is_some() || common.json;
+    let log = if told {
         made.input.look(&module);
         LogLevel::Full
     } else {
@@ -71,20 +89,16 @@ fn convert(
             session::optimise(&mut module, &args.optimising, log, common)?;
     }
     let verified = session::verified(&module, Stage::Imported, common, &mut made.report)?;
-    if args.report.is_some() {
+    if told {
         made.output.look(&module);
     }
-    let options = WriteOptions {
-        opset: args.opset,
-        allow_lossy: args.allow_lossy.clone(),
-        external_from: args.external_from,
-        single_file: args.single_file,
-        isa: args.isa.clone(),
-    };
     let written = {
         let _progress = Progress::start(&format!("writing {}", path.display()), common);
-        writer.write(&verified, path, &options, &mut made.report)
+        writer.write(&verified, path, options, &mut made.report)
     };
+    if written.is_ok() {
+        warn_of_unused(&options.allow_lossy, &mut made.report);
+    }
     output::report(&made.report, common);
     written?;
     made.output.bytes = bytes_of(path, &made.report.written.beside);
@@ -94,8 +108,25 @@ fn convert(
     Ok(())
 }
 
+/// Warns of lossy steps that were allowed and not taken: the name may be a wrong one.
+fn warn_of_unused(allowed: &[String], report: &mut Report) {
+    let taken = |name: &&String| {
+        report.ledger.entries.iter().any(|e| e.kind == LedgerKind::Lossy && e.name == **name)
+    };
+    let unused: Vec<&String> = allowed.iter().filter(|name| !taken(name)).collect();
+    for name in unused {
+        let message = format!("--allow-lossy {name}: there was no lossy step of that name");
+        report.push(Diagnostic::warning("lossy-unused", message));
+    }
+}
+
+/// Whether two paths are one file that is there.
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || fs::canonicalize(a).is_ok_and(|a| fs::canonicalize(b).is_ok_and(|b| a == b))
+}
+
 /// Bytes of a file and of those that belong to it.
 fn bytes_of(path: &Path, beside: &[PathBuf]) -> Option<u64> {
-    let length = |p: &Path| std::fs::metadata(p).ok().map(|m| m.len());
+    let length = |p: &Path| fs::metadata(p).ok().map(|m| m.len());
     beside.iter().try_fold(length(path)?, |sum, p| Some(sum + length(p)?))
 }

@@ -12,17 +12,14 @@ use crate::session;
 
 pub(crate) fn run(registry: &Registry, args: &Args) -> Result<(), Exit> {
     let mut report = Report::default();
-    let mut modules = Vec::new();
-    for path in [&args.a, &args.b] {
-        modules.push(session::read(registry, path, &args.reading, &args.common, &mut report)?);
-    }
-    for module in &modules {
+    let paths = (args.a.as_path(), args.b.as_path());
+    let (a, b) = session::read_both(registry, paths, &args.reading, &args.common, &mut report)?;
+    for module in [&a, &b] {
         session::verified(module, Stage::Imported, &args.common, &mut report)?;
     }
-    let [a, b] = modules.as_slice() else { return Err(Exit::System) };
     let found = {
         let _progress = Progress::start("comparing", &args.common);
-        diff(a, b)
+        diff(&a, &b)
     };
     output::report(&report, &args.common);
     if args.common.json {
@@ -82,7 +79,7 @@ fn print(found: &Diff, args: &Args) {
         }
     };
     if found.is_empty() {
-        output::line(format!("the same: {} nodes", sum(|f| f.same)));
+        output::line(format!("the same: {} nodes, constants among them", sum(|f| f.same)));
     } else {
         output::line(format!(
             "{} changed, {} removed, {} added{retyped}, {} the same",

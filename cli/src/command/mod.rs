@@ -14,13 +14,14 @@ mod support;
 mod verify;
 
 use airconv_api::Registry;
-use clap::CommandFactory;
 
 use crate::Exit;
 use crate::args::{Cli, Command};
+use crate::output;
 
 /// Runs the command of a command line.
 pub(crate) fn dispatch(registry: &Registry, cli: Cli) -> Exit {
+    output::as_json(cli.common().json);
     let result = match cli.command {
         None => convert::run(registry, &cli.convert),
         Some(Command::Inspect(args)) => inspect::run(registry, &args),
@@ -35,9 +36,11 @@ pub(crate) fn dispatch(registry: &Registry, cli: Cli) -> Exit {
         Some(Command::Capture(args)) => capture::run(registry, &args),
         Some(Command::Support(args)) => support::run(registry, &args),
         Some(Command::Completions { shell }) => {
-            clap_complete::generate(shell, &mut Cli::command(), "airconv", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::of(registry), "airconv", &mut script);
+            output::put(|out| out.write_all(&script));
             Ok(())
         }
     };
-    result.err().unwrap_or(Exit::Done)
+    output::finish().and(result).err().unwrap_or(Exit::Done)
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::Exit;
 use crate::args::Opt;
-use crate::{output, session};
+use crate::{facts, output, session};
 
 pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
     let mut report = Report::default();
@@ -15,13 +15,10 @@ pub(crate) fn run(registry: &Registry, args: &Opt) -> Result<(), Exit> {
         session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
     session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     output::report(&report, &args.common);
-    let count = |m: &airconv_ir::module::Module| -> usize {
-        m.functions.values().map(|f| f.regions.values().map(|r| r.nodes.len()).sum::<usize>()).sum()
-    };
-    let before = count(&module);
+    let before = facts::nodes(&module);
     let log = LogLevel::Full;
     let (cx, _) = session::optimise(&mut module, &args.optimising, log, &args.common)?;
-    let after = count(&module);
+    let after = facts::nodes(&module);
     session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     if args.common.json {
         output::json(&json!({

@@ -1,5 +1,7 @@
 //! `airconv run IN --executor NAME`
 
+use std::collections::BTreeMap;
+
 use airconv_api::{Registry, Report};
 use airconv_ir::interp::Datum;
 use airconv_ir::verify::Stage;
@@ -12,21 +14,22 @@ use crate::session;
 
 pub(crate) fn run(registry: &Registry, args: &Run) -> Result<(), Exit> {
     let executor = session::executor(registry, &args.executor)?;
+    let options = args.running.options();
+    session::refuse_unused_by(&[executor], &options)?;
     let mut report = Report::default();
     let module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
     let verified = session::verified(&module, Stage::Imported, &args.common, &mut report)?;
-    let inputs = session::inputs(&module, &args.running)?;
+    let inputs = session::inputs(&module, &args.running, &args.reading, BTreeMap::new())?;
     let outputs = {
         let _progress = Progress::start("running", &args.common);
-        executor.run(&verified, &inputs, &args.running.options(), &mut report)
+        executor.run(&verified, &inputs, &options, &mut report)
     };
     output::report(&report, &args.common);
     let outputs = outputs.map_err(Exit::from)?;
     if let Some(path) = &args.outputs {
         let arrays = outputs.iter().filter_map(|(n, d)| d.as_array().map(|a| (n.as_str(), a)));
         if let Err(e) = airconv_api::npz::write(path, arrays) {
-            output::error(format!("{}: {e}", path.display()));
-            return Err(Exit::System);
+            return Err(output::system(format!("{}: {e}", path.display())));
         }
         for (name, _) in outputs.iter().filter(|(_, d)| d.as_array().is_none()) {
             output::error(format!("output `{name}` is not a tensor and was not saved"));

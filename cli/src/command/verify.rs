@@ -1,7 +1,10 @@
 //! `airconv verify A B`
 
+use std::collections::BTreeMap;
+
 use airconv_api::compare::{Distance, outputs};
-use airconv_api::{Registry, Report};
+use airconv_api::inputs::{sizes_fixed_by, sizes_of};
+use airconv_api::{Diagnostic, Registry, Report};
 use airconv_ir::verify::Stage;
 use serde_json::json;
 
@@ -15,45 +18,64 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
         [] => ("interpreter", "interpreter"),
         [one] => (one.as_str(), one.as_str()),
         [a, b] => (a.as_str(), b.as_str()),
-        _ => {
-            output::error("--executor is given more than twice");
-            return Err(Exit::Usage);
-        }
+        _ => return Err(output::usage("--executor is given more than twice")),
     };
     let executors = [session::executor(registry, first)?, session::executor(registry, second)?];
-    let mut report = Report::default();
-    let mut modules = Vec::new();
-    for path in [&args.a, &args.b] {
-        modules.push(session::read(registry, path, &args.reading, &args.common, &mut report)?);
-    }
-    let inputs =
-        modules.first().map(|m| session::inputs(m, &args.running)).transpose()?.unwrap_or_default();
+    let options = args.running.options();
+    session::refuse_unused_by(&executors, &options)?;
+    let (common, mut report) = (&args.common, Report::default());
+    let (a, b) =
+        session::read_both(registry, (&args.a, &args.b), &args.reading, common, &mut report)?;
+    let verified = [
+        session::verified(&a, Stage::Imported, common, &mut report)?,
+        session::verified(&b, Stage::Imported, common, &mut report)?,
+    ];
+    let inputs = session::inputs(&a, &args.running, &args.reading, sizes_fixed_by(&b, &a))?;
+    session::same_inputs(&b, &inputs, common)?;
     let mut results = Vec::new();
-    for (module, executor) in modules.iter().zip(executors) {
-        let verified = session::verified(module, Stage::Imported, &args.common, &mut report)?;
-        let _progress = Progress::start(&format!("running on {}", executor.name()), &args.common);
-        match executor.run(&verified, &inputs, &args.running.options(), &mut report) {
+    for (module, executor) in verified.iter().zip(executors) {
+        let _progress = Progress::start(&format!("running on {}", executor.name()), common);
+        match executor.run(module, &inputs, &options, &mut report) {
             Ok(outputs) => results.push(outputs),
-            Err(failed) => return Err(session::fail(&report, &args.common, failed)),
+            Err(failed) => return Err(session::fail(&report, common, failed)),
         }
     }
-    output::report(&report, &args.common);
     let [want, got] = results.as_slice() else { return Err(Exit::System) };
     let rows = outputs(want, got, args.rtol, args.atol);
+    warn_of_nothing(&rows, &mut report);
+    output::report(&report, common);
     let agree = rows.iter().all(|(_, d)| d.agrees()) && want.len() == got.len();
-    print(args, &rows, agree);
+    print(args, &sizes_of(&a, &inputs), &rows, agree);
     if agree { Ok(()) } else { Err(Exit::No) }
 }
 
-fn print(args: &Verify, rows: &[(String, Distance)], agree: bool) {
+/// Warns of outputs that agree because there is nothing in them.
+fn warn_of_nothing(rows: &[(String, Distance)], report: &mut Report) {
+    for (name, d) in rows.iter().filter(|(_, d)| d.says_nothing()) {
+        let what = if d.elements == 0 { "is empty" } else { "is NaN throughout, on both sides" };
+        let message = format!("output `{name}` {what}: nothing was compared");
+        let help = "try other inputs (--seed, --inputs) or sizes (--size)";
+        report.push(Diagnostic::warning("verify-nothing", message).help(help));
+    }
+}
+
+fn print(args: &Verify, sizes: &BTreeMap<String, i64>, rows: &[(String, Distance)], agree: bool) {
     if args.common.json {
         output::json(&json!({
-            "agree": agree, "rtol": args.rtol, "atol": args.atol,
+            "agree": agree, "rtol": args.rtol, "atol": args.atol, "sizes": sizes,
             "outputs": output::rows_json(rows),
         }));
         return;
     }
+    if !sizes.is_empty() {
+        let sizes: Vec<String> = sizes.iter().map(|(name, n)| format!("{name}={n}")).collect();
+        output::line(format!("sizes: {}", sizes.join(", ")));
+    }
     output::rows(rows);
-    let verdict = if agree { "the same" } else { "NOT the same" };
+    let verdict = match agree {
+        true if rows.iter().all(|(_, d)| d.says_nothing()) => "nothing differs, nothing compared",
+        true => "the same",
+        false => "NOT the same",
+    };
     output::line(format!("{verdict} within rtol {:e}, atol {:e}", args.rtol, args.atol));
 }

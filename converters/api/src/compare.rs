@@ -15,6 +15,8 @@ pub struct Distance {
     pub max_ulp: Option<u64>,
     /// Elements compared.
     pub elements: u64,
+    /// Elements that are NaN on both sides, which says nothing.
+    pub nan: u64,
     /// Elements outside `atol + rtol * |reference|`.
     pub outside: u64,
     /// A difference that is no number: kind, dtype, shape, NaN against a number.
@@ -26,6 +28,10 @@ impl Distance {
     pub fn agrees(&self) -> bool {
         self.outside == 0 && self.structural.is_none()
     }
+    /// Whether nothing was compared: there are no elements, or all are NaN on both sides.
+    pub fn says_nothing(&self) -> bool {
+        self.structural.is_none() && self.elements == self.nan
+    }
     fn differ(message: String) -> Self {
         Self { structural: Some(message), ..Self::default() }
     }
@@ -34,6 +40,7 @@ impl Distance {
         self.max_rel = self.max_rel.max(other.max_rel);
         self.max_ulp = self.max_ulp.max(other.max_ulp);
         self.elements += other.elements;
+        self.nan += other.nan;
         self.outside += other.outside;
         self.structural = self.structural.or(other.structural);
         self
@@ -99,12 +106,17 @@ fn arrays(a: &Array, b: &Array, rtol: f64, atol: f64) -> Distance {
         _ => return Distance::differ(format!("{} cannot be compared", a.dtype)),
     };
     let scale = y.iter().filter(|v| v.is_finite()).fold(0.0f64, |m, v| m.max(v.abs()));
+    // A complex number counts as two here.
     let mut out = Distance { elements: x.len() as u64, ..Distance::default() };
     if matches!(a.dtype, DType::F32 | DType::F64) {
         out.max_ulp = Some(0);
     }
     for (&p, &q) in x.iter().zip(&y) {
-        if p == q || (p.is_nan() && q.is_nan()) {
+        if p.is_nan() && q.is_nan() {
+            out.nan += 1;
+            continue;
+        }
+        if p == q {
             continue;
         }
         let gap = (p - q).abs();
@@ -115,9 +127,9 @@ fn arrays(a: &Array, b: &Array, rtol: f64, atol: f64) -> Distance {
             continue;
         }
         out.max_abs = out.max_abs.max(gap);
-        if gap > atol + rtol * q.abs() {
-            out.outside += 1;
-        }
+        // A bound that is no number holds for nothing.
+        let within = gap <= atol + rtol * q.abs();
+        out.outside += u64::from(!within);
         match a.dtype {
             DType::F32 => out.max_ulp = out.max_ulp.max(Some(ulp32(p as f32, q as f32))),
             DType::F64 => out.max_ulp = out.max_ulp.max(Some(ulp64(p, q))),
@@ -177,6 +189,13 @@ mod tests {
         );
         assert!(!distance(&datum(&[f64::NAN]), &datum(&[1.0]), 1.0, 1.0).agrees());
         let flags = |v: Vec<bool>| Datum::from(Array::from_vec(vec![v.len()], v).unwrap());
+        let none = [datum(&[]), datum(&[f64::NAN, f64::NAN])];
+        assert!(none.iter().all(|d| distance(d, d, 0.0, 0.0).says_nothing()));
+        let some = datum(&[f64::NAN, 1.0]);
+        assert!(!distance(&some, &some, 0.0, 0.0).says_nothing());
+        for bound in [f64::NAN, -1.0] {
+            assert!(!distance(&datum(&[1.0]), &datum(&[2.0]), bound, 0.0).agrees());
+        }
         assert!(distance(&flags(vec![true, false]), &flags(vec![true, false]), 0.0, 0.0).agrees());
         assert_eq!(distance(&flags(vec![true]), &flags(vec![false]), 0.0, 0.5).outside, 1);
         assert!(distance(&datum(&[1.0]), &datum(&[1.0, 2.0]), 1.0, 1.0).structural.is_some());

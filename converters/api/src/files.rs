@@ -169,15 +169,11 @@ fn builder() -> tempfile::Builder<'static, 'static> {
     builder
 }
 
-/// A temporary file with the permissions that a newly created file gets.
+/// A temporary file with the permissions that a newly created file gets. It is opened here so that
+/// an error is the system's alone, without the temporary name.
 fn temporary_in(folder: &Path) -> io::Result<NamedTempFile> {
-    let mut builder = builder();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(folder)
+    let new = |path: &Path| File::options().read(true).write(true).create_new(true).open(path);
+    builder().make_in(folder, new)
 }
 
 #[cfg(test)]

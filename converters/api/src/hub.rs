@@ -64,7 +64,7 @@ impl Writer for IrWriter {
         }
         wire::write_ir(module.module(), path, &wire::WriteOptions::default()).map(|_| ()).map_err(
             |e| {
-                report.push(Diagnostic::error("ir-write", format!("{}: {e}", path.display())));
+                report.push(Diagnostic::error("ir-write", e.to_string()));
                 Failed::System
             },
         )

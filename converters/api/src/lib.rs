@@ -43,9 +43,56 @@ pub enum Failed {
     /// Something in it is not supported.
     #[error("something is not supported")]
     Unsupported,
+    /// What was asked for by name or value is not there, such as a size to be fixed.
+    #[error("something that was asked for is not there")]
+    Argument,
     /// The system failed: a file could not be read or written.
     #[error("the system failed")]
     System,
+}
+
+/// An option of reading, writing or running that not every converter has a use for. Each says
+/// which it takes ([`Reader::takes`], [`Writer::takes`], [`Executor::takes`]), so that no option
+/// that was given is left out in silence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// [`ReadOptions::inputs`].
+    InputType,
+    /// [`WriteOptions::opset`].
+    Opset,
+    /// [`WriteOptions::external_from`].
+    ExternalFrom,
+    /// [`WriteOptions::single_file`].
+    SingleFile,
+    /// [`WriteOptions::isa`] and [`RunOptions::isa`].
+    Isa,
+    /// [`RunOptions::threads`].
+    Threads,
+    /// [`RunOptions::precision`].
+    Precision,
+    /// [`RunOptions::native_only`].
+    NativeOnly,
+}
+
+impl Choice {
+    /// The option as the command line has it.
+    pub fn flag(self) -> &'static str {
+        match self {
+            Self::InputType => "--input-type",
+            Self::Opset => "--opset",
+            Self::ExternalFrom => "--external-from",
+            Self::SingleFile => "--single-file",
+            Self::Isa => "--isa",
+            Self::Threads => "--threads",
+            Self::Precision => "--precision",
+            Self::NativeOnly => "--native-only",
+        }
+    }
+}
+
+/// Those of `choices` that were made.
+fn made<const N: usize>(choices: [(bool, Choice); N]) -> Vec<Choice> {
+    choices.into_iter().filter_map(|(given, choice)| given.then_some(choice)).collect()
 }
 
 /// Options of reading.
@@ -57,6 +104,13 @@ pub struct ReadOptions {
     pub no_mmap: bool,
     /// The types of inputs, for formats that do not state them: `x` and `f32[N, 3]`.
     pub inputs: Vec<(String, String)>,
+}
+
+impl ReadOptions {
+    /// What is asked for that not every reader takes.
+    pub fn choices(&self) -> Vec<Choice> {
+        made([(!self.inputs.is_empty(), Choice::InputType)])
+    }
 }
 
 /// Options of writing.
@@ -74,6 +128,18 @@ pub struct WriteOptions {
     pub isa: Vec<String>,
 }
 
+impl WriteOptions {
+    /// What is asked for that not every writer takes.
+    pub fn choices(&self) -> Vec<Choice> {
+        made([
+            (self.opset.is_some(), Choice::Opset),
+            (self.external_from.is_some(), Choice::ExternalFrom),
+            (self.single_file, Choice::SingleFile),
+            (!self.isa.is_empty(), Choice::Isa),
+        ])
+    }
+}
+
 /// A converter into the hub.
 pub trait Reader {
     /// The format's short name, as in `--from`.
@@ -82,6 +148,10 @@ pub trait Reader {
     fn extensions(&self) -> &'static [&'static str];
     /// Whether the first bytes of a file look like this format.
     fn sniff(&self, head: &[u8]) -> bool;
+    /// The options that make a difference to it.
+    fn takes(&self) -> &'static [Choice] {
+        &[]
+    }
     /// Reads a module, at stage `Imported`.
     fn read(
         &self,
@@ -108,6 +178,10 @@ pub trait Writer {
     fn writes_folder(&self) -> bool {
         false
     }
+    /// The options that make a difference to it.
+    fn takes(&self) -> &'static [Choice] {
+        &[]
+    }
     /// Writes a module. Files appear whole or not at all.
     fn write(
         &self,
@@ -120,7 +194,7 @@ pub trait Writer {
     fn support(&self) -> Vec<SupportRow>;
 }
 
-/// How an executor runs; what one has no use for it ignores.
+/// How an executor runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunOptions {
     /// How many threads; 0 for as many as there are.
@@ -134,12 +208,28 @@ pub struct RunOptions {
     pub native_only: bool,
 }
 
+impl RunOptions {
+    /// What is asked for that not every executor takes.
+    pub fn choices(&self) -> Vec<Choice> {
+        made([
+            (self.threads != 0, Choice::Threads),
+            (self.isa.is_some(), Choice::Isa),
+            (self.precision.is_some(), Choice::Precision),
+            (self.native_only, Choice::NativeOnly),
+        ])
+    }
+}
+
 /// Something that runs hub modules.
 pub trait Executor {
     /// The name, as in `--executor`.
     fn name(&self) -> &'static str;
     /// Whether it can be used on this machine, or what to install.
     fn available(&self) -> Result<(), String>;
+    /// The options that make a difference to it.
+    fn takes(&self) -> &'static [Choice] {
+        &[]
+    }
     /// Runs a module on named inputs.
     fn run(
         &self,
@@ -236,6 +326,11 @@ impl Registry {
     ) -> Result<Module, Failed> {
         if given.is_empty() {
             return Ok(module);
+        }
+        let unknown = ir::specialize::unknown_names(&module, given);
+        if !unknown.is_empty() {
+            report.diagnostics.extend(unknown);
+            return Err(Failed::Argument);
         }
         let formats: Vec<&dyn Reread> = self.readers().filter_map(|r| r.reread()).collect();
         match ir::specialize::specialize(module, given, &formats) {

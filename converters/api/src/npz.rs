@@ -4,7 +4,7 @@
 //! those of extension packages; reading them back takes the dtype from what is wanted.
 
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use airconv_ir::array::{Array, Data, StrBytes};
@@ -17,7 +17,7 @@ use crate::files::Draft;
 pub enum NpzError {
     /// The system.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(#[from] io::Error),
     /// The archive.
     #[error(transparent)]
     Zip(#[from] zip::result::ZipError),
@@ -86,8 +86,8 @@ pub fn write<'a>(
     path: &Path,
     arrays: impl IntoIterator<Item = (&'a str, &'a Array)>,
 ) -> Result<(), NpzError> {
-    let mut draft = Draft::new(path)?;
-    let mut zip = zip::ZipWriter::new(&mut draft);
+    let mut out = Deaf::new(Draft::new(path)?);
+    let mut zip = zip::ZipWriter::new(&mut out);
     let options = zip::write::SimpleFileOptions::default()
         .compression_method(zip::CompressionMethod::Stored)
         .large_file(true);
@@ -98,8 +98,58 @@ pub fn write<'a>(
         zip.write_all(&bytes)?;
     }
     zip.finish()?;
-    draft.finish()?;
+    out.error.map_or(Ok(()), Err)?;
+    out.draft.finish()?;
     Ok(())
+}
+
+/// A draft that keeps the first error and takes all that follows for written: an archive that
+/// hears of an error reports it a second time, to stderr, when it goes.
+struct Deaf {
+    draft: Draft,
+    error: Option<io::Error>,
+    at: u64,
+    end: u64,
+}
+
+impl Deaf {
+    fn new(draft: Draft) -> Self {
+        Self { draft, error: None, at: 0, end: 0 }
+    }
+    fn keep<T>(&mut self, done: impl FnOnce(&mut Draft) -> io::Result<T>) {
+        if self.error.is_none() {
+            self.error = done(&mut self.draft).err();
+        }
+    }
+}
+
+impl Write for Deaf {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.keep(|draft| draft.write_all(bytes));
+        self.at += bytes.len() as u64;
+        self.end = self.end.max(self.at);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        self.keep(Draft::flush);
+        Ok(())
+    }
+}
+
+impl Seek for Deaf {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let at = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.end.checked_add_signed(by),
+        };
+        let at = at.ok_or(io::ErrorKind::InvalidInput)?;
+        if at != self.at {
+            self.keep(|draft| draft.seek(SeekFrom::Start(at)));
+            self.at = at;
+        }
+        Ok(at)
+    }
 }
 
 /// Parses the bytes of an `.npy` file.

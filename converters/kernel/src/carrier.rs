@@ -105,12 +105,11 @@ pub fn array_of(dtype: DType, dims: Vec<usize>, bytes: &[u8]) -> Result<Array, A
     Array::new(dtype, array.shape, array.data)
 }
 
-/// The elements of a tensor: its own bytes where they lie as kernels want them, else a copy.
+/// The elements of a tensor: its own bytes, at whatever address, where they lie as kernels want
+/// them, else a copy.
 pub fn constant_of(tensor: &Tensor) -> Result<Memory, String> {
     let same = lies_as_kernels_want(tensor.dtype);
-    if let (true, Storage::Bytes(bytes), Some((elem, _))) =
-        (same, &tensor.storage, Elem::of(tensor.dtype))
-        && (bytes.as_ptr() as usize).is_multiple_of(elem.bytes())
+    if let (true, Storage::Bytes(bytes)) = (same, &tensor.storage)
         && cfg!(target_endian = "little")
     {
         return Ok(Memory::Bytes(bytes.clone()));

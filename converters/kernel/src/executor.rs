@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 pub use airconv_api::inputs::sizes_of;
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
@@ -66,6 +66,9 @@ pub struct KernelExecutor;
 impl Executor for KernelExecutor {
     fn name(&self) -> &'static str {
         "kernel"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::NativeOnly]
     }
     fn available(&self) -> Result<(), String> {
         Ok(())

@@ -17,7 +17,9 @@ use airconv_ir::module::InputRole;
 use rustc_hash::FxHashMap;
 
 use crate::carrier::{array_of, constant_of, memory_of, view};
-use crate::ir::{Access, BufferId, BufferKind, Elem, HostOp, Launch, Loop, Program, Size, Step};
+use crate::ir::{
+    Access, BufferId, BufferKind, Elem, Fit, HostOp, Launch, Loop, Program, Size, Step,
+};
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
 
@@ -128,8 +130,8 @@ pub struct Machine<'p, B> {
     unchanging: Vec<bool>,
     spare: Vec<Block>,
     interpreter: Option<Interpreter>,
-    /// Whether the program has no control flow and no host ops, as far as is known.
-    is_straight: bool,
+    /// The shapes of the last inputs for which the program could not be laid out.
+    winding: Option<Vec<Vec<usize>>>,
     layout: Option<straight::Straight<'p>>,
 }
 
@@ -172,6 +174,15 @@ impl Frame<'_> {
             }
         }
     }
+    /// Checks what an op asks of sizes.
+    fn fit(&mut self, fit: &Fit) -> Result<(), RunError> {
+        self.settle()?;
+        let (from, to) = (self.size(&fit.from)?, self.size(&fit.to)?);
+        if fit.holds(from, to) {
+            return Ok(());
+        }
+        Err(RunError::Failed(format!("sizes do not fit: `{}` got {from} for {to}", fit.op)))
+    }
     /// Checks what waited for sizes that are bound by now.
     fn settle(&mut self) -> Result<(), RunError> {
         for (dim, value) in std::mem::take(&mut self.pending) {
@@ -192,7 +203,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             unchanging: lowered.program.unchanging(),
             spare: Vec::new(),
             interpreter: None,
-            is_straight: true,
+            winding: None,
             layout: None,
         }
     }
@@ -434,6 +445,7 @@ impl<'p, B: Backend> Machine<'p, B> {
                 }
                 Ok(())
             }
+            Step::Fit(fit) => frame.fit(fit),
             Step::Alias { to, from } => {
                 let mut held = self.get(frame, *from)?;
                 let b = self.program().buffer(*to);
@@ -774,7 +786,8 @@ fn written(step: &Step, program: &Program, out: &mut Vec<BufferId>) {
             out.extend(l.carried.iter().map(|c| c[1]));
             l.body.iter().for_each(|s| written(s, program, out));
         }
-        Step::Bind(_) | Step::BindShape(_) | Step::Assert { .. } | Step::Free(_) => {}
+        Step::Bind(_) | Step::BindShape(_) | Step::Fit(_) | Step::Assert { .. } | Step::Free(_) => {
+        }
     }
 }
 

@@ -6,6 +6,10 @@
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write};
 
+/// The alignment that reads of arrays count on: constants are read where they lie in files.
+/// Vector instructions of the processors that there are take any address.
+pub const READ_ALIGN: u32 = 1;
+
 /// A module under construction.
 #[derive(Debug, Default)]
 pub struct Module {
@@ -213,13 +217,13 @@ impl FloatVector {
 
     /// Loads one float into all lanes.
     pub fn load_splat(self, f: &mut Function, address: &str) -> String {
-        let scalar = f.value(format_args!("load float, ptr {address}, align 4"));
+        let scalar = f.value(format_args!("load float, ptr {address}, align {READ_ALIGN}"));
         self.splat(f, &scalar)
     }
 
-    /// Loads a vector, aligned like its elements.
+    /// Loads a vector.
     pub fn load(self, f: &mut Function, address: &str) -> String {
-        f.value(format_args!("load {}, ptr {address}, align 4", self.ty()))
+        f.value(format_args!("load {}, ptr {address}, align {READ_ALIGN}", self.ty()))
     }
 
     /// Stores a vector, aligned like its elements.
@@ -232,7 +236,7 @@ impl FloatVector {
         let (l, ty) = (self.lanes, self.ty());
         f.declare(format!("{ty} @llvm.masked.load.v{l}f32.p0(ptr, i32, <{l} x i1>, {ty})"));
         f.value(format_args!(
-            "call {ty} @llvm.masked.load.v{l}f32.p0(ptr {address}, i32 4, <{l} x i1> {mask}, \
+            "call {ty} @llvm.masked.load.v{l}f32.p0(ptr {address}, i32 {READ_ALIGN}, <{l} x i1> {mask}, \
              {ty} zeroinitializer)"
         ))
     }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::ffi::c_void;
 
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
+use airconv_ir::tensor::Storage;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Kernel, Launch, Program};
@@ -22,12 +23,14 @@ use crate::error::{LlvmError, Result};
 use crate::jit::Jit;
 use crate::kernel::{Context, host};
 use crate::library::Library;
+use crate::mapped::Mapped;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
 use crate::select;
 use crate::select::Constants;
 use crate::select::run::{Means, Selected};
+use crate::select::whole::{self, has_bytes};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -60,6 +63,7 @@ impl Default for JitOptions {
 /// A kernel whose code is yet to be compiled.
 enum Found {
     Product(Box<Selected>),
+    Whole(Box<whole::Selected>),
     Nest(NestText),
 }
 
@@ -67,6 +71,8 @@ enum Found {
 enum Native {
     /// As a matrix product.
     Product(Box<select::Compiled>),
+    /// As a matrix product of bytes.
+    Whole(Box<whole::Compiled>),
     /// Loop by loop.
     Nest(Nest),
 }
@@ -108,8 +114,7 @@ impl Compiled {
         // Kernels as they are looked at for products.
         let simpler: Vec<Option<Kernel>> = program.kernels.iter().map(select::split_axes).collect();
         let kernels = || program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
-        let right: Vec<Option<u32>> =
-            kernels().map(|k| select::find(k).map(|p| p.right.param)).collect();
+        let right = select::right_operands(kernels());
         let weights = Constants::weights(program, &right);
         let means =
             Means { isa, grade: options.grade, weights, always_tiles: options.always_tiles };
@@ -118,6 +123,10 @@ impl Compiled {
         for (kernel, constant) in kernels().zip(Constants::of_kernels(program)) {
             if let Some(product) = Selected::new(kernel, &constant, means, &mut texts) {
                 found.push(Found::Product(Box::new(product)));
+                continue;
+            }
+            if let Some(product) = whole::Selected::new(kernel, &constant, means, &mut texts) {
+                found.push(Found::Whole(Box::new(product)));
                 continue;
             }
             found.push(Found::Nest(NestText::new(kernel, isa, &mut texts)?));
@@ -138,6 +147,7 @@ impl Compiled {
         for found in found {
             kernels.push(match found {
                 Found::Product(product) => Native::Product(Box::new(product.link(&jit)?)),
+                Found::Whole(product) => Native::Whole(Box::new(product.link(&jit)?)),
                 Found::Nest(NestText { name, extent, grain, sizes }) => {
                     let address = jit.lookup(&name)?;
                     // SAFETY: every emitted kernel has this type.
@@ -156,7 +166,7 @@ impl Compiled {
 
     /// Whether a kernel, by its position in the program, runs as a matrix product.
     pub fn is_product(&self, kernel: usize) -> bool {
-        matches!(self.kernels.get(kernel), Some(Native::Product(_)))
+        matches!(self.kernels.get(kernel), Some(Native::Product(_) | Native::Whole(_)))
     }
 }
 
@@ -169,6 +179,9 @@ impl Backend for &Compiled {
     ) -> std::result::Result<(), LaunchError> {
         let native = match &self.kernels[launch.kernel.0 as usize] {
             Native::Product(product) => {
+                return product.launch(launch, buffers, sizes, &self.constants, &self.pool);
+            }
+            Native::Whole(product) => {
                 return product.launch(launch, buffers, sizes, &self.constants, &self.pool);
             }
             Native::Nest(nest) => nest,
@@ -248,15 +261,22 @@ pub fn prepare(
     options: &RunOptions,
     report: &mut Report,
 ) -> std::result::Result<(Lowered, Compiled), Failed> {
-    let lower = LowerOptions { host: !options.native_only, channel_last: true };
+    let jit = jit_options(options).map_err(|e| {
+        report.push(Diagnostic::error("llvm", e.to_string()));
+        Failed::Argument
+    })?;
+    let lower = LowerOptions {
+        host: !options.native_only,
+        channel_last: true,
+        bytes: has_bytes(jit.isa.unwrap_or_else(Isa::host)),
+    };
     let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
         .map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
     }
-    let compiled = jit_options(options).and_then(|o| Compiled::new(&lowered.program, &o));
-    let compiled = compiled.map_err(|e| {
+    let compiled = Compiled::new(&lowered.program, &jit).map_err(|e| {
         let failed = match e {
             LlvmError::Refused(_) => Failed::Unsupported,
             _ => Failed::System,
@@ -264,6 +284,13 @@ pub fn prepare(
         report.push(Diagnostic::error("llvm", e.to_string()));
         failed
     })?;
+    // Optimising has looked at weights; they are looked at again one by one.
+    let mapped = Mapped::now();
+    for tensor in lowered.module.tensors.values() {
+        if let Storage::Bytes(bytes) = &tensor.storage {
+            mapped.release(bytes);
+        }
+    }
     Ok((lowered, compiled))
 }
 
@@ -272,7 +299,8 @@ fn jit_options(options: &RunOptions) -> Result<JitOptions> {
     let grade = match options.precision.as_deref() {
         None => Grade::default(),
         Some(name) => Grade::parse(name).ok_or_else(|| {
-            LlvmError::Argument(format!("no precision {name:?}; there are f32, f32-high, bf16"))
+            let names = Grade::ALL.map(Grade::name).join(", ");
+            LlvmError::Argument(format!("no precision {name:?}; there are {names}"))
         })?,
     };
     Ok(JitOptions { isa, threads: options.threads, grade, ..JitOptions::default() })
@@ -281,6 +309,9 @@ fn jit_options(options: &RunOptions) -> Result<JitOptions> {
 impl Executor for LlvmExecutor {
     fn name(&self) -> &'static str {
         "llvm"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::Threads, Choice::Isa, Choice::Precision, Choice::NativeOnly]
     }
     fn available(&self) -> std::result::Result<(), String> {
         Library::get().map(|_| ()).map_err(|e| e.to_string())

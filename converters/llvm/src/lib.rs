@@ -28,6 +28,7 @@ pub mod float_mode;
 pub mod jit;
 pub mod kernel;
 pub mod library;
+mod mapped;
 pub mod micro;
 mod nest;
 pub mod pool;

@@ -234,6 +234,13 @@ fn weights_beside_are_mapped_and_read_back() {
     let out = Command::new("./caller").current_dir(dir.path()).output().unwrap();
     assert!(text(&out.stdout).contains("weights cannot be mapped"), "{}", text(&out.stdout));
     assert!(read().is_err());
+    // A file of another version is as long, and none of this model's.
+    let mut other = std::fs::read(dir.path().join("other")).unwrap();
+    let last = other.len() - 1;
+    other[last] ^= 1;
+    std::fs::write(&weights, other).unwrap();
+    let out = Command::new("./caller").current_dir(dir.path()).output().unwrap();
+    assert!(text(&out.stdout).contains("is another's"), "{}", text(&out.stdout));
 }
 
 #[test]

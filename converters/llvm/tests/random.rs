@@ -28,7 +28,7 @@ fn interpreted(case: &Case) -> (Vec<Vec<u8>>, bool) {
 /// The same for native code, whose operations are not contracted.
 fn native(case: &Case, isa: Isa) -> (Vec<Vec<u8>>, bool) {
     let text = kernel_ir(&case.kernel, "kernel", isa).unwrap();
-    let strict = text.replace(" contract nsz ", " ");
+    let strict = text.replace(" contract ", " ");
     let compiler = Compiler::find().unwrap();
     let object = compiler.compile(&strict, &Target::of(isa), Output::Object).unwrap();
     let jit = Jit::new(Library::get().unwrap()).unwrap();

@@ -149,3 +149,20 @@ fn the_rest_is_refused_by_name() {
     let (failed, _) = read("define float @f(").unwrap_err();
     assert_eq!(failed, Failed::Malformed);
 }
+
+#[test]
+fn names_of_arguments_and_of_the_result_differ() {
+    let ir = "define float @f(float %y, float %x1, float) {\n  %a = fadd float %y, %x1\n  \
+              %b = fmul float %a, %0\n  ret float %b\n}\n";
+    // An argument without a name is called after its place, as the one before it is here.
+    for ir in [ir.to_owned(), ir.replace("x1", "x2")] {
+        let module = read(&ir).unwrap();
+        let f = module.main();
+        let inputs = f.inputs.iter().map(|i| i.name.clone());
+        let mut names: Vec<String> =
+            inputs.chain(f.outputs.iter().map(|o| o.name.clone())).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 4, "{names:?}");
+    }
+}

@@ -46,6 +46,10 @@ impl Reader for OnnxReader {
             report.push(Diagnostic::error("io-read", format!("{}: {e}", path.display())));
             Failed::System
         })?;
+        if bytes.is_empty() {
+            report.error("onnx-empty", format!("{}: the file is empty", path.display()));
+            return Err(Failed::Malformed);
+        }
         let mut limits = Limits::default();
         limits.max_decoded_bytes = options.limits.decoded_bytes;
         let malformed = |report: &mut Report, message: String| {

@@ -6,7 +6,7 @@ use std::path::Path;
 use airconv_api::files::Draft;
 use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::verify::Verified;
-use airconv_api::{Failed, Report, SupportRow, WriteOptions, Writer};
+use airconv_api::{Choice, Failed, Report, SupportRow, WriteOptions, Writer};
 
 use crate::encode::{MAX_MODEL_BYTES, encode_model};
 use crate::export::export_model;
@@ -30,6 +30,9 @@ impl Writer for OnnxWriter {
     }
     fn extensions(&self) -> &'static [&'static str] {
         &["onnx"]
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::Opset, Choice::ExternalFrom]
     }
     fn write(
         &self,

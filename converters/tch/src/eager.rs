@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::array::{Array, Scalar};
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
@@ -32,6 +32,9 @@ pub struct TchExecutor;
 impl Executor for TchExecutor {
     fn name(&self) -> &'static str {
         "tch"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::Threads]
     }
     fn available(&self) -> std::result::Result<(), String> {
         Ok(())

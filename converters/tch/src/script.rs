@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::array::{Array, Scalar};
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
@@ -23,6 +23,9 @@ pub struct TorchScriptExecutor;
 impl Executor for TorchScriptExecutor {
     fn name(&self) -> &'static str {
         "torchscript"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::Threads]
     }
     fn available(&self) -> std::result::Result<(), String> {
         Ok(())

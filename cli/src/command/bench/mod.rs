@@ -15,7 +15,7 @@ use peer::{Peer, Task, Unable};
 use serde_json::{Value, json};
 
 use crate::Exit;
-use crate::args::Bench;
+use crate::args::{Bench, Running};
 use crate::output::{self, Progress};
 use crate::session;
 
@@ -38,8 +38,8 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
     let mut report = Report::default();
     let module = session::read(registry, &args.input, &args.reading, &args.common, &mut report)?;
     let verified = session::verified(&module, Stage::Imported, &args.common, &mut report)?;
-    let inputs = session::inputs(&module, &args.running)?;
-    let options = RunOptions { threads: args.running.threads.max(1), ..args.running.options() };
+    let inputs = session::inputs(&module, &args.running, &args.reading, BTreeMap::new())?;
+    let options = RunOptions { threads: threads(&args.running), ..args.running.options() };
     let started = Instant::now();
     let made = prepare(&verified, &inputs, &options, &mut report);
     let (lowered, compiled) =
@@ -67,12 +67,7 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
         if rounds >= WARM {
             ours.0.push(took.as_secs_f64());
         }
-        for Row { found, times, .. } in &mut peers {
-            if let Ok(peer) = found {
-                let took = peer.once().map_err(system)?;
-                times.0.extend((rounds >= WARM).then_some(took));
-            }
-        }
+        peers.iter_mut().for_each(|row| row.once(rounds >= WARM));
         rounds += 1;
     }
     drop(progress);
@@ -96,9 +91,17 @@ fn names(against: Option<&str>) -> Result<Vec<&str>, Exit> {
         None => Ok(asked),
         Some(other) => {
             let known = known.join(", ");
-            output::error(format!("there is no peer `{other}`; there are {known}, all and none"));
-            Err(Exit::Usage)
+            let message = format!("there is no peer `{other}`; there are {known}, all and none");
+            Err(output::usage(message))
         }
+    }
+}
+
+/// How many threads all run with.
+fn threads(running: &Running) -> usize {
+    match running.threads {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        asked => asked,
     }
 }
 
@@ -107,6 +110,17 @@ struct Row<'a> {
     name: &'a str,
     found: Result<Peer, Unable>,
     times: Times,
+}
+
+impl Row<'_> {
+    /// Lets the peer run once, if it still does; one that stops is told and left out from there.
+    fn once(&mut self, counts: bool) {
+        let Ok(peer) = &mut self.found else { return };
+        match peer.once() {
+            Ok(took) => self.times.0.extend(counts.then_some(took)),
+            Err(why) => self.found = Err(Unable::Refused(why)),
+        }
+    }
 }
 
 fn start<'a>(names: &[&'a str], task: &Result<Task, String>, args: &Bench) -> Vec<Row<'a>> {
@@ -150,18 +164,11 @@ impl Outcome {
     /// How far the outputs are from a peer's: the greatest difference over the greatest magnitude
     /// of each, or what differs otherwise.
     fn apart(&self, outputs: &BTreeMap<usize, Datum>) -> Result<f64, String> {
-        let mut most = 0.0f64;
-        for (i, theirs) in outputs {
-            let Some((name, ours)) = self.first.get(*i) else {
-                return Err(format!("there is no output {i}"));
-            };
-            let far = distance(ours, theirs, TOLERANCE, 0.0);
-            if let Some(what) = far.structural {
-                return Err(format!("`{name}`: {what}"));
-            }
-            most = most.max(far.max_rel);
+        if let Some(more) = outputs.keys().find(|i| self.first.get(**i).is_none()) {
+            return Err(format!("there is no output {more}"));
         }
-        Ok(most)
+        let arrays = self.first.iter().enumerate().filter(|(_, (_, d))| d.as_array().is_some());
+        arrays.map(|(i, (name, ours))| apart(name, ours, outputs.get(&i))).try_fold(0.0, most)
     }
 
     fn print(&self, peers: &[Row<'_>]) {
@@ -240,6 +247,27 @@ impl Outcome {
     }
 }
 
+fn most(a: f64, b: Result<f64, String>) -> Result<f64, String> {
+    b.map(|b| a.max(b))
+}
+
+/// How far an output is from a peer's. What is no float has to be equal.
+fn apart(name: &str, ours: &Datum, theirs: Option<&Datum>) -> Result<f64, String> {
+    let theirs = theirs.ok_or_else(|| format!("`{name}` is missing"))?;
+    let far = distance(ours, theirs, 0.0, 0.0);
+    if let Some(what) = far.structural {
+        return Err(format!("`{name}`: {what}"));
+    }
+    let float = ours.as_array().is_some_and(|a| a.dtype.is_float() || a.dtype.is_complex());
+    match (far.outside, far.max_rel) {
+        (0, _) => Ok(0.0),
+        (some, _) if !float => Err(format!("`{name}`: {some} of {} elements", far.elements)),
+        // There is no magnitude that it could be a share of.
+        (_, 0.0) => Ok(f64::INFINITY),
+        (_, share) => Ok(share),
+    }
+}
+
 fn mebibytes(kib: u64) -> String {
     format!("{:.1}", kib as f64 / 1024.0)
 }
@@ -252,6 +280,43 @@ fn peak() -> Option<u64> {
 }
 
 fn system(e: impl std::fmt::Display) -> Exit {
-    output::error(e.to_string());
-    Exit::System
+    output::system(e.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use airconv_ir::array::Array;
+    use airconv_ir::dtype::DType;
+
+    use super::*;
+
+    fn outcome(first: Vec<(String, Datum)>) -> Outcome {
+        let (compile, ours) = (Duration::ZERO, Times::default());
+        Outcome { threads: 1, compile, ours, grown: None, first }
+    }
+
+    #[test]
+    fn a_peer_has_to_give_every_output_and_every_word() {
+        let floats = |v: &[f64]| Datum::from(Array::from_f64s(DType::F32, vec![2], v).unwrap());
+        let words = |v: &[&str]| {
+            let words: Vec<String> = v.iter().map(ToString::to_string).collect();
+            Datum::from(Array::from_strs(vec![2], &words).unwrap())
+        };
+        let mine =
+            vec![("y".to_owned(), floats(&[0.0, 2.0])), ("l".to_owned(), words(&["a", "b"]))];
+        let mine = outcome(mine);
+        let theirs = |y: Datum, l: Option<Datum>| -> BTreeMap<usize, Datum> {
+            [Some((0, y)), l.map(|l| (1, l))].into_iter().flatten().collect()
+        };
+        let same = theirs(floats(&[0.0, 2.0]), Some(words(&["a", "b"])));
+        assert_eq!(mine.apart(&same), Ok(0.0));
+        assert_eq!(mine.apart(&theirs(floats(&[0.0, 1.0]), Some(words(&["a", "b"])))), Ok(1.0));
+        let zeros = mine.apart(&theirs(floats(&[0.0, 0.0]), Some(words(&["a", "b"]))));
+        assert_eq!(zeros, Ok(f64::INFINITY));
+        assert!(mine.apart(&theirs(floats(&[0.0, 2.0]), Some(words(&["a", "c"])))).is_err());
+        assert!(mine.apart(&theirs(floats(&[0.0, 2.0]), None)).is_err());
+        assert!(mine.apart(&BTreeMap::new()).is_err());
+        let more = [same, BTreeMap::from([(2, floats(&[1.0, 1.0]))])].into_iter().flatten();
+        assert!(mine.apart(&more.collect()).is_err());
+    }
 }

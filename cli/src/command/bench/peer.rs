@@ -8,7 +8,8 @@
 //! is called `airconv-peer-NAME` is one too.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
@@ -21,6 +22,8 @@ const IN_PYTHON: &[&str] = &["ort", "openvino"];
 /// The peers that `bench/peers` makes.
 const PROGRAMS: &[&str] = &["tract", "rten", "candle"];
 const SCRIPT: &str = include_str!("peers.py");
+/// The most bytes of its stderr that are looked at.
+const MOST_SAID: u64 = 1 << 20;
 
 /// Every peer that is known by name.
 pub(super) fn known() -> impl Iterator<Item = &'static str> {
@@ -63,14 +66,15 @@ impl Task {
 
     /// Starts a peer and waits until it has run once.
     pub(super) fn start(&self, name: &str) -> Result<Peer, Unable> {
-        let mut process = self.spawn(name)?;
+        let (mut process, mut complaints) = self.spawn(name)?;
         let Some(stdout) = process.stdout.take() else {
             return Err(Unable::Absent("it has no output".to_owned()));
         };
         let mut answers = BufReader::new(stdout);
         let mut line = String::new();
         if answers.read_line(&mut line).is_err() || line.is_empty() {
-            return Err(Unable::Refused("it stopped before its first run".to_owned()));
+            let stopped = "it stopped before its first run".to_owned();
+            return Err(Unable::Refused(with_last_line(stopped, &mut complaints)));
         }
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
@@ -78,7 +82,7 @@ impl Task {
                 let outputs = outputs(&self.file(name)).map_err(Unable::Refused)?;
                 let name = format!("{} {version}", framework.replace('_', " "));
                 let grown = grown.parse().unwrap_or_default();
-                Ok(Peer { process, answers, name, outputs, grown })
+                Ok(Peer { process, answers, complaints, name, outputs, grown })
             }
             ["absent", ref why @ ..] => Err(Unable::Absent(why.join(" "))),
             ["refused", ref why @ ..] => Err(Unable::Refused(why.join(" "))),
@@ -90,7 +94,11 @@ impl Task {
         self.folder.path().join(format!("out-{peer}.npz"))
     }
 
-    fn spawn(&self, name: &str) -> Result<Child, Unable> {
+    /// Starts a peer; what it writes to stderr can be read from the file, which outlives its name.
+    fn spawn(&self, name: &str) -> Result<(Child, File), Unable> {
+        let path = self.folder.path().join(format!("err-{name}.txt"));
+        let both = File::create(&path).and_then(|write| Ok((write, File::open(&path)?)));
+        let (write, read) = both.map_err(|e| Unable::Refused(e.to_string()))?;
         let mut command = if IN_PYTHON.contains(&name) {
             let mut python = Command::new(airconv_onnx::python());
             python.args(["-c", SCRIPT, name]);
@@ -104,8 +112,9 @@ impl Task {
             .arg(self.threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(write)
             .spawn()
+            .map(|process| (process, read))
             .map_err(|e| Unable::Absent(e.to_string()))
     }
 }
@@ -114,6 +123,8 @@ impl Task {
 pub(super) struct Peer {
     process: Child,
     answers: BufReader<ChildStdout>,
+    /// What it writes to stderr.
+    complaints: File,
     /// Its name and version.
     pub(super) name: String,
     /// What it gives, by position; `None` where that is no array.
@@ -124,18 +135,32 @@ pub(super) struct Peer {
 
 impl Peer {
     /// The seconds of one run.
-    pub(super) fn once(&mut self) -> std::io::Result<f64> {
-        if let Some(stdin) = &mut self.process.stdin {
-            stdin.write_all(b"run\n")?;
-            stdin.flush()?;
-        }
+    ///
+    /// # Errors
+    /// When it stops, with the last that it said.
+    pub(super) fn once(&mut self) -> Result<f64, String> {
         let mut line = String::new();
-        self.answers.read_line(&mut line)?;
-        let nanoseconds: f64 = line
-            .trim()
-            .parse()
-            .map_err(|_| std::io::Error::other(format!("{} stopped: {line:?}", self.name)))?;
-        Ok(nanoseconds / 1e9)
+        let asked = match &mut self.process.stdin {
+            Some(stdin) => stdin.write_all(b"run\n").and_then(|()| stdin.flush()),
+            None => Ok(()),
+        };
+        let answered = asked.and_then(|()| self.answers.read_line(&mut line));
+        match (answered, line.trim().parse::<f64>()) {
+            (Ok(_), Ok(nanoseconds)) => Ok(nanoseconds / 1e9),
+            _ => Err(with_last_line("it stopped between runs".to_owned(), &mut self.complaints)),
+        }
+    }
+}
+
+/// A reason, with the last line of what is left to read, if there is one.
+fn with_last_line(reason: String, file: &mut File) -> String {
+    let mut bytes = Vec::new();
+    // What can be read is better than nothing.
+    let _ = file.take(MOST_SAID).read_to_end(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes);
+    match text.lines().rev().map(str::trim).find(|line| !line.is_empty()) {
+        Some(line) => format!("{reason}: {}", line.chars().take(300).collect::<String>()),
+        None => reason,
     }
 }
 

@@ -12,8 +12,6 @@ A peer that is not installed says `absent WHY`, one that cannot run the model
 import sys
 import time
 
-import numpy as np
-
 
 def peak():
     """The most resident memory so far in KiB. Not ru_maxrss, which begins with the parent's."""
@@ -68,14 +66,21 @@ PEERS = {
 }
 
 
+def plain(array):
+    """An array of its own, with strings as NumPy has them."""
+    return array.astype(str) if array.dtype == object else np.array(array)
+
+
 def line(*words):
     print(*(str(word).replace("\n", " ") for word in words), flush=True)
 
 
 def main():
+    global np
     peer, model, inputs, outputs, threads = sys.argv[1:]
     module, name, start = PEERS[peer]
     try:
+        np = __import__("numpy")
         runtime = __import__(module)
     except ImportError as error:
         return line("absent", error)
@@ -87,7 +92,7 @@ def main():
     except Exception as error:  # whatever it raises is its answer
         return line("refused", str(error)[:300])
     grown = peak() - before
-    arrays = {str(i): np.array(v) for i, v in enumerate(first) if isinstance(v, np.ndarray)}
+    arrays = {str(i): plain(v) for i, v in enumerate(first) if isinstance(v, np.ndarray)}
     np.savez(outputs, **arrays)
     line("ready", name.replace(" ", "_"), runtime.__version__.split("-")[0], grown)
     for _ in sys.stdin:

@@ -1,4 +1,4 @@
-//! Running a cargo command with a candle-core that records.
+//! Running a cargo command with a candle that records.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -7,7 +7,8 @@ use std::process::{Command, ExitStatus};
 
 use serde::Deserialize;
 
-use super::prepare::{self, PrepareError};
+use super::interrupt;
+use super::prepare::{self, CORE, NN, Part, PrepareError};
 
 /// Why a program could not be recorded.
 #[derive(Debug, thiserror::Error)]
@@ -32,15 +33,42 @@ pub enum CommandError {
     Io(String),
 }
 
-/// The candle-core that a package is built with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The candle that a package is built with.
+#[derive(Clone, Debug)]
 pub struct Found {
+    /// candle-core, and candle-nn if it is used.
+    pub parts: Vec<FoundPart>,
+    /// The folder of the package's lock file.
+    pub workspace: PathBuf,
+}
+
+/// A crate of candle in the registry's folder.
+#[derive(Clone, Debug)]
+pub struct FoundPart {
+    /// Which one it is.
+    pub part: Part,
     /// Its source.
     pub folder: PathBuf,
     /// Its version.
     pub version: String,
-    /// The folder of the package's lock file.
-    pub workspace: PathBuf,
+}
+
+impl Found {
+    /// Writes recording copies, each to the folder that `to` names for it, and gives what cargo has
+    /// to be told to build with them.
+    pub fn prepare(
+        &self,
+        to: impl Fn(&FoundPart) -> Result<PathBuf, CommandError>,
+    ) -> Result<Vec<String>, CommandError> {
+        let mut patches = Vec::new();
+        for found in &self.parts {
+            let folder = to(found)?;
+            found.part.prepare(&found.folder, &found.version, &folder)?;
+            let folder = fs::canonicalize(&folder).unwrap_or(folder);
+            patches.push(patch(found.part.name, &folder));
+        }
+        Ok(patches)
+    }
 }
 
 /// A command of cargo in its parts.
@@ -107,7 +135,7 @@ struct Package {
     manifest_path: PathBuf,
 }
 
-/// Finds the candle-core that a cargo command builds with.
+/// Finds the candle that a cargo command builds with.
 pub fn find(command: &[OsString]) -> Result<Found, CommandError> {
     let cargo = Cargo::parse(command)?;
     let out = cargo
@@ -126,15 +154,26 @@ pub fn find(command: &[OsString]) -> Result<Found, CommandError> {
 fn from_metadata(json: &[u8]) -> Result<Found, CommandError> {
     let metadata: Metadata = serde_json::from_slice(json)
         .map_err(|e| CommandError::Cargo(format!("what cargo metadata says is damaged: {e}")))?;
-    let mut found = metadata.packages.iter().filter(|p| p.name == "candle-core");
+    let mut parts = Vec::new();
+    for part in [CORE, NN] {
+        parts.extend(found_part(&metadata, part)?);
+    }
+    if parts.first().is_none_or(|p| p.part.name != CORE.name) {
+        return Err(CommandError::Candle("the package does not use candle-core".to_owned()));
+    }
+    Ok(Found { parts, workspace: metadata.workspace_root })
+}
+
+/// The one crate of a name, if there is one.
+fn found_part(metadata: &Metadata, part: Part) -> Result<Option<FoundPart>, CommandError> {
+    let name = part.name;
+    let mut found = metadata.packages.iter().filter(|p| p.name == name);
     let package = match (found.next(), found.next()) {
         (Some(package), None) => package,
-        (None, _) => {
-            return Err(CommandError::Candle("the package does not use candle-core".to_owned()));
-        }
+        (None, _) => return Ok(None),
         (Some(a), Some(b)) => {
             let message =
-                format!("the package uses candle-core {} and {} at once", a.version, b.version);
+                format!("the package uses {name} {} and {} at once", a.version, b.version);
             return Err(CommandError::Candle(message));
         }
     };
@@ -142,15 +181,14 @@ fn from_metadata(json: &[u8]) -> Result<Found, CommandError> {
         Some(source) if source.starts_with("registry+") => {}
         other => {
             let message = format!(
-                "candle-core comes from {}: only that of a registry can be replaced",
+                "{name} comes from {}: only that of a registry can be replaced",
                 other.unwrap_or("a folder")
             );
             return Err(CommandError::Candle(message));
         }
     }
     let folder = package.manifest_path.parent().map(Path::to_path_buf).unwrap_or_default();
-    let (version, workspace) = (package.version.clone(), metadata.workspace_root);
-    Ok(Found { folder, version, workspace })
+    Ok(Some(FoundPart { part, folder, version: package.version.clone() }))
 }
 
 /// Runs a cargo command with a recording candle-core; recordings go to the folder `to`, and their
@@ -158,16 +196,15 @@ fn from_metadata(json: &[u8]) -> Result<Found, CommandError> {
 pub fn record(command: &[OsString], to: &Path) -> Result<Vec<PathBuf>, CommandError> {
     let cargo = Cargo::parse(command)?;
     let found = find(command)?;
-    let core = prepare::cache_folder().join(prepare::key(&found.version)?);
-    prepare::prepare(&found.folder, &found.version, &core)?;
+    let cache = prepare::cache_folder();
+    let patches = found.prepare(|p| Ok(cache.join(p.part.key(&p.version)?)))?;
     let lock = Kept::of(found.workspace.join("Cargo.lock"));
-    let status = cargo
-        .command()
-        .args(["--config", &patch(&core)])
-        .args(&cargo.rest)
-        .env("AIRCONV_RECORDING", "1")
-        .env("AIRCONV_RECORDING_TO", to)
-        .status()
+    let mut command = cargo.command();
+    for patch in &patches {
+        command.args(["--config", patch]);
+    }
+    command.args(&cargo.rest).env("AIRCONV_RECORDING", "1").env("AIRCONV_RECORDING_TO", to);
+    let status = interrupt::status(&mut command)
         .map_err(|e| CommandError::Cargo(format!("cargo could not be run: {e}")))?;
     drop(lock);
     if !status.success() {
@@ -185,11 +222,11 @@ pub fn record(command: &[OsString], to: &Path) -> Result<Vec<PathBuf>, CommandEr
     Ok(out)
 }
 
-/// What cargo has to be told to build with another candle-core.
-pub fn patch(core: &Path) -> String {
+/// What cargo has to be told to build with another crate of a name.
+fn patch(name: &str, folder: &Path) -> String {
     // A JSON string is a TOML string too.
-    let path = serde_json::Value::from(core.to_string_lossy().into_owned());
-    format!("patch.crates-io.candle-core.path={path}")
+    let path = serde_json::Value::from(folder.to_string_lossy().into_owned());
+    format!("patch.crates-io.{name}.path={path}")
 }
 
 /// A file that is put back when this goes.
@@ -247,7 +284,11 @@ mod tests {
         let registry = "\"registry+https://example.org/index\"";
         let good = metadata(&[package("0.11.1", registry)]);
         let found = from_metadata(good.as_bytes()).unwrap();
-        assert_eq!((found.folder, found.version.as_str()), ("/r/c".into(), "0.11.1"));
+        assert_eq!(found.workspace, PathBuf::from("/w"));
+        let [core] = &found.parts[..] else { panic!("{found:?}") };
+        assert_eq!((core.folder.as_path(), core.version.as_str()), (Path::new("/r/c"), "0.11.1"));
+        let nn = good.replace("[{", "[{\"name\":\"candle-nn\",\"version\":\"0.11.1\",\"source\":\"registry+x\",\"manifest_path\":\"/r/n/Cargo.toml\"},{");
+        assert_eq!(from_metadata(nn.as_bytes()).unwrap().parts.len(), 2);
         let refused = |packages: &[String], what: &str| {
             let error = from_metadata(metadata(packages).as_bytes()).unwrap_err().to_string();
             assert!(error.contains(what), "{error}");

@@ -91,6 +91,12 @@ impl IntoTensors for T {
     }
 }
 
+impl IntoTensors for Vec<T> {
+    fn into_tensors(self) -> Vec<T> {
+        self
+    }
+}
+
 impl IntoTensors for (T, T) {
     fn into_tensors(self) -> Vec<T> {
         vec![self.0, self.1]

@@ -7,13 +7,13 @@ use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::TensorId;
 use airconv_ir::module::Module as Hub;
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::names::{self, Used};
 use super::print::{Naming, Printed, print};
 use super::tree::{Body, Item, Module};
 use crate::program::dtype::is_float;
-use crate::program::{Program, Source, Var};
+use crate::program::{Callee, Program, Source, Stmt, Var};
 
 /// A number that the members of a class differ in.
 #[derive(Clone, Debug)]
@@ -32,6 +32,8 @@ pub(super) struct Class {
     pub params: Vec<Param>,
     /// The modules, by number.
     pub members: Vec<usize>,
+    /// The names of the fields that are loaded.
+    fields: Vec<String>,
 }
 
 /// All classes of a program.
@@ -42,6 +44,8 @@ pub(super) struct Classes<'p> {
     pub classes: Vec<Class>,
     sizes: FxHashMap<usize, Vec<Dim>>,
     args: FxHashMap<usize, Vec<(String, String)>>,
+    /// The one input of the program that a value is made of, without any weight.
+    derived: FxHashMap<Var, Var>,
     /// The tensors of the weights file by name.
     pub tensors: BTreeMap<String, Var>,
 }
@@ -56,6 +60,7 @@ impl<'p> Classes<'p> {
             classes: Vec::new(),
             sizes: FxHashMap::default(),
             args: FxHashMap::default(),
+            derived: derived(program),
             tensors: BTreeMap::new(),
         };
         let mut levels: BTreeMap<usize, Vec<&Module>> = BTreeMap::new();
@@ -87,8 +92,9 @@ impl<'p> Classes<'p> {
         }
         for (_, members) in groups {
             let params = params(&members);
-            let Some((first, _)) = members.first() else { continue };
-            let name = class_name(program, first, used);
+            let Some((first, printed)) = members.first() else { continue };
+            let fields: Vec<String> = printed.fields.iter().map(|f| f.name.clone()).collect();
+            let name = self.class_name(program, first, &fields, used);
             let class = self.classes.len();
             for (module, printed) in &members {
                 self.of.insert(module.id, class);
@@ -107,14 +113,59 @@ impl<'p> Classes<'p> {
                 }
             }
             let members = members.iter().map(|(m, _)| m.id).collect();
-            self.classes.push(Class { name, params, members });
+            self.classes.push(Class { name, params, members, fields });
         }
         Ok(())
+    }
+
+    /// A name for the class of a module with these fields: where a class of that name lacks one of
+    /// them only, with the field that it lacks.
+    fn class_name(
+        &self,
+        program: &Program,
+        module: &Module,
+        fields: &[String],
+        used: &mut Used,
+    ) -> String {
+        if module.path.is_empty() {
+            return "Model".to_owned();
+        }
+        let (mut name, around) = plain_name(program, module);
+        if let Some(like) = self.classes.iter().find(|c| c.name == name) {
+            let more: Vec<&String> = fields.iter().filter(|f| !like.fields.contains(f)).collect();
+            if let [one] = more[..]
+                && fields.len() == like.fields.len() + 1
+            {
+                name = format!("{name}With{}", names::camel(one));
+            }
+        }
+        for word in around {
+            if !used.has(&name) {
+                break;
+            }
+            name = format!("{word}{name}");
+        }
+        let mut n = 1;
+        let stem = name.clone();
+        while used.has(&name) {
+            n += 1;
+            name = format!("{stem}{n}");
+        }
+        used.fresh(&name)
     }
 
     /// The class of a module.
     pub fn class_of(&self, module: usize) -> Option<usize> {
         self.of.get(&module).copied()
+    }
+    /// Whether there are other modules of the class of a module.
+    pub fn is_shared(&self, module: usize) -> bool {
+        let class = self.class_of(module).and_then(|c| self.classes.get(c));
+        class.is_some_and(|c| c.members.len() > 1)
+    }
+    /// The one input of the program that a value is made of, without any weight.
+    pub fn derived(&self, var: Var) -> Option<Var> {
+        self.derived.get(&var).copied()
     }
     /// The sizes that a module's `forward` is passed.
     pub fn sizes(&self, module: usize) -> Vec<Dim> {
@@ -132,6 +183,36 @@ impl<'p> Classes<'p> {
     pub fn tensor(&self, id: TensorId) -> Option<Array> {
         self.hub.tensors[id].to_array().ok()
     }
+}
+
+/// The one input of the program that values are made of, where that is so and no weight has a part
+/// in it.
+fn derived(program: &Program) -> FxHashMap<Var, Var> {
+    let mut out: FxHashMap<Var, Var> = program.params.iter().map(|&v| (v, v)).collect();
+    // What depends on sizes and small numbers only.
+    let mut plain = FxHashSet::default();
+    for stmt in &program.body.stmts {
+        let Stmt::Let { vars, call, .. } = stmt else { continue };
+        if matches!(call.callee, Callee::Layer(_)) {
+            continue;
+        }
+        let mut sources = Vec::new();
+        let all = call.vars().all(|v| {
+            let small = !matches!(program.info(v).source, Source::Made | Source::Param)
+                && !super::tree::is_big(program, v);
+            let known = out.get(&v).copied();
+            sources.extend(known);
+            known.is_some() || small || plain.contains(&v)
+        });
+        match sources.split_first() {
+            Some((first, rest)) if all && rest.iter().all(|v| v == first) => {
+                out.extend(vars.iter().map(|v| (*v, *first)));
+            }
+            None if all => plain.extend(vars.iter().copied()),
+            _ => {}
+        }
+    }
+    out
 }
 
 /// Names that generated code has from elsewhere.
@@ -214,11 +295,8 @@ fn params(members: &[(&Module, Printed)]) -> Vec<Param> {
 }
 
 /// What a module is called: as its class in the source, or after the last part of its path that
-/// is no number.
-fn class_name(program: &Program, module: &Module, used: &mut Used) -> String {
-    if module.path.is_empty() {
-        return "Model".to_owned();
-    }
+/// is no number; and the names of what it is in, for where that is taken.
+fn plain_name(program: &Program, module: &Module) -> (String, Vec<String>) {
     let mut words = module.path.iter().rev().filter(|p| p.parse::<usize>().is_err());
     let last = words.next().map_or("Block", |w| w);
     let element = module.path.last().is_some_and(|p| p.parse::<usize>().is_ok());
@@ -240,19 +318,7 @@ fn class_name(program: &Program, module: &Module, used: &mut Used) -> String {
     if name == "Model" {
         name = "Network".to_owned();
     }
-    while used.has(&name) {
-        match words.next() {
-            Some(word) => name = format!("{}{name}", names::camel(word)),
-            None => break,
-        }
-    }
-    let mut n = 1;
-    let stem = name.clone();
-    while used.has(&name) {
-        n += 1;
-        name = format!("{stem}{n}");
-    }
-    used.fresh(&name)
+    (name, words.map(|w| names::camel(w)).collect())
 }
 
 /// Sorts modules by how deep they nest.

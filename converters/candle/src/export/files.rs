@@ -34,7 +34,7 @@ pub(super) struct Code {
 
 /// The code of a crate that goes to this folder.
 pub(super) fn code(lowered: &Lowered, path: &Path, single: bool) -> Result<Code, String> {
-    let program = &lowered.program;
+    let program = &super::order::chained(&lowered.program);
     let root = tree::root(program);
     let classes = Classes::of(program, &lowered.module, &root)?;
     let structs = structs(program, &classes, &root)?;

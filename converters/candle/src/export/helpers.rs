@@ -15,6 +15,8 @@ macro_rules! helpers {
 /// All helpers by name.
 pub(crate) const HELPERS: &[Helper] = helpers! {
     "arg_last"
+    "attention"
+    "causal_mask"
     "conv_nd"
     "conv_transpose1d"
     "cumsum"
@@ -48,7 +50,9 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "scatter_nd"
     "scatter_nd_with"
     "select"
+    "sign"
     "sizes"
+    "slice"
     "take"
     "top_k"
     "tree_votes"

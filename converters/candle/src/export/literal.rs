@@ -26,11 +26,34 @@ pub(super) fn float(value: f64) -> String {
     if value as f32 == f32::MIN && value.abs() < 3.403e38 {
         return "f64::from(f32::MIN)".to_owned();
     }
+    if let Some(text) = root(value) {
+        return text;
+    }
     if value != 0.0 && !(1e-4..1e16).contains(&value.abs()) {
         return format!("{value:e}");
     }
     let text = value.to_string();
     if text.contains('.') { text } else { format!("{text}.") }
+}
+
+/// The greatest number whose root is written as such: the size of a head of attention, which
+/// scales its scores.
+const GREATEST_ROOT: u32 = 512;
+
+/// The root of an integer or its reciprocal as such, if that is what a number is to the digits that
+/// it has.
+fn root(value: f64) -> Option<String> {
+    let (square, end) = if value > 1.0 {
+        ((value * value).round(), "")
+    } else if value > 0.0 {
+        ((value * value).recip().round(), ".recip()")
+    } else {
+        return None;
+    };
+    let root = square.sqrt();
+    let exact = if end.is_empty() { root } else { root.recip() };
+    let near = exact as f32 == value as f32 && root.fract() != 0.0;
+    (near && square <= f64::from(GREATEST_ROOT)).then(|| format!("f64::sqrt({square}.){end}"))
 }
 
 /// The elements of a small array as a Rust expression that `Tensor::new` takes, and the shape

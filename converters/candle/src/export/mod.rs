@@ -1,6 +1,6 @@
 //! Writing: from a program of candle calls to a crate.
 //!
-//! The [tree](tree) says which statements are one module of the source, [classes](class) which
+//! Statements are put in [order](order), the [tree](tree) says which statements are one module of the source, [classes](class) which
 //! modules are one struct, and what is [printed](print) becomes [files](files).
 
 mod class;
@@ -8,6 +8,7 @@ mod files;
 mod helpers;
 mod literal;
 mod names;
+mod order;
 mod parity;
 mod print;
 mod size;
@@ -18,7 +19,7 @@ mod weights;
 
 use std::path::Path;
 
-use airconv_api::{Failed, Report, SupportRow, WriteOptions, Writer};
+use airconv_api::{Choice, Failed, Report, SupportRow, WriteOptions, Writer};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::verify::Verified;
 
@@ -37,6 +38,9 @@ impl Writer for CandleWriter {
     }
     fn writes_folder(&self) -> bool {
         true
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::SingleFile]
     }
     fn write(
         &self,

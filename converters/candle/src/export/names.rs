@@ -109,9 +109,11 @@ fn hint(name: &str) -> Option<String> {
     let name = name.split(';').next().unwrap_or_default();
     let last = name.rsplit(['/', '.', ':']).find(|s| !s.is_empty())?;
     let last = last.strip_suffix("_output_0").unwrap_or(last);
-    let last = last.strip_suffix("_true_graph").unwrap_or(last);
-    let last = last.strip_suffix("_false_graph").unwrap_or(last);
-    let bare = last.trim_end_matches(|c: char| c.is_ascii_digit() || c == '_');
+    let numbered = |c: char| c.is_ascii_digit() || c == '_';
+    let mut bare = last.trim_end_matches(numbered);
+    for branch in ["_true_graph", "_false_graph"] {
+        bare = bare.strip_suffix(branch).unwrap_or(bare).trim_end_matches(numbered);
+    }
     let says = bare.chars().filter(|c| c.is_ascii_alphabetic()).count() > 1;
     if !says || bare.len() > LONGEST || matches!(bare, "val" | "node" | "tmp" | "output") {
         return None;
@@ -179,6 +181,7 @@ mod tests {
         assert_eq!(camel("layer_norm"), "LayerNorm");
         assert_eq!(camel("batch_norm2d"), "BatchNorm2d");
         assert_eq!(hint("/encoder/layer.0/Softmax_output_0").as_deref(), Some("softmax"));
+        assert_eq!(hint("stack_3_true_graph__1").as_deref(), Some("stack"));
         assert_eq!(hint("val_30"), None);
         assert!(is_named("encoder.layer.0.weight") && !is_named("onnx::MatMul_12"));
         let mut used = Used::default();

@@ -21,6 +21,9 @@ use super::names::{self, Used};
 use super::size;
 use super::template::Position;
 use super::tree::{Body, Item, Module};
+use crate::program::calls::{
+    ADD, ATTENTION, BROADCAST_ADD, BROADCAST_AS, CHUNK, CONTIGUOUS, NARROW, UNSQUEEZE,
+};
 use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
 
 /// The most calls and arguments of an expression that is written where its value is read.
@@ -193,13 +196,7 @@ impl<'p> Printer<'p> {
                 (Naming::Told, true) => {
                     names::snake(self.program.inputs.get(i).map_or("x", String::as_str))
                 }
-                (Naming::Told, false) if i == 0 => "x".to_owned(),
-                (Naming::Told, false) if self.program.params.contains(&var) => {
-                    let at = self.program.params.iter().position(|v| *v == var);
-                    let name = at.and_then(|i| self.program.inputs.get(i));
-                    names::snake(name.map_or("x", String::as_str))
-                }
-                (Naming::Told, false) => names::of_value(self.program.info(var)),
+                (Naming::Told, false) => self.param_name(i, var),
             };
             let name = self.used.fresh(&name);
             self.out.params.push(name.clone());
@@ -207,6 +204,52 @@ impl<'p> Printer<'p> {
             self.scope.forms.insert(var, Form::Ref(name));
             self.scope.seen.push(var);
         }
+    }
+
+    /// What a parameter of a module that is not the model is called: as the model's input that it
+    /// is or that it is made of alone; else the first is `x`, and others are called after what they
+    /// are used for, or after what makes them.
+    fn param_name(&self, at: usize, var: Var) -> String {
+        let shared = self.classes.is_shared(self.module.id);
+        let input = |v: Var| {
+            let position = self.program.params.iter().position(|p| *p == v)?;
+            self.program.inputs.get(position).map(|n| names::snake(n))
+        };
+        if let Some(name) = input(var).filter(|_| at > 0 || !shared) {
+            return name;
+        }
+        if at == 0 {
+            return "x".to_owned();
+        }
+        let of_input = || self.classes.derived(var).and_then(input);
+        let used = || self.ids_of(var).or_else(|| self.is_residual(var).then(|| "residual".into()));
+        of_input().or_else(used).unwrap_or_else(|| names::of_value(self.program.info(var)))
+    }
+
+    /// The calls of this module that read a value.
+    fn readers(&self, var: Var) -> Vec<(&Call, Option<&[std::sync::Arc<str>]>)> {
+        let mut out = Vec::new();
+        for item in &self.module.body.items {
+            if let Item::Stmt(Stmt::Let { call, .. }, path) = item
+                && call.vars().any(|v| v == var)
+            {
+                out.push((call, path.as_deref()));
+            }
+        }
+        out
+    }
+
+    /// What indices of rows of a table are called: after the table.
+    pub(super) fn ids_of(&self, var: Var) -> Option<String> {
+        ids_in(&self.module.body, var, MOST_VIEWS)
+    }
+
+    /// Whether a value is only added to another one.
+    fn is_residual(&self, var: Var) -> bool {
+        let readers = self.readers(var);
+        let adds = [&ADD, &BROADCAST_ADD].map(Callee::Func);
+        let once = self.total.get(&var) == Some(&1);
+        once && matches!(readers[..], [(call, _)] if adds.contains(&call.callee))
     }
 
     /// Statements at the start: sizes of parameters and the device.
@@ -284,14 +327,19 @@ impl<'p> Printer<'p> {
                 {
                     let layer = path.and_then(names::layer);
                     let flow = call.vars().next().and_then(|f| self.layers.get(&f).cloned());
-                    if let Some(name) = layer.or(flow) {
+                    let own = (call.callee == Callee::Func(&ATTENTION)).then(|| "attention".into());
+                    if let Some(name) = layer.or(own).or(flow) {
                         self.layers.insert(var, name);
                     }
                     self.scope.forms.insert(var, Form::Expr(text, reads));
                     return Ok(());
                 }
                 self.done_reading(&reads);
-                self.bind_all(vars, &text, (call, &reads), path);
+                if call.callee == Callee::Func(&CHUNK) {
+                    self.bind_chunks(vars, &text);
+                } else {
+                    self.bind_all(vars, &text, (call, &reads), path);
+                }
                 Ok(())
             }
             Stmt::Sizes { x, dims, .. } => self.read_sizes(*x, dims),
@@ -317,7 +365,9 @@ impl<'p> Printer<'p> {
         if at + 1 == items.len() && self.tails.last() == Some(&Some(var)) {
             return cost(text) <= LONGEST_LAST;
         }
-        if cost(text) > LONGEST {
+        // What the last expression goes on with may be as long.
+        let last = at + 2 == items.len() && self.tails.last() != Some(&None);
+        if cost(text) > if last { LONGEST_LAST } else { LONGEST } {
             return false;
         }
         for item in items.iter().skip(at + 1).take(NEAR) {
@@ -328,10 +378,16 @@ impl<'p> Printer<'p> {
                             .args
                             .iter()
                             .any(|a| matches!(a, Arg::Tensors(l) if l.contains(&var)));
-                        if mentions_twice(call, var) {
+                        // Its operands are of equal rank, so they look alike.
+                        let attention = call.callee == Callee::Func(&ATTENTION);
+                        if mentions_twice(call, var) || attention {
                             return false;
                         }
-                        let limit = if place == 0 && !list { LONGEST } else { LONGEST_INNER };
+                        let limit = match place == 0 && !list {
+                            true if last => LONGEST_LAST,
+                            true => LONGEST,
+                            false => LONGEST_INNER,
+                        };
                         return cost(text) <= limit;
                     }
                 }
@@ -351,6 +407,15 @@ impl<'p> Printer<'p> {
         }
     }
 
+    /// `let` for the parts of a tensor, which are elements of a vector.
+    fn bind_chunks(&mut self, vars: &[Var], text: &str) {
+        let name = self.plain_name("chunks");
+        self.lines.push(format!("let {name} = {text};"));
+        for (at, &var) in vars.iter().enumerate() {
+            self.scope.forms.insert(var, Form::Field(format!("{name}[{at}]")));
+        }
+    }
+
     /// `let` for the results of a call.
     fn bind_all(
         &mut self,
@@ -363,6 +428,8 @@ impl<'p> Printer<'p> {
         let layer = path.and_then(names::layer);
         let layer = layer.or_else(|| first.and_then(|f| self.layers.get(&f).cloned()));
         let joins = call.vars().count() > 1 && layer_of(call).is_none();
+        let reads = if call.callee == Callee::Func(&ATTENTION) { &[] } else { reads };
+        let layer = layer.filter(|_| call.callee != Callee::Func(&ATTENTION));
         let mut names = Vec::new();
         for &var in vars {
             if self.left.get(&var).copied().unwrap_or(0) == 0 {
@@ -399,7 +466,10 @@ impl<'p> Printer<'p> {
             Naming::Told => match (flowing, layer) {
                 (Some(name), _) => name,
                 (None, Some(layer)) => layer.to_owned(),
-                (None, None) => names::of_value(self.program.info(var)),
+                (None, None) => {
+                    let ids = self.ids_of(var);
+                    ids.unwrap_or_else(|| names::of_value(self.program.info(var)))
+                }
             },
         };
         self.local(var, &name)
@@ -681,6 +751,30 @@ fn count(body: &Body, left: &mut FxHashMap<Var, usize>) {
             _ => {}
         }
     }
+}
+
+/// The most views and modules between indices and the table.
+const MOST_VIEWS: usize = 6;
+
+/// The name of indices by the table whose rows a body takes by them, if it does.
+fn ids_in(body: &Body, var: Var, most: usize) -> Option<String> {
+    let most = most.checked_sub(1)?;
+    let views = [&NARROW, &BROADCAST_AS, &UNSQUEEZE, &CONTIGUOUS].map(Callee::Func);
+    body.items.iter().find_map(|item| match item {
+        Item::Stmt(Stmt::Let { vars, call, .. }, path) => {
+            let first = call.vars().next().filter(|v| *v == var)?;
+            if call.callee == Callee::Layer(crate::program::Layer::Embedding) {
+                let table = names::layer(path.as_deref()?)?;
+                let stem = table.strip_suffix("_embeddings");
+                let stem = stem.or_else(|| table.strip_suffix("_embedding"))?;
+                return Some(format!("{stem}_ids"));
+            }
+            let view = first == var && views.contains(&call.callee);
+            vars.first().filter(|_| view).and_then(|v| ids_in(body, *v, most))
+        }
+        Item::Child(m) if m.inputs.contains(&var) => ids_in(&m.body, var, most),
+        _ => None,
+    })
 }
 
 /// Whether the body of a call has an argument more than once.

@@ -189,8 +189,51 @@ fn place(program: &Program) -> Places {
             }
             places.insert(var, Place { module: common(a, b), layer: None });
         }
+        lift_shared(program, &stmts, &mut places);
     }
     places
+}
+
+/// Moves what is made without weights and read in several modules, such as a mask, with all that it
+/// is made of to what these modules share.
+fn lift_shared(program: &Program, stmts: &[&Stmt], places: &mut Places) {
+    let mut readers: FxHashMap<Var, Vec<Var>> = FxHashMap::default();
+    for stmt in stmts {
+        let Some(&made) = stmt.made().first() else { continue };
+        stmt.reads_all(&mut |v| readers.entry(v).or_default().push(made));
+    }
+    let plain = weightless(program, stmts);
+    let mut lifted: FxHashSet<Var> = FxHashSet::default();
+    for stmt in stmts.iter().rev() {
+        let Some(&var) = stmt.made().first().filter(|v| plain.contains(v)) else { continue };
+        let readers = readers.get(&var).map_or(&[][..], |r| r);
+        let mut modules = readers.iter().filter_map(|r| places.get(r)).map(|p| &p.module);
+        let Some(first) = modules.next() else { continue };
+        let several = modules.clone().any(|m| m != first);
+        if several || readers.iter().all(|r| lifted.contains(r)) {
+            let module = modules.fold(first.clone(), |shared, m| common(&shared, m));
+            lifted.insert(var);
+            places.insert(var, Place { module, layer: None });
+        }
+    }
+}
+
+/// The values that no weight has a part in.
+fn weightless(program: &Program, stmts: &[&Stmt]) -> FxHashSet<Var> {
+    let mut out: FxHashSet<Var> = program.params.iter().copied().collect();
+    for stmt in stmts {
+        let Stmt::Let { vars, call, .. } = stmt else { continue };
+        let made = |v: &Var| matches!(program.info(*v).source, Source::Made | Source::Param);
+        if !is_layer(stmt)
+            && call.vars().all(|v| if made(&v) { out.contains(&v) } else { !is_big(program, v) })
+        {
+            out.extend(vars.iter().copied());
+        }
+    }
+    for param in &program.params {
+        out.remove(param);
+    }
+    out
 }
 
 /// The most statements and modules of one module.
@@ -403,11 +446,24 @@ impl Tree<'_> {
                 }
             });
         }
+        self.by_position(&mut inputs);
         let mut results = Vec::new();
         for stmt in stmts {
             results.extend(stmt.made().iter().copied().filter(|v| after.contains(v)));
         }
         (inputs, results)
+    }
+
+    /// Puts the inputs of the program among values in the order that the program has them in.
+    fn by_position(&self, values: &mut [Var]) {
+        let position = |v: &Var| self.program.params.iter().position(|p| p == v);
+        let mut inputs: Vec<Var> =
+            values.iter().copied().filter(|v| position(v).is_some()).collect();
+        inputs.sort_by_key(position);
+        let slots = values.iter_mut().filter(|v| position(v).is_some());
+        for (slot, input) in slots.zip(inputs) {
+            *slot = input;
+        }
     }
 
     fn module(&self, key: &[Arc<str>], unit: &Unit<'_>, after: &FxHashSet<Var>) -> Module {

@@ -2,6 +2,8 @@
 //! model needs beside it as they are; the executor calls them.
 
 mod arg_last;
+mod attention;
+mod causal_mask;
 mod conv_nd;
 mod conv_transpose1d;
 mod cumsum;
@@ -35,9 +37,11 @@ mod scan;
 mod scatter_nd;
 mod scatter_nd_with;
 mod select;
+mod sign;
 // Called by generated code only: the executor keeps sizes signed.
 #[allow(dead_code)]
 mod sizes;
+mod slice;
 mod take;
 mod top_k;
 mod tree_votes;
@@ -47,6 +51,8 @@ mod wrap_indices;
 mod zip_ints;
 
 pub use arg_last::arg_last;
+pub use attention::attention;
+pub use causal_mask::causal_mask;
 pub use conv_nd::conv_nd;
 pub use conv_transpose1d::conv_transpose1d;
 pub use cumsum::cumsum;
@@ -80,6 +86,8 @@ pub use scan::scan;
 pub use scatter_nd::scatter_nd;
 pub use scatter_nd_with::scatter_nd_with;
 pub use select::select;
+pub use sign::sign;
+pub use slice::slice;
 pub use take::take;
 pub use top_k::top_k;
 pub use tree_votes::tree_votes;

@@ -19,6 +19,7 @@ pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::Swish, swish),
 ];
 
+/// candle gives 0 for what is not a number.
 fn relu<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     number(cx.ty(0)?.dtype, "relu")?;
     let x = cx.x(0)?;

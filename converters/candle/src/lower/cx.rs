@@ -14,6 +14,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::paths::Paths;
 use super::rules;
+use crate::program::calls::{MEAN_KEEPDIM, RESHAPE, TO_DTYPE, UNSQUEEZE};
 use crate::program::dtype::{held, is_half};
 use crate::program::{
     Arg, Block, Call, Callee, Func, Layer, Path, Program, Source, Stmt, Var, VarInfo,
@@ -50,6 +51,14 @@ pub(super) struct Lowerer<'m> {
     positive: FxHashSet<Var>,
     /// Values that got an axis of size 1, with what they were and the axis.
     wider: FxHashMap<Var, (Var, usize)>,
+    /// Means whose axes are kept with size 1, with what they are of and the axes.
+    means: FxHashMap<Var, (Var, Vec<usize>)>,
+    /// What is another value in another dtype.
+    cast: FxHashMap<Var, Var>,
+    /// What is another value under another shape.
+    reshaped: FxHashMap<Var, Var>,
+    /// Results of layers that go row by row, with the operand and the weights.
+    layers: FxHashMap<Var, (Layer, Var, Vec<Arg>)>,
     path: Path,
 }
 
@@ -69,6 +78,10 @@ impl<'m> Lowerer<'m> {
             views: FxHashSet::default(),
             positive: FxHashSet::default(),
             wider: FxHashMap::default(),
+            means: FxHashMap::default(),
+            cast: FxHashMap::default(),
+            reshaped: FxHashMap::default(),
+            layers: FxHashMap::default(),
             path: Path::from([]),
         }
     }
@@ -213,13 +226,41 @@ impl<'m> Lowerer<'m> {
 
     /// Adds a statement.
     pub fn stmt(&mut self, stmt: Stmt) {
-        if let Stmt::Let { vars, call: Call { callee: Callee::Func(func), args }, .. } = &stmt
-            && func.name == crate::program::calls::UNSQUEEZE.name
-            && let ([var], [Arg::Tensor(x), Arg::Number(axis)]) = (&vars[..], &args[..])
+        if let Stmt::Let { vars, call, .. } = &stmt
+            && let [var] = vars[..]
         {
-            self.wider.insert(*var, (*x, *axis));
+            self.take_down(var, call);
         }
         self.stmts.push(stmt);
+    }
+
+    /// Takes down what rules for later values ask of how this one is made.
+    fn take_down(&mut self, var: Var, call: &Call) {
+        match (&call.callee, &call.args[..]) {
+            (
+                Callee::Layer(layer @ (Layer::Linear | Layer::Embedding)),
+                [Arg::Tensor(x), rest @ ..],
+            ) => {
+                self.layers.insert(var, (*layer, *x, rest.to_vec()));
+            }
+            (Callee::Func(func), [Arg::Tensor(x), Arg::Number(axis)])
+                if func.name == UNSQUEEZE.name =>
+            {
+                self.wider.insert(var, (*x, *axis));
+            }
+            (Callee::Func(func), [Arg::Tensor(x), Arg::Numbers(axes)])
+                if func.name == MEAN_KEEPDIM.name =>
+            {
+                self.means.insert(var, (*x, axes.clone()));
+            }
+            (Callee::Func(func), [Arg::Tensor(x), Arg::Shape(_)]) if func.name == RESHAPE.name => {
+                self.reshaped.insert(var, *x);
+            }
+            (Callee::Func(func), [Arg::Tensor(x), Arg::DType(_)]) if func.name == TO_DTYPE.name => {
+                self.cast.insert(var, *x);
+            }
+            _ => {}
+        }
     }
 
     /// Where the node belongs.
@@ -414,6 +455,22 @@ impl<'m> Cx<'_, 'm> {
     pub fn without_axis(&self, var: Var, axis: usize) -> Option<Var> {
         self.l.wider.get(&var).filter(|(_, a)| *a == axis).map(|(x, _)| *x)
     }
+    /// What a variable is the mean of, its axes kept, and the axes.
+    pub fn mean_of(&self, var: Var) -> Option<(Var, Vec<usize>)> {
+        self.l.means.get(&var).cloned()
+    }
+    /// What a variable is in another dtype.
+    pub fn cast_of(&self, var: Var) -> Option<Var> {
+        self.l.cast.get(&var).copied()
+    }
+    /// What a variable is under another shape.
+    pub fn reshape_of(&self, var: Var) -> Option<Var> {
+        self.l.reshaped.get(&var).copied()
+    }
+    /// The layer that gives a variable row by row, with its operand and its weights.
+    pub fn layer_of(&self, var: Var) -> Option<(Layer, Var, Vec<Arg>)> {
+        self.l.layers.get(&var).cloned()
+    }
     /// Takes down that a variable's elements may be out of order.
     pub fn mark_view(&mut self, var: Var) {
         self.l.views.insert(var);
@@ -450,7 +507,7 @@ impl<'m> Cx<'_, 'm> {
         let shape = self.result_ty(0)?.shape.to_vec();
         let x = self.as_dtype(x, DType::F32);
         let y = self.temp(func, args(x), DType::F32, &shape);
-        self.done(&crate::program::calls::TO_DTYPE, vec![y.into(), Arg::DType(dtype)])
+        self.done(&TO_DTYPE, vec![y.into(), Arg::DType(dtype)])
     }
     /// A call whose `count` results are this node's.
     pub fn done_all(&mut self, callee: Callee, args: Vec<Arg>, count: usize) -> Result<(), Refuse> {
@@ -530,7 +587,7 @@ impl<'m> Cx<'_, 'm> {
         }
         let dtype = self.info(x).dtype;
         let args = vec![x.into(), Arg::Shape(shape.to_vec())];
-        self.temp(&crate::program::calls::RESHAPE, args, dtype, shape)
+        self.temp(&RESHAPE, args, dtype, shape)
     }
     /// A variable in another dtype.
     pub fn as_dtype(&mut self, x: Var, dtype: DType) -> Var {
@@ -539,7 +596,7 @@ impl<'m> Cx<'_, 'm> {
         }
         let shape = self.shape(x);
         let args = vec![x.into(), Arg::DType(dtype)];
-        self.temp(&crate::program::calls::TO_DTYPE, args, dtype, &shape)
+        self.temp(&TO_DTYPE, args, dtype, &shape)
     }
     /// A size as a number.
     pub fn known(&self, dim: &Dim, what: &str) -> Result<usize, Refuse> {

@@ -432,5 +432,14 @@ fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         let wide = cx.temp(&TO_DTYPE, vec![x.into(), Arg::DType(DType::I64)], DType::I64, &shape);
         return cx.done(&TO_DTYPE, vec![wide.into(), Arg::DType(c.to)]);
     }
+    // A shape is given last, where what follows may undo it.
+    if let Some(inner) = cx.reshape_of(x)
+        && cx.value(0).is_some_and(|v| cx.used_once(v))
+    {
+        let shape = cx.shape(inner);
+        let cast = cx.temp(&TO_DTYPE, vec![inner.into(), Arg::DType(c.to)], c.to, &shape);
+        let result = Arg::Shape(cx.result_ty(0)?.shape.to_vec());
+        return cx.done(&RESHAPE, vec![cast.into(), result]);
+    }
     cx.done(&TO_DTYPE, vec![x.into(), Arg::DType(c.to)])
 }

@@ -29,6 +29,9 @@ const FEW: u64 = 4096;
 
 /// Whether a value is known not to be below zero.
 fn not_negative(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> bool {
+    if cx.l.f().ty(value).dtype().is_some_and(DType::is_unsigned_int) {
+        return true;
+    }
     let Some(node) = cx.l.def(value) else { return false };
     let all = |node: &Node| depth < 8 && node.inputs().all(|v| not_negative(cx, v, depth + 1));
     match &node.op {
@@ -79,6 +82,21 @@ fn indices(cx: &mut Cx<'_, '_>, slot: usize, len: &Dim) -> Result<Var, Refuse> {
     Ok(ids)
 }
 
+/// Indices as they were before they became i64, where candle takes them so too.
+fn narrower(cx: &mut Cx<'_, '_>, ids: Var) -> Var {
+    let u32s = |cx: &Cx<'_, '_>, v: Var| cx.cast_of(v).filter(|x| cx.info(*x).dtype == DType::U32);
+    if let Some(inner) = u32s(cx, ids) {
+        return inner;
+    }
+    match cx.reshape_of(ids).and_then(|v| u32s(cx, v)) {
+        Some(inner) => {
+            let shape = cx.shape(ids);
+            cx.reshaped(inner, &shape)
+        }
+        None => ids,
+    }
+}
+
 /// Whether an operand is an i64 input of the program.
 fn is_input(cx: &Cx<'_, '_>, slot: usize) -> bool {
     let f = cx.l.f();
@@ -118,6 +136,7 @@ fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     }
     let ids = indices(cx, 1, &len)?;
     if is_table && rank >= 1 {
+        let ids = narrower(cx, ids);
         return cx.done_layer(Layer::Embedding, vec![ids.into(), x.into()]);
     }
     if rank == 1 {

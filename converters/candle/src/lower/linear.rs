@@ -37,6 +37,9 @@ fn biased(cx: &mut Cx<'_, '_>, product: usize, bias: usize) -> Result<bool, Refu
     let (Some(product), Some(bias)) = (cx.value(product), cx.value(bias)) else {
         return Ok(false);
     };
+    if biased_layer(cx, product, bias)? {
+        return Ok(true);
+    }
     let Some(Node { op: Op::Matmul(_), operands, .. }) = cx.l.def(product) else {
         return Ok(false);
     };
@@ -59,6 +62,25 @@ fn biased(cx: &mut Cx<'_, '_>, product: usize, bias: usize) -> Result<bool, Refu
     }
     let x = cx.l.var(*x)?;
     linear(cx, x, w, false, Some(bias))
+}
+
+/// A linear layer with a bias, if one operand is a linear layer without one that nothing else uses.
+fn biased_layer(cx: &mut Cx<'_, '_>, product: ValueId, bias: ValueId) -> Result<bool, Refuse> {
+    let bias = cx.bare_value(bias);
+    if cx.l.is_probing() || cx.l.constant(bias).is_none() || !cx.used_once(product) {
+        return Ok(false);
+    }
+    let made = cx.l.var(product)?;
+    let Some((Layer::Linear, x, weights)) = cx.layer_of(made) else { return Ok(false) };
+    let [Arg::Tensor(w), Arg::Maybe(None)] = weights[..] else { return Ok(false) };
+    let bias = cx.l.var(bias)?;
+    let out = cx.shape(w).first().cloned();
+    let fits = cx.shape(bias).as_slice() == out.as_slice()
+        && cx.info(made).shape == cx.result_ty(0)?.shape[..];
+    if fits {
+        cx.done_layer(Layer::Linear, vec![x.into(), w.into(), Arg::Maybe(Some(bias))])?;
+    }
+    Ok(fits)
 }
 
 /// Ends in a linear layer where that is possible. `transposed`: whether the weight is

@@ -12,6 +12,7 @@ mod rules;
 mod support;
 
 mod activation;
+mod attention;
 mod control;
 mod conv;
 mod elementwise;
@@ -25,6 +26,7 @@ mod quant;
 mod reduce;
 mod rnn;
 mod shape;
+mod symbols;
 
 use airconv_api::{Failed, Report};
 use airconv_ir::module::Module;
@@ -55,6 +57,7 @@ pub fn lower(module: &Module, report: &mut Report) -> Result<Lowered, Failed> {
     match done {
         Ok(mut program) => {
             program.classes = paths.classes;
+            symbols::name(&mut program);
             Ok(Lowered { program, module: ready })
         }
         Err(Refuse(why)) => {

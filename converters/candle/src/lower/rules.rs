@@ -13,6 +13,7 @@ pub(super) type Rule = for<'a, 'm> fn(&mut Cx<'a, 'm>, &'m Op) -> Result<(), Ref
 /// All rules by family.
 pub(super) const FAMILIES: &[&[(OpKind, Rule)]] = &[
     super::activation::RULES,
+    super::attention::RULES,
     super::control::RULES,
     super::conv::RULES,
     super::elementwise::RULES,

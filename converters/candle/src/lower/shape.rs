@@ -1,7 +1,7 @@
 //! Rules of the shape family.
 
 use airconv_ir::array::Array;
-use airconv_ir::dim::Dim;
+use airconv_ir::dim::{Dim, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::module::Node;
 use airconv_ir::op::{Op, OpKind, PadMode};
@@ -10,7 +10,7 @@ use super::cx::{Cx, Refuse, axes, number, other, tidy};
 use super::rules::Rule;
 use crate::program::calls::*;
 use crate::program::dtype::is_float;
-use crate::program::{Arg, Func, Stmt, Var};
+use crate::program::{Arg, Callee, Func, Layer, Stmt, Var};
 
 pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::Constant, constant),
@@ -126,6 +126,15 @@ fn by_shape<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     if from == to {
         return cx.same(x);
     }
+    if let Some((inner, axes)) = cx.mean_of(x)
+        && without(&from, &axes) == to
+        && cx.value(0).is_some_and(|v| cx.used_once(v))
+    {
+        return cx.done(&MEAN, vec![inner.into(), Arg::Numbers(axes)]);
+    }
+    if by_rows(cx, x, &from, &to)? {
+        return Ok(());
+    }
     if let Some(axis) = one_more(&from, &to) {
         return viewed(cx, &UNSQUEEZE, x, axis);
     }
@@ -133,6 +142,36 @@ fn by_shape<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
         return viewed(cx, &SQUEEZE, x, axis);
     }
     cx.done(&RESHAPE, vec![x.into(), Arg::Shape(to)])
+}
+
+/// A layer that goes row by row, on rows that were one list and are axes again: the layer takes
+/// them as axes.
+fn by_rows(cx: &mut Cx<'_, '_>, x: Var, from: &[Dim], to: &[Dim]) -> Result<bool, Refuse> {
+    let once = cx.value(0).is_some_and(|v| cx.used_once(v));
+    let Some((layer, rows, weights)) = cx.layer_of(x).filter(|_| once) else { return Ok(false) };
+    let Some(inner) = cx.reshape_of(rows) else { return Ok(false) };
+    let (Some((last, lead)), list) = (to.split_last(), cx.shape(rows)) else { return Ok(false) };
+    // Of an embedding a row is one index.
+    let own = usize::from(layer == Layer::Linear);
+    let fits = list.len() == 1 + own
+        && list.first() == Some(&numel(lead))
+        && from.last() == Some(last)
+        && (1 + own..4).contains(&lead.len());
+    if !fits {
+        return Ok(false);
+    }
+    let shape = [lead, list.get(1..).unwrap_or_default()].concat();
+    let inner = cx.reshaped(inner, &shape);
+    let inner = cx.contiguous(inner);
+    let args = std::iter::once(Arg::from(inner)).chain(weights).collect();
+    cx.done_layer(layer, args)?;
+    Ok(true)
+}
+
+/// A shape without some of its axes.
+fn without(shape: &[Dim], axes: &[usize]) -> Vec<Dim> {
+    let rest = shape.iter().enumerate().filter(|(i, _)| !axes.contains(i));
+    rest.map(|(_, d)| d.clone()).collect()
 }
 
 /// Where `long` has an axis of size 1 that `short` lacks, if it is the same otherwise.
@@ -212,6 +251,13 @@ fn slice<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         if let Some(d) = shape.get_mut(axis) {
             *d = len.clone();
         }
+        if let Some(end) = s.ends.get(i).filter(|end| step == 1 && is_found(&len, [start, end])) {
+            let (start, end) = (Arg::Index(start.clone()), Arg::Index(end.clone()));
+            let args = vec![x.into(), Arg::Number(axis), start, end];
+            x = cx.temp(&SLICE, args, dtype, &shape);
+            view = true;
+            continue;
+        }
         x = if step == 1 {
             view = true;
             let args = vec![x.into(), Arg::Number(axis), Arg::Size(first), Arg::Size(len)];
@@ -229,6 +275,20 @@ fn slice<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         cx.mark_view(x);
     }
     cx.same(x)
+}
+
+/// Whether the size of a slice is no expression of its bounds, so that only a run tells.
+fn is_found(len: &Dim, bounds: [&Dim; 2]) -> bool {
+    let Some(own) = len.as_symbol() else { return false };
+    let mut symbols = 0;
+    let mut named = false;
+    for bound in bounds {
+        bound.symbols(&mut |s| {
+            symbols += 1;
+            named |= s == own;
+        });
+    }
+    symbols > 0 && !named
 }
 
 /// The first position that a slice takes.
@@ -416,6 +476,21 @@ fn split<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Ok(axis) = usize::try_from(s.axis) else { return other() };
     let mut start = Dim::Known(0);
     let dtype = cx.info(x).dtype;
+    let known = s.sizes.first().is_some_and(|d| d.as_known().is_some());
+    let equal = known && s.sizes.windows(2).all(|pair| pair.first() == pair.last());
+    let all = (0..s.sizes.len()).all(|slot| cx.node.result(slot).is_some());
+    if equal && all && s.sizes.len() > 1 {
+        let args = vec![x.into(), Arg::Number(s.sizes.len()), Arg::Number(axis)];
+        cx.done_all(Callee::Func(&CHUNK), args, s.sizes.len())?;
+        for slot in 0..s.sizes.len() {
+            if let Some(value) = cx.node.result(slot)
+                && let Ok(part) = cx.l.var(value)
+            {
+                cx.mark_view(part);
+            }
+        }
+        return Ok(());
+    }
     for (slot, size) in s.sizes.iter().enumerate() {
         if let Some(value) = cx.node.result(slot) {
             let mut shape = cx.shape(x);

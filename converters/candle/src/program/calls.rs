@@ -137,7 +137,7 @@ calls! {
     /// Magnitude.
     ABS(a: Tensor) = a.abs()?;
     /// Sign.
-    SIGN(a: Tensor) = a.sign()?;
+    SIGN(a: Tensor) = ops::sign(a)?;
     /// Greatest integer not above.
     FLOOR(a: Tensor) = a.floor()?;
     /// Least integer not below.
@@ -301,6 +301,10 @@ calls! {
     SQUEEZE(x: Tensor, axis: Number) = x.squeeze(axis)?;
     /// A part of an axis.
     NARROW(x: Tensor, axis: Number, start: Size, len: Size) = x.narrow(axis, start, len)?;
+    /// A part of an axis by bounds that count from the end where they are below zero.
+    SLICE(x: Tensor, axis: Number, start: Index, end: Index) = ops::slice(x, axis, start, end)?;
+    /// Equal parts of an axis.
+    CHUNK(x: Tensor, count: Number, axis: Number) = x.chunk(count, axis)?;
     /// One position of an axis.
     GET_ON_DIM(x: Tensor, axis: Number, index: Number) = x.get_on_dim(axis, index)?;
     /// The first axis at a position.
@@ -413,6 +417,12 @@ calls! {
     /// Logarithm of the sum of exponentials.
     LOG_SUM_EXP(x: Tensor, axes: Numbers) = x.log_sum_exp(axes)?;
 
+    /// Softmax of scaled products of rows, times values.
+    ATTENTION(q: Tensor, k: Tensor, v: Tensor, mask: Maybe, scale: Float) =
+        ops::attention(q, k, v, mask, scale)?;
+    /// Which positions are not after one's own.
+    CAUSAL_MASK(rows: Size, columns: Size, device: Device) =
+        ops::causal_mask(rows, columns, device)?;
     /// Matrix product.
     MATMUL(a: Tensor, b: Tensor) = a.matmul(b)?;
     /// Matrix product with broadcasting.

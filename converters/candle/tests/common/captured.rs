@@ -6,6 +6,7 @@ use std::path::Path;
 use airconv_api::inputs::from_members;
 use airconv_api::{Executor, ReadOptions, Reader, Report, RunOptions, compare, npz};
 use airconv_candle::capture::RecordingReader;
+use airconv_ir::interp::Datum;
 use airconv_ir::verify::{Stage, verify};
 
 /// What is allowed besides rounding.
@@ -17,8 +18,15 @@ pub struct Agreement {
     pub nodes: usize,
     /// Symbolic sizes.
     pub sizes: Vec<String>,
-    /// The greatest difference.
+    /// The greatest difference of an output, relative to its greatest element.
     pub worst: f64,
+}
+
+/// A difference relative to the greatest element of what is wanted.
+fn relative(difference: f64, want: &Datum) -> f64 {
+    let elements = want.as_array().and_then(|a| a.to_f64s()).unwrap_or_default();
+    let greatest = elements.into_iter().map(f64::abs).filter(|x| x.is_finite()).fold(0.0, f64::max);
+    if greatest > 0.0 { difference / greatest } else { difference }
 }
 
 /// Reads `path`, runs it on `NAME.in.npz` of `results`, and compares what it gives with
@@ -55,7 +63,7 @@ pub fn agrees(
     for (output, datum) in &got {
         let want = wanted.remove(output).ok_or_else(|| format!("`{output}` is not expected"))?;
         let dtype = datum.as_array().map(|a| a.dtype);
-        let want = want.into_array(dtype)?.into();
+        let want: Datum = want.into_array(dtype)?.into();
         let distance = compare::distance(datum, &want, TOLERANCE, TOLERANCE);
         if !distance.agrees() {
             return Err(format!(
@@ -64,7 +72,7 @@ pub fn agrees(
                 distance.structural.map(|s| format!(", {s}")).unwrap_or_default()
             ));
         }
-        worst = worst.max(distance.max_abs);
+        worst = worst.max(relative(distance.max_abs, &want));
     }
     if let Some(missing) = wanted.keys().next() {
         return Err(format!("`{missing}` is missing"));

@@ -1,15 +1,13 @@
 //! Marks what `airconv capture` takes down of a candle program.
 //!
 //! ```no_run
-//! # use candle_core::{DType, Device, Tensor, Result};
-//! # struct Model;
-//! # impl Model { fn forward(&self, _: &Tensor) -> Result<Tensor> { unimplemented!() } }
-//! # fn load(_: candle_nn::VarBuilder) -> Result<Model> { unimplemented!() }
+//! # use candle_core::{DType, Device, Result, Tensor};
+//! # use candle_nn::{Module, VarBuilder};
 //! # fn main() -> Result<()> {
-//! # let vb = candle_nn::VarBuilder::zeros(DType::F32, &Device::Cpu);
+//! # let vb = VarBuilder::zeros(DType::F32, &Device::Cpu);
 //! use airconv_candle_trace as trace;
 //!
-//! let model = load(trace::named(vb))?; // parameters keep their names
+//! let model = candle_nn::linear(16, 4, trace::named(vb))?; // parameters keep their names
 //! trace::program("model")
 //!     .size("batch", &[2, 3, 5])
 //!     .run(

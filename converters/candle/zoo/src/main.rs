@@ -46,7 +46,7 @@ fn main() -> ExitCode {
                 continue;
             }
             Ok(Err(e)) => e.to_string(),
-            Err(_) => "it panics".to_owned(),
+            Err(panic) => format!("it panics: {}", message(panic.as_ref())),
         };
         let why = why.lines().next().unwrap_or_default();
         println!("{name}: {why}");
@@ -59,4 +59,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What a panic says.
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given")
 }

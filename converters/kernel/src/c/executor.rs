@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-use airconv_api::{Executor, Failed, Report, RunOptions};
+use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
@@ -38,6 +38,9 @@ fn compiler() -> std::ffi::OsString {
 impl Executor for CExecutor {
     fn name(&self) -> &'static str {
         "c"
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::NativeOnly]
     }
     fn available(&self) -> Result<(), String> {
         let found = Command::new(compiler()).arg("--version").output();

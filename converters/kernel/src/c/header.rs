@@ -68,8 +68,9 @@ pub(super) fn text(
              * made.",
             match &e.weights {
                 None => "For code with weights in a file; this code has its weights.".to_owned(),
-                Some((file, _)) => comment(&format!(
-                    "The path of the file with the weights, which is mapped; NULL for `{file}`."
+                Some(file) => comment(&format!(
+                    "The path of the file with the weights, which is mapped; NULL for `{}`.",
+                    file.name
                 )),
             },
         ),

@@ -76,7 +76,7 @@ impl Uses {
                     self.mention(*from);
                     self.aliases.push((*to, *from));
                 }
-                Step::Host(_) | Step::Free(_) => {}
+                Step::Fit(_) | Step::Host(_) | Step::Free(_) => {}
                 Step::If { condition, then, otherwise } => {
                     self.mention(*condition);
                     self.steps(program, then);

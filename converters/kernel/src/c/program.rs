@@ -18,7 +18,7 @@ use super::{
 use crate::analysis::Effects;
 use crate::check::check_program;
 use crate::ir::{
-    Access, Binding, BufferId, BufferKind, Elem, KernelId, Launch, Loop, Program, Step,
+    Access, Binding, BufferId, BufferKind, Elem, Fit, KernelId, Launch, Loop, Program, Step,
 };
 
 /// A program as a source file and a header; see the head of the generated header for how it is
@@ -421,12 +421,14 @@ impl Writer<'_> {
                  if (status == 0 && !ac_open(&x->e, options->threads)) {{\n\
                  status = {memory};\n}}\n"
             );
-            if let Some((file, bytes)) = &external.weights {
-                let code = self.code("the file with the weights cannot be mapped");
-                let file = string(file);
+            if let Some(file) = &external.weights {
+                let code = self.code("the file with the weights cannot be mapped, or is another's");
+                let (name, bytes) = (string(&file.name), file.bytes);
+                let digest: String = file.digest.iter().map(|b| format!("\\{b:03o}")).collect();
                 open += &format!(
                     "if (status == 0 && !ac_map(&x->e, options->weights != NULL ? \
-                     options->weights : {file}, INT64_C({bytes}))) {{\nstatus = {code};\n}}\n"
+                     options->weights : {name}, INT64_C({bytes}), \"{digest}\")) {{\n\
+                     status = {code};\n}}\n"
                 );
             }
             open += "if (status == 0) {\nconst uint64_t mode = ac_flush();\nstatus = ready(x);\n\
@@ -482,6 +484,7 @@ impl Writer<'_> {
                         self.dim(d);
                     }
                 }
+                Step::Fit(fit) => self.fit(fit),
                 Step::Alias { to, from } => self.alias(*to, *from),
                 Step::Assert { condition, message } => {
                     let count = self.dim(&numel(&self.p.buffer(*condition).shape));
@@ -505,6 +508,13 @@ impl Writer<'_> {
                 Step::Host(_) | Step::Free(_) => {}
             }
         }
+    }
+
+    fn fit(&mut self, fit: &Fit) {
+        let (from, to) = (self.dim(&fit.from), self.dim(&fit.to));
+        let code = self.code(&format!("sizes do not fit: `{}`", fit.op));
+        let one = if fit.or_one { format!(" && {from} != 1") } else { String::new() };
+        self.line(&format!("if ({from} != {to}{one}) {{\nreturn {code};\n}}"));
     }
 
     fn bind_values(&mut self, binding: &Binding) {

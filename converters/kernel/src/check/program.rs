@@ -151,6 +151,7 @@ impl Check<'_> {
                     binding.dims.iter().for_each(|d| self.dim(place, d));
                 }
                 Step::BindShape(b) => self.reads(place, *b, live),
+                Step::Fit(fit) => [&fit.from, &fit.to].into_iter().for_each(|d| self.dim(place, d)),
                 Step::Alias { to, from } => {
                     self.reads(place, *from, live);
                     self.alike(place, *to, *from);

@@ -12,6 +12,6 @@ mod types;
 pub use expr::{BinOp, Expr, ExprId, LocalId, Narrow, UnOp, Var};
 pub use kernel::{Access, Kernel, KernelBuilder, LoopKind, Param, Stmt, VarDef};
 pub use program::{
-    Binding, Buffer, BufferId, BufferKind, HostOp, KernelId, Launch, Loop, Program, Size, Step,
+    Binding, Buffer, BufferId, BufferKind, Fit, HostOp, KernelId, Launch, Loop, Program, Size, Step,
 };
 pub use types::{Const, Elem, Scalar};

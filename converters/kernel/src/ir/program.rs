@@ -89,6 +89,8 @@ pub enum Step {
     Bind(Binding),
     /// Binds the sizes in the shape of a buffer from the shape that it has, or checks them.
     BindShape(BufferId),
+    /// Fails unless sizes fit, as an op asks for.
+    Fit(Fit),
     /// Lets a buffer stand for what another one holds, under its own shape.
     Alias {
         /// The buffer that gets a meaning.
@@ -118,6 +120,26 @@ pub enum Step {
     Loop(Box<Loop>),
     /// Ends the life of a buffer.
     Free(BufferId),
+}
+
+/// What an op asks of sizes, where only a run can tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The op, for messages.
+    pub op: String,
+    /// A size of an operand.
+    pub from: Dim,
+    /// What it has to be.
+    pub to: Dim,
+    /// Whether it may be 1 as well.
+    pub or_one: bool,
+}
+
+impl Fit {
+    /// Whether these values of the two sizes fit.
+    pub fn holds(&self, from: i64, to: i64) -> bool {
+        from == to || self.or_one && from == 1
+    }
 }
 
 /// A loop of a program.

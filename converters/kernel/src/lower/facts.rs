@@ -16,6 +16,15 @@ use super::flatten::Flatten;
 /// The most bytes, counting eight for an element, of a constant that is made here.
 const MOST_FOLDED: u64 = 512 << 20;
 
+/// The most bytes, counting eight for an element, of a constant of bytes that is widened although
+/// products of bytes stay what they are: zero points.
+const FEW: u64 = 8;
+
+/// Whether it is an integer of eight bits.
+pub(super) fn is_byte(dtype: DType) -> bool {
+    matches!(dtype, DType::I8 | DType::U8)
+}
+
 /// How far back the bounds of a value are looked for.
 const BACK: u32 = 16;
 
@@ -59,6 +68,11 @@ impl Facts {
     /// The tensor that a value is.
     pub fn constant(&self, v: ValueId) -> Option<TensorId> {
         self.constants.get(&v).copied()
+    }
+
+    /// The node that makes a value.
+    pub fn node(&self, v: ValueId) -> Option<NodeId> {
+        self.made.get(&v).copied()
     }
 
     /// The least and the greatest integer of a tensor.
@@ -175,7 +189,9 @@ impl Flatten<'_> {
         }
         let f = &self.module.functions[self.func];
         let Some(bytes) = volume(f.ty(result).as_tensor()) else { return };
-        if bytes > MOST_FOLDED {
+        let narrow = || node.operand(0).and_then(|x| f.ty(x).dtype()).is_some_and(is_byte);
+        let widens = self.bytes && matches!(&node.op, Op::Cast(c) if c.to == DType::I32);
+        if bytes > MOST_FOLDED || (widens && narrow() && bytes > FEW) {
             return;
         }
         let mut arrays = Vec::with_capacity(node.operands.len());

@@ -51,8 +51,9 @@ fn is_row_wise(op: &Op) -> bool {
     )
 }
 
-/// The entry function with every composite decomposed and every call inlined.
-pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
+/// The entry function with every composite decomposed and every call inlined; `bytes` says whether
+/// products of bytes stay what they are.
+pub(super) fn flatten(module: &Module, bytes: bool) -> Result<(Module, Groups), Stop> {
     let mut flat = module.clone();
     let func = flat.entry;
     let mut groups = Groups::default();
@@ -66,6 +67,7 @@ pub(super) fn flatten(module: &Module) -> Result<(Module, Groups), Stop> {
             groups: &mut groups,
             sizes: &mut sizes,
             facts: &mut facts,
+            bytes,
         };
         pass.region(RegionId(region as u32))?;
         region += 1;
@@ -97,6 +99,8 @@ pub(super) struct Flatten<'m> {
     sizes: &'m mut Bindings,
     /// What is known of the values so far.
     pub(super) facts: &'m mut Facts,
+    /// See [`super::LowerOptions::bytes`].
+    pub(super) bytes: bool,
 }
 
 /// A node to look at: how deep it was made, and the row-wise composite that it came from.

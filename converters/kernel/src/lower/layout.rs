@@ -34,7 +34,8 @@ fn channel_last(rank: usize) -> Vec<usize> {
 /// The shape of a value that has channels and places: batch, channels, and up to three axes.
 fn image(f: &Function, v: ValueId) -> Option<Vec<i64>> {
     let t = f.ty(v).as_tensor()?;
-    if t.dtype != DType::F32 || !(3..=5).contains(&t.shape.len()) {
+    let pixels = matches!(t.dtype, DType::F32 | DType::I32 | DType::U8 | DType::I8);
+    if !pixels || !(3..=5).contains(&t.shape.len()) {
         return None;
     }
     t.shape.iter().map(Dim::as_known).collect()
@@ -117,6 +118,13 @@ fn convolves(f: &Function, node: &Node, c: &op::Conv, found: &FxHashSet<ValueId>
     let before = unpadded(f, x).unwrap_or(x);
     let wide = outputs >= 2 * FEW && (xs[1] >= FEW || each <= 4);
     if c.groups > 1 { outputs >= 2 * FEW && each >= RUN } else { wide || found.contains(&before) }
+}
+
+/// Whether a convolution, wherever it stands, is worth being done with channels last and has rows
+/// that are copied in runs.
+pub(super) fn has_runs(f: &Function, node: &Node, c: &op::Conv) -> bool {
+    let plain = op::Conv { auto_pad: AutoPad::Explicit, ..c.clone() };
+    c.groups == 1 && convolves(f, node, &plain, &FxHashSet::default())
 }
 
 /// What a value is with zeros around its places.
@@ -221,15 +229,41 @@ impl Lowerer<'_> {
         Ok(())
     }
 
+    /// Brings the bytes of weights with one number for each channel and tap into an order in which
+    /// the channels of a tap lie together; says whether they are such weights.
+    pub(super) fn taps_first(&mut self, w: ValueId, c: &op::Conv) -> Result<bool, Stop> {
+        let single = image(self.f, w).is_some_and(|s| s[1] == 1 && s[0] == c.groups);
+        let Some(bytes) = self.bytes_of(w).filter(|_| single && c.groups > 1) else {
+            return Ok(false);
+        };
+        let stored = self.stored(bytes)?;
+        if !self.orders.contains_key(&stored) {
+            let rank = self.tensor(bytes)?.shape.len();
+            let order: Vec<usize> = (1..rank).chain([0]).collect();
+            let turned = self.copy(bytes, Some(&order))?;
+            self.plain.insert(bytes, stored);
+            self.places.insert(bytes, Place::Buffer(turned));
+        }
+        self.widened(w, bytes);
+        Ok(true)
+    }
+
     /// Brings the image that a convolution with channels last reads into memory. Zeros around it
     /// are left to the convolution where its taps read enough channels.
     pub(super) fn image_of(&mut self, node: &Node, c: &op::Conv) -> Result<(), Stop> {
         let (x, w) = (needed(node.operand(0))?, needed(node.operand(1))?);
         let each = image(self.f, w).map_or(1, |s| s[1]);
         let runs = each >= RUN || (c.groups > 1 && each == 1);
-        if let (Ok(Place::Inline(_)), true, Some(inner)) =
-            (self.place(x), runs, unpadded(self.f, x))
-        {
+        let inner = unpadded(self.f, x).filter(|_| matches!(self.place(x), Ok(Place::Inline(_))));
+        let whole = inner.unwrap_or(x);
+        if let Some(bytes) = self.bytes_of(whole) {
+            // Runs of bytes are copied for a product, so that short ones do.
+            self.channel_last.extend(image(self.f, bytes).filter(|s| matters(s)).map(|_| bytes));
+            self.stored_last(bytes)?;
+            self.widened(whole, bytes);
+            return Ok(());
+        }
+        if let (true, Some(inner)) = (runs, inner) {
             return self.stored_last(inner);
         }
         if matches!(self.place(x)?, Place::Inline(_)) {

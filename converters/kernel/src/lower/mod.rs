@@ -16,6 +16,7 @@ mod flatten;
 mod forest;
 mod layout;
 mod lookup;
+mod narrow;
 mod nest;
 mod pull;
 mod random;
@@ -30,6 +31,7 @@ use std::cell::RefCell;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{NodeId, RegionId, SymbolId, ValueId};
+use airconv_ir::infer::{Assumption, assumptions};
 use airconv_ir::module::{Function, Module, Node};
 use airconv_ir::op::Op;
 use airconv_ir::tensor::Storage;
@@ -38,8 +40,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use self::flatten::{Groups, flatten};
 use crate::ir::{
-    Binding, Buffer, BufferId, BufferKind, Const, Elem, HostOp, Kernel, KernelId, Program, Size,
-    Step,
+    Binding, Buffer, BufferId, BufferKind, Const, Elem, Fit, HostOp, Kernel, KernelId, Program,
+    Size, Step,
 };
 
 /// Why a module cannot be lowered.
@@ -73,11 +75,14 @@ pub struct LowerOptions {
     /// Whether images may lie in memory with their channels last, for a back end that has
     /// convolutions of such images; plain loop nests are better off with rows.
     pub channel_last: bool,
+    /// Whether products of bytes stay integers, for a back end that has such; else sums that are
+    /// exact in single precision are taken there.
+    pub bytes: bool,
 }
 
 impl Default for LowerOptions {
     fn default() -> Self {
-        Self { host: true, channel_last: false }
+        Self { host: true, channel_last: false, bytes: false }
     }
 }
 
@@ -96,7 +101,7 @@ pub struct Lowered {
 /// [`Stop::NeedsSizes`] when a decomposition depends on sizes that are symbolic, and
 /// [`Stop::Unsupported`] for what has no kernel form and may not run on the host.
 pub fn lower(module: &Module, options: LowerOptions) -> Result<Lowered, Stop> {
-    let (module, groups) = flatten(module)?;
+    let (module, groups) = flatten(module, options.bytes)?;
     let program = {
         let f = module.main();
         let mut l = Lowerer::new(&module, f, &groups, options);
@@ -360,6 +365,7 @@ impl<'m> Lowerer<'m> {
 
     fn node(&mut self, id: NodeId) -> Result<(), Stop> {
         let node = self.f.nodes[id].clone();
+        self.fits(&node);
         let mut done = self.try_node(id, &node);
         if done == Err(Stop::TooComplex) {
             // With its operands in memory the indices are simpler.
@@ -373,7 +379,7 @@ impl<'m> Lowerer<'m> {
         }
         match done {
             Err(Stop::Unsupported(why)) if node.regions().is_empty() => {
-                let what = format!("`{}`: {why}", node.op.name());
+                let what = format!("`{}`: {why}", name_of(&node.op));
                 if self.options.host {
                     self.program.notes.push(format!("host: {what}"));
                 } else if !self.refused.contains(&what) {
@@ -382,7 +388,23 @@ impl<'m> Lowerer<'m> {
                 // Without the host the rest is looked at too, so that all is reported at once.
                 self.host(id, &node)
             }
+            Err(Stop::Unsupported(why)) => {
+                Err(Stop::Unsupported(format!("`{}`: {why}", name_of(&node.op))))
+            }
             other => other,
+        }
+    }
+
+    /// Checks what an op asks of sizes, where only a run can tell; views and elementwise ops that
+    /// become part of other kernels are checked here as well.
+    fn fits(&mut self, node: &Node) {
+        // What cannot be inferred anew is lowered by its recorded types, as ever.
+        let found = assumptions(self.module, self.f, &node.op, &node.operands);
+        for Assumption { from, to, or_one } in found.unwrap_or_default() {
+            let step = Step::Fit(Fit { op: node.op.name().to_owned(), from, to, or_one });
+            if !self.steps.contains(&step) {
+                self.steps.push(step);
+            }
         }
     }
 
@@ -510,7 +532,7 @@ impl<'m> Lowerer<'m> {
         if core.is_some() {
             return self.settle_unless_followed(v);
         }
-        if total > HEAVY || (uses > 1 && total > CHEAP) {
+        if (total > HEAVY || (uses > 1 && total > CHEAP)) && !self.is_multiplied(v) {
             self.stored(v)?;
         }
         Ok(())
@@ -547,6 +569,18 @@ impl<'m> Lowerer<'m> {
             self.tensor(operand)?;
             if let (0, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v)) {
                 self.image_of(node, c)?;
+                continue;
+            }
+            if let (1, Op::Conv(c), true) = (slot, &node.op, self.channel_last.contains(&v))
+                && self.taps_first(operand, c)?
+            {
+                continue;
+            }
+            let conv = matches!(node.op, Op::Conv(_));
+            if stored.contains(&slot)
+                && (conv || matches!(node.op, Op::Contract(_)))
+                && self.stored_as_bytes(operand, conv)?
+            {
                 continue;
             }
             let bare = self.weight_of(operand) == 0
@@ -591,10 +625,10 @@ impl<'m> Lowerer<'m> {
     /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
         let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
-        if !follows {
-            self.stored(v)?;
+        if follows || (self.is_multiplied(v) && self.stored_as_bytes(v, false)?) {
+            return Ok(());
         }
-        Ok(())
+        self.stored(v).map(|_| ())
     }
 
     /// Whether a value is a sum of floats that stands for one of integers.
@@ -719,10 +753,19 @@ impl<'m> Lowerer<'m> {
             });
         }
         let made: Vec<BufferId> = results.iter().flatten().copied().collect();
-        let name = node.op.name().to_owned();
+        let name = name_of(&node.op);
         self.steps.push(Step::Host(HostOp { node: id, name, operands, results }));
         self.steps.extend(made.into_iter().map(Step::BindShape));
         Ok(())
+    }
+}
+
+/// What an op is called where it is refused or left to the host; an opaque one is called as its
+/// format does.
+fn name_of(op: &Op) -> String {
+    match op {
+        Op::Opaque(o) => o.source.full_name(),
+        op => op.name().to_owned(),
     }
 }
 

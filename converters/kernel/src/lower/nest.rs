@@ -204,6 +204,7 @@ pub(crate) fn buffers_of(step: &Step, out: &mut Vec<BufferId>) {
         Step::Launch(l) => out.extend(&l.buffers),
         Step::Bind(b) => out.push(b.buffer),
         Step::BindShape(b) | Step::Free(b) => out.push(*b),
+        Step::Fit(_) => {}
         Step::Alias { to, from } => out.extend([*to, *from]),
         Step::Host(h) => out.extend(h.operands.iter().chain(&h.results).flatten()),
         Step::Assert { condition, .. } => out.push(*condition),

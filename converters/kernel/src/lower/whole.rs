@@ -8,9 +8,10 @@ use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::{RegionId, ValueId};
 use airconv_ir::module::Node;
-use airconv_ir::op::{Contract, Conv};
+use airconv_ir::op::{Contract, Conv, Op};
 
 use super::Stop;
+use super::facts::is_byte;
 use super::flatten::{Flatten, pairs};
 
 /// The whole numbers up to here are exact in single precision.
@@ -40,6 +41,9 @@ impl Flatten<'_> {
         };
         let length = f.ty(x).as_tensor().and_then(|t| t.shape.get(axis as usize)?.as_known());
         let Some(length) = length else { return Ok(None) };
+        if self.bytes && self.is_of_bytes(x) && self.is_of_bytes(w) {
+            return Ok(None);
+        }
         let Some(part) = self.exact_part(x, w, length, 1) else { return Ok(None) };
         let (fixed_x, fixed_w) = (self.singles(x), self.singles(w));
         let mut builder = Builder::new(self.module, self.func, region, node.origin);
@@ -66,6 +70,13 @@ impl Flatten<'_> {
         let known: Option<Vec<i64>> = wt.shape.iter().map(Dim::as_known).collect();
         let Some(&[_, channels, ref window @ ..]) = known.as_deref() else { return Ok(None) };
         let window = window.iter().fold(1i64, |n, &k| n.saturating_mul(k.max(1)));
+        if self.bytes
+            && super::layout::has_runs(&self.module.functions[self.func], node, op)
+            && self.is_of_bytes(x)
+            && self.is_of_bytes(w)
+        {
+            return Ok(None);
+        }
         let Some(part) = self.exact_part(x, w, channels, window) else { return Ok(None) };
         // Parts of groups are not next to one another.
         if (part < channels && op.groups != 1) || node.operand(2).is_some() {
@@ -80,6 +91,29 @@ impl Flatten<'_> {
             summed(b, [&x, &w], channels, part, &mut |b, l, r| b.emit(op.clone(), &[l, r]))
         })();
         Ok(Some(pairs(node, vec![made.map_err(Stop::build)?])))
+    }
+
+    /// Whether a value is bytes, less their zero point where there is one.
+    fn is_of_bytes(&self, v: ValueId) -> bool {
+        let f = &self.module.functions[self.func];
+        let made = |v: ValueId| self.facts.node(v).map(|id| &f.nodes[id]);
+        let mut v = v;
+        while let Some(node) = made(v) {
+            match (&node.op, node.operand(0)) {
+                (Op::Cast(_), Some(x)) => return f.ty(x).dtype().is_some_and(is_byte),
+                (
+                    Op::Sub(_)
+                    | Op::Reshape(_)
+                    | Op::Transpose(_)
+                    | Op::Broadcast(_)
+                    | Op::Slice(_)
+                    | Op::Pad(_),
+                    Some(x),
+                ) => v = x,
+                _ => return false,
+            }
+        }
+        false
     }
 
     /// How much of an axis can be summed over in single precision, when each of its elements

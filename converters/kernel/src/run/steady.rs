@@ -77,7 +77,14 @@ impl<'p, B: Backend> Machine<'p, B> {
         frame: &mut Frame<'_>,
     ) -> Result<bool, RunError> {
         let simple = |s: &Step| {
-            matches!(s, Step::Launch(_) | Step::Alias { .. } | Step::BindShape(_) | Step::Free(_))
+            matches!(
+                s,
+                Step::Launch(_)
+                    | Step::Alias { .. }
+                    | Step::BindShape(_)
+                    | Step::Fit(_)
+                    | Step::Free(_)
+            )
         };
         if trips <= 0 || l.next != l.running || !l.fresh.is_empty() || !l.body.iter().all(simple) {
             return Ok(false);
@@ -194,6 +201,10 @@ impl<'p, B: Backend> Machine<'p, B> {
                         layout.index.insert(*to, place);
                     }
                     place.is_some()
+                }
+                Step::Fit(fit) => {
+                    frame.fit(fit)?;
+                    true
                 }
                 _ => true,
             };

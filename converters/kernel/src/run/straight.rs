@@ -98,18 +98,18 @@ impl<'p, B: Backend> Machine<'p, B> {
         &mut self,
         inputs: &BTreeMap<String, Datum>,
     ) -> Result<Option<Vec<(String, Datum)>>, RunError> {
-        if !self.is_straight {
-            return Ok(None);
-        }
         let Some(given) = self.given(inputs)? else { return Ok(None) };
         let shapes = || given.iter().map(|(_, dims)| dims);
+        if self.winding.as_ref().is_some_and(|w| w.iter().eq(shapes())) {
+            return Ok(None);
+        }
         if !self.layout.as_ref().is_some_and(|l| l.shapes.iter().eq(shapes())) {
             self.layout = None; // its memory is free before that of the next is taken
             let shapes = shapes().cloned().collect();
             match self.straighten(shapes)? {
                 Some(made) => self.layout = Some(made),
                 None => {
-                    self.is_straight = false;
+                    self.winding = Some(given.into_iter().map(|(_, dims)| dims).collect());
                     return Ok(None);
                 }
             }
@@ -170,10 +170,8 @@ impl<'p, B: Backend> Machine<'p, B> {
             }
             outputs.push((source, dtype, dims));
         }
-        let bytes = arrange(&mut draft.spaces);
-        let bytes = bytes.filter(|&n| n as u64 <= self.limits.array_bytes);
-        let arena = bytes.and_then(Block::new);
-        let arena = arena.ok_or_else(|| RunError::Limit("memory for a run".to_owned()))?;
+        // Step by step less memory may do, so that the lack of one piece is no failure.
+        let Some(arena) = arrange(&mut draft.spaces).and_then(Block::new) else { return Ok(None) };
         let Draft { acts, sources, sizes, constants, spaces, .. } = draft;
         let mut made = Straight {
             shapes,
@@ -247,6 +245,7 @@ impl<'p, B: Backend> Machine<'p, B> {
                     frame.bind(dim, size as i64)?;
                 }
             }
+            Step::Fit(fit) => frame.fit(fit)?,
             Step::Alias { to, from } => {
                 if self.unchanging[to.0 as usize] {
                     // A launch that makes a constant may read it.

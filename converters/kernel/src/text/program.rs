@@ -9,7 +9,7 @@ use super::names::quote;
 use super::parse::{Lines, Parsed, TextError, Words, close, parse_kernel};
 use super::print::{line, print_kernel};
 use crate::ir::{
-    Binding, Buffer, BufferId, BufferKind, HostOp, KernelId, Launch, Loop, Program, Size, Step,
+    Binding, Buffer, BufferId, BufferKind, Fit, HostOp, KernelId, Launch, Loop, Program, Size, Step,
 };
 
 /// The text form of a program.
@@ -88,6 +88,11 @@ fn steps(out: &mut String, list: &[Step], indent: &str) {
                 line!(out, indent, "bind b{} [{}]", buffer.0, dims(d));
             }
             Step::BindShape(b) => line!(out, indent, "bind_shape b{}", b.0),
+            Step::Fit(Fit { op, from, to, or_one }) => {
+                let (list, one) =
+                    (dims(&[from.clone(), to.clone()]), if *or_one { " or 1" } else { "" });
+                line!(out, indent, "fit {} [{list}]{one}", quoted(op));
+            }
             Step::Alias { to, from } => line!(out, indent, "alias b{} b{}", to.0, from.0),
             Step::Host(HostOp { node, name, operands, results }) => {
                 let (n, name) = (node.0, quoted(name));
@@ -159,6 +164,17 @@ pub fn parse_program(text: &str) -> Result<Program, TextError> {
 
 fn buffer(w: &mut Words<'_>) -> Parsed<BufferId> {
     w.id('b').map(BufferId)
+}
+
+fn fit(w: &mut Words<'_>) -> Parsed<Fit> {
+    let op = w.text()?;
+    let line = *w;
+    let [from, to] = w.dims('s')?.try_into().or_else(|_| line.error("expected two sizes"))?;
+    let or_one = w.eat("or");
+    if or_one {
+        w.expect("1")?;
+    }
+    Ok(Fit { op, from, to, or_one })
 }
 
 fn declaration(p: &mut Program, w: &mut Words<'_>) -> Parsed<()> {
@@ -246,6 +262,7 @@ fn block(lines: &mut Lines<'_>, depth: usize) -> Parsed<Vec<Step>> {
             }
             "bind" => Step::Bind(Binding { buffer: buffer(&mut w)?, dims: w.dims('s')? }),
             "bind_shape" => Step::BindShape(buffer(&mut w)?),
+            "fit" => Step::Fit(fit(&mut w)?),
             "alias" => Step::Alias { to: buffer(&mut w)?, from: buffer(&mut w)? },
             "host" => {
                 let node = NodeId(w.number()?);

@@ -6,8 +6,8 @@ use airconv_ir::entity::{NodeId, SymbolId, TensorId};
 
 use super::*;
 use crate::ir::{
-    Binding, Buffer, BufferId, BufferKind, Const, Expr, HostOp, Kernel, KernelId, Launch, Loop,
-    Program, Scalar, Size, Step,
+    Binding, Buffer, BufferId, BufferKind, Const, Expr, Fit, HostOp, Kernel, KernelId, Launch,
+    Loop, Program, Scalar, Size, Step,
 };
 use crate::random::{Taste, case};
 
@@ -91,6 +91,13 @@ fn programs_read_back() {
             Step::Launch(Launch { kernel: KernelId(0), buffers: vec![], sizes: vec![] }),
             Step::Bind(Binding { buffer: b(2), dims: vec![n.clone(), Dim::Known(4)] }),
             Step::BindShape(b(0)),
+            Step::Fit(Fit {
+                op: "reshape".into(),
+                from: n.clone(),
+                to: twice.clone(),
+                or_one: false,
+            }),
+            Step::Fit(Fit { op: "broadcast".into(), from: n.clone(), to: 4.into(), or_one: true }),
             Step::Host(HostOp {
                 node: NodeId(5),
                 name: "split_words".into(),

@@ -8,7 +8,7 @@ use airconv_ir::entity::TensorId;
 use airconv_ir::module::Module;
 use airconv_ir::tensor::Storage;
 use airconv_ir::wire;
-use airconv_kernel::c::native::{Blob, Placed, constants};
+use airconv_kernel::c::native::{Blob, Placed, WeightFile, constants};
 use airconv_kernel::carrier::{constant_of, lies_as_kernels_want};
 use airconv_kernel::ir::{BufferId, BufferKind, Elem};
 use airconv_kernel::lower::Lowered;
@@ -133,8 +133,12 @@ impl Blobs {
         })
     }
 
-    /// The bytes of the file beside; none when there is no such file.
-    pub(super) fn weights_len(&self) -> u64 {
-        (self.weights.len() + self.weights_more.len()) as u64
+    /// The file beside; none when there is nothing for it.
+    pub(super) fn weight_file(&self, name: &str) -> Option<WeightFile> {
+        let bytes = (self.weights.len() + self.weights_more.len()) as u64;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.weights).update(&self.weights_more);
+        let digest = *hasher.finalize().as_bytes();
+        (bytes > 0).then(|| WeightFile { name: name.to_owned(), bytes, digest })
     }
 }

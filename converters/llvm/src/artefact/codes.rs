@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::select::run::{Means, Selected};
-use crate::select::{Constants, find, split_axes};
+use crate::select::{Constants, right_operands, split_axes};
 use crate::target::Isa;
 
 /// What a size that is not known is taken for when the form of a product is chosen.
@@ -72,14 +72,9 @@ impl Codes {
         let mut texts = vec![Vec::new(); levels.len()];
         let mut kernels = Vec::with_capacity(program.kernels.len());
         let constants = Constants::of_kernels(program);
-        let right: Vec<Option<u32>> = program
-            .kernels
-            .iter()
-            .map(|k| {
-                let simpler = split_axes(k);
-                find(simpler.as_ref().unwrap_or(k)).map(|p| p.right.param)
-            })
-            .collect();
+        let simpler: Vec<Option<Kernel>> = program.kernels.iter().map(split_axes).collect();
+        let looked = program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
+        let right = right_operands(looked);
         let weights = Constants::weights(program, &right);
         let levels: Vec<Means> = levels
             .iter()

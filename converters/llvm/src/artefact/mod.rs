@@ -15,7 +15,7 @@ mod text;
 
 use std::path::Path;
 
-use airconv_api::{Failed, ReadOptions, Reader, Report, SupportRow, WriteOptions, Writer};
+use airconv_api::{Choice, Failed, ReadOptions, Reader, Report, SupportRow, WriteOptions, Writer};
 use airconv_ir::diag::Diagnostic;
 use airconv_ir::module::Module;
 use airconv_ir::tensor::Storage;
@@ -110,6 +110,25 @@ impl Sanitizer {
     }
 }
 
+/// The levels that artefacts can have on this machine's architecture.
+pub fn levels() -> impl Iterator<Item = Isa> {
+    Isa::ALL.into_iter().filter(|isa| condition(*isa).is_some())
+}
+
+/// The level of a name, of those that artefacts can have here.
+///
+/// # Errors
+/// When there is no such level here; the message says which there are.
+pub fn level(name: &str) -> Result<Isa, LlvmError> {
+    let found = Isa::parse(name).ok().filter(|isa| condition(*isa).is_some());
+    found.ok_or_else(|| LlvmError::Argument(no_level(name)))
+}
+
+fn no_level(name: &str) -> String {
+    let known: Vec<&str> = levels().map(Isa::name).collect();
+    format!("an artefact has no code for level `{name}` here; there are {}", known.join(", "))
+}
+
 /// The levels of this machine's architecture that an artefact has unless it is told, best first.
 pub fn default_levels() -> Vec<Isa> {
     if cfg!(target_arch = "x86_64") { vec![Isa::V4, Isa::V3] } else { vec![Isa::Neon] }
@@ -128,6 +147,9 @@ impl Writer for NativeWriter {
             Kind::Bitcode => &["bc"],
         }
     }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::ExternalFrom, Choice::Isa]
+    }
     fn write(
         &self,
         module: &Verified<'_>,
@@ -139,10 +161,10 @@ impl Writer for NativeWriter {
             return Err(Failed::Unsupported);
         }
         let levels: Result<Vec<Isa>, LlvmError> =
-            options.isa.iter().map(|name| Isa::parse(name)).collect();
+            options.isa.iter().map(|name| level(name)).collect();
         let levels = levels.map_err(|e| {
             report.push(Diagnostic::error("native-level", e.to_string()));
-            Failed::Unsupported
+            Failed::Argument
         })?;
         let settings =
             Settings { levels, external_from: options.external_from, ..Settings::default() };
@@ -234,19 +256,19 @@ impl Build<'_> {
         let (mut blobs, module) =
             Blobs::new(module, folder.path(), settings.external_from, &beside)
                 .map_err(|e| self.system(e))?;
-        let lowering = LowerOptions { host: false, channel_last: true };
+        let lowering = LowerOptions { host: false, channel_last: true, bytes: false };
         let lowered =
             lower(&fused(module), lowering).map_err(|stop| report_stop(&stop, self.report))?;
         let isas: Vec<Isa> = levels.iter().map(|(isa, _)| *isa).collect();
         let codes = Codes::new(&lowered.program, &isas).map_err(|e| self.unsupported(e))?;
         let constants = blobs.places(&lowered).map_err(|why| self.all_unsupported(why))?;
-        let weights_len = blobs.weights_len();
+        let weights = blobs.weight_file(&beside);
         let external = External {
             levels: levels.into_iter().map(|(_, level)| level).collect(),
             constants,
             narrow: narrow(&lowered.program, &codes.texts),
             kernels: codes.kernels,
-            weights: (weights_len > 0).then(|| (beside.clone(), weights_len)),
+            weights: weights.clone(),
         };
         let options = COptions { name: stem, kernels: Kernels::External(external) };
         let text = program_c(&lowered.program, &lowered.module, &options)
@@ -254,8 +276,8 @@ impl Build<'_> {
         drop(lowered);
         let header = self.path.with_extension("h");
         let mut files = Vec::new();
-        if weights_len > 0 {
-            let bytes = [&blobs.weights[..], &blobs.weights_more].concat();
+        if let Some(file) = weights {
+            let bytes = [&blobs.weights[..], &blobs.weights_more, &file.digest].concat();
             files.push((self.path.with_file_name(&beside), bytes));
         }
         files.push((header, text.header.clone().into_bytes()));
@@ -301,9 +323,7 @@ impl Build<'_> {
         let mut out = Vec::new();
         for isa in wanted {
             let Some(condition) = condition(isa) else {
-                return Err(
-                    self.unsupported(format!("an artefact has no code for level {isa} here"))
-                );
+                return Err(self.unsupported(no_level(isa.name())));
             };
             out.push((isa, Level { name: isa.name().to_owned(), condition }));
         }

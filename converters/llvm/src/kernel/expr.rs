@@ -76,7 +76,11 @@ impl Emitter<'_> {
             Expr::Guard(c, a, b) => self.guard(*c, *a, *b),
             Expr::Cast(to, x) => {
                 let v = self.expr(*x)?;
-                self.cast(kernel.ty(*x), *to, v)
+                let from = kernel.ty(*x);
+                if (from, *to) == (Scalar::F32, Scalar::I32) && v.varying && self.isa.is_x86() {
+                    return Ok(self.words(*x, &v));
+                }
+                self.cast(from, *to, v)
             }
             Expr::Bitcast(to, x) => {
                 let v = self.expr(*x)?;
@@ -259,9 +263,9 @@ impl Emitter<'_> {
         let float = scalar.is_float();
         let signed = scalar.is_signed();
         Ok(match op {
-            BinOp::Add if float => self.op2("fadd contract nsz", scalar, &a, &b),
-            BinOp::Sub if float => self.op2("fsub contract nsz", scalar, &a, &b),
-            BinOp::Mul if float => self.op2("fmul contract nsz", scalar, &a, &b),
+            BinOp::Add if float => self.op2("fadd contract", scalar, &a, &b),
+            BinOp::Sub if float => self.op2("fsub contract", scalar, &a, &b),
+            BinOp::Mul if float => self.op2("fmul contract", scalar, &a, &b),
             BinOp::Div if float => self.op2("fdiv", scalar, &a, &b),
             BinOp::Add => self.op2("add", scalar, &a, &b),
             BinOp::Sub => self.op2("sub", scalar, &a, &b),

@@ -4,6 +4,7 @@ use airconv_ir::dim::Dim;
 use airconv_kernel::ir::{Elem, ExprId, Scalar};
 
 use super::{Emitter, Result, Value, ty};
+use crate::emit::READ_ALIGN;
 
 /// How an element lies in memory.
 fn element(elem: Elem) -> &'static str {
@@ -39,7 +40,7 @@ impl Emitter<'_> {
         let Some(lanes) = self.lanes.clone() else {
             let index = self.dim(at)?.name;
             let place = self.f.at(t, &base, index);
-            let name = self.f.value(format_args!("load {t}, ptr {place}, align {}", elem.bytes()));
+            let name = self.f.value(format_args!("load {t}, ptr {place}, align {READ_ALIGN}"));
             return Ok(self.loaded(elem, Value::uniform(name)));
         };
         let (count, vt) = (lanes.count, format!("<{} x {t}>", lanes.count));
@@ -47,8 +48,7 @@ impl Emitter<'_> {
             let index = self.dim(at)?.name;
             let Some(mask) = lanes.mask.filter(|_| !lanes.alive) else {
                 let place = self.f.at(t, &base, index);
-                let name =
-                    self.f.value(format_args!("load {t}, ptr {place}, align {}", elem.bytes()));
+                let name = self.f.value(format_args!("load {t}, ptr {place}, align {READ_ALIGN}"));
                 return Ok(self.loaded(elem, Value::uniform(name)));
             };
             // Nothing is read when no lane is alive.
@@ -58,7 +58,7 @@ impl Emitter<'_> {
             self.f.branch(&any, &inside, &after);
             self.f.begin(&inside);
             let place = self.f.at(t, &base, index);
-            let name = self.f.value(format_args!("load {t}, ptr {place}, align {}", elem.bytes()));
+            let name = self.f.value(format_args!("load {t}, ptr {place}, align {READ_ALIGN}"));
             self.f.jump(&after);
             self.f.begin(&after);
             let zero = if matches!(elem, Elem::F16 | Elem::F32 | Elem::F64) { "0.0" } else { "0" };
@@ -71,18 +71,15 @@ impl Emitter<'_> {
             let index = self.first_lane(at)?;
             let place = self.f.at(t, &base, index);
             let name = match &lanes.mask {
-                None => {
-                    self.f.value(format_args!("load {vt}, ptr {place}, align {}", elem.bytes()))
-                }
+                None => self.f.value(format_args!("load {vt}, ptr {place}, align {READ_ALIGN}")),
                 Some(mask) => {
                     let s = element_suffix(elem);
                     self.f.declare(format!(
                         "{vt} @llvm.masked.load.v{count}{s}.p0(ptr, i32, <{count} x i1>, {vt})"
                     ));
                     self.f.value(format_args!(
-                        "call {vt} @llvm.masked.load.v{count}{s}.p0(ptr {place}, i32 {}, \
-                         <{count} x i1> {mask}, {vt} zeroinitializer)",
-                        elem.bytes()
+                        "call {vt} @llvm.masked.load.v{count}{s}.p0(ptr {place}, i32 {READ_ALIGN}, \
+                         <{count} x i1> {mask}, {vt} zeroinitializer)"
                     ))
                 }
             };
@@ -95,7 +92,7 @@ impl Emitter<'_> {
             let low = self.f.at(t, &base, index);
             let high = self.f.at(t, &low, count - 1);
             let [low, high] = [low, high].map(|place| {
-                self.f.value(format_args!("load {vt}, ptr {place}, align {}", elem.bytes()))
+                self.f.value(format_args!("load {vt}, ptr {place}, align {READ_ALIGN}"))
             });
             let picks: Vec<String> = (0..count)
                 .map(|i| format!("i32 {}", if i < count / 2 { 2 * i } else { 2 * i + 1 }))
@@ -123,8 +120,7 @@ impl Emitter<'_> {
         ));
         let name = self.f.value(format_args!(
             "call {vt} @llvm.masked.gather.v{count}{s}.v{count}p0(<{count} x ptr> {places}, \
-             i32 {}, <{count} x i1> {mask}, {vt} zeroinitializer)",
-            elem.bytes()
+             i32 {READ_ALIGN}, <{count} x i1> {mask}, {vt} zeroinitializer)"
         ));
         Ok(self.loaded(elem, Value::varying(name)))
     }

@@ -12,6 +12,7 @@ pub mod host;
 mod math;
 mod memory;
 mod reduce;
+mod words;
 
 use std::ffi::c_void;
 
@@ -445,12 +446,33 @@ impl Emitter<'_> {
             if !seen.insert(id) {
                 continue;
             }
-            if let Expr::Load { at, .. } = self.kernel.expr(id) {
-                judge(at);
+            match self.kernel.expr(id) {
+                Expr::Load { at, .. } => judge(at),
+                Expr::Reduce { axes, x, .. } if self.is_along(axes, *x, var) => return false,
+                _ => {}
             }
             roots.extend(operands(self.kernel.expr(id)));
         }
         bad == 0 || good >= bad
+    }
+
+    /// Whether a reduction reads memory in order along its own last axis, and not along this one:
+    /// the rows of a matrix times a vector.
+    fn is_along(&self, axes: &[(Var, Dim)], x: ExprId, var: Var) -> bool {
+        let Some((last, extent)) = axes.last() else { return false };
+        let mut todo = vec![x];
+        let mut seen = FxHashSet::default();
+        let mut apart = false;
+        while let Some(id) = todo.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            if let Expr::Load { at, .. } = self.kernel.expr(id) {
+                apart |= !matches!(self.stride(at, var).and_then(|s| s.as_known()), Some(0 | 1));
+            }
+            todo.extend(operands(self.kernel.expr(id)));
+        }
+        apart && self.lanes_pay(*last, extent, x)
     }
 
     /// Emits what the statements of a loop need and the loop does not change.

@@ -160,7 +160,7 @@ impl Emitter<'_> {
     }
 
     /// Whether a reduction along this axis reads memory in order.
-    fn lanes_pay(&self, var: Var, extent: &Dim, x: ExprId) -> bool {
+    pub(super) fn lanes_pay(&self, var: Var, extent: &Dim, x: ExprId) -> bool {
         if extent.as_known().is_some_and(|n| n < self.isa.f32_lanes() as i64) {
             return false;
         }

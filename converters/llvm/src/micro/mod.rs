@@ -13,6 +13,7 @@ mod pack;
 mod packing;
 mod store;
 mod tile;
+pub mod whole;
 mod window;
 
 pub use epilogue::{Activation, Bias, Custom, Epilogue, Identity, Place};

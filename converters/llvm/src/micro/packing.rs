@@ -4,7 +4,7 @@
 //! columns that lie together (a transposed one, such as the keys of attention) are transposed in
 //! registers, a square of vectors at a time; all else is done float by float.
 
-use crate::emit::{FloatVector, Function, Module};
+use crate::emit::{FloatVector, Function, Module, READ_ALIGN};
 use crate::micro::Tile;
 use crate::target::Isa;
 
@@ -193,7 +193,7 @@ fn singles(
             f.begin(&load);
             let offset = f.int("mul nsw", c, "%cs");
             let address = f.at("float", &source, offset);
-            let x = f.value(format_args!("load float, ptr {address}, align 4"));
+            let x = f.value(format_args!("load float, ptr {address}, align {READ_ALIGN}"));
             f.jump(&store);
             f.begin(&store);
             let x = f.value(format_args!("phi float [ 0.0, %{before} ], [ {x}, %{load} ]"));

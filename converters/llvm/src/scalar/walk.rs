@@ -65,8 +65,8 @@ impl Walk {
             let shape = std::iter::once(length.clone()).collect();
             let ty = Type::Tensor(TensorType { dtype, shape });
             let mut input = param.name();
-            if input.is_empty() || f.inputs.iter().any(|other| other.name == input) {
-                input = format!("x{i}");
+            if input.is_empty() || is_input(f, &input) {
+                input = free_name(f, &format!("x{i}"));
             }
             let value = f.add_param(body, ty, Some(input.as_str().into()));
             let role = InputRole::User { default: None, kind: ArgKindRole::default() };
@@ -195,9 +195,23 @@ impl Walk {
         let body = b.region;
         b.set_results(body, &[whole]);
         let role = OutputRole::User(ArgKindRole::default());
-        b.f_mut().outputs.push(Output { name: "y".to_owned(), role });
+        let name = free_name(b.f_mut(), "y");
+        b.f_mut().outputs.push(Output { name, role });
         Ok(())
     }
+}
+
+fn is_input(f: &Function, name: &str) -> bool {
+    f.inputs.iter().any(|input| input.name == name)
+}
+
+/// A name that no input has: the wanted one, else with lines behind it.
+fn free_name(f: &Function, wanted: &str) -> String {
+    let mut name = wanted.to_owned();
+    while is_input(f, &name) {
+        name.push('_');
+    }
+    name
 }
 
 type Made = Option<Result<ValueId, BuildError>>;

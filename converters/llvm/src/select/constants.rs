@@ -3,10 +3,12 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use airconv_kernel::ir::{BufferId, Program, Step};
+use airconv_kernel::memory::Mem;
 use rustc_hash::FxHashMap;
 
 use super::plan::Layout;
 use crate::buffer::Buffer;
+use crate::mapped::Mapped;
 use crate::micro::amx::Grade;
 
 /// As what an operand is packed.
@@ -20,6 +22,17 @@ pub(super) enum Side {
     Planes(Grade),
     /// As it lies, as `f32`.
     Wide,
+    /// Panels of bytes, less this zero point.
+    Whole(ZeroOf),
+}
+
+/// Which zero point it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum ZeroOf {
+    /// A number.
+    Number(i32),
+    /// Elements of a constant, from the first column's to that of the last one.
+    Constant(BufferId, i64, i64),
 }
 
 /// A constant that was packed: which one, as which side, for which width, and how it lies.
@@ -31,12 +44,15 @@ pub struct Constants {
     /// Bytes of those that are right operands of products.
     pub(super) weights: i64,
     packed: Mutex<FxHashMap<PackedKey, Arc<Buffer>>>,
+    /// Where constants lie in files, whose pages are not wanted once they are packed.
+    mapped: Mapped,
 }
 
 impl Constants {
     /// None packed yet; `weights` are the bytes of [`Constants::weights`].
     pub fn new(program: &Program, weights: i64) -> Constants {
-        Constants { constant: program.unchanging(), weights, packed: Mutex::default() }
+        let (constant, mapped) = (program.unchanging(), Mapped::now());
+        Constants { constant, weights, packed: Mutex::default(), mapped }
     }
 
     /// Bytes of the constants of a program that are right operands of products: `right` says for
@@ -100,12 +116,20 @@ impl Constants {
         self.constant.get(buffer.0 as usize).copied().unwrap_or(false)
     }
 
-    pub(super) fn get(&self, key: PackedKey, make: impl FnOnce(&Layout) -> Buffer) -> Arc<Buffer> {
+    /// A constant in another form, which is made from the bytes of `source` once.
+    pub(super) fn get(
+        &self,
+        key: PackedKey,
+        source: &Mem,
+        make: impl FnOnce(&Layout) -> Buffer,
+    ) -> Arc<Buffer> {
         let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = packed.get(&key) {
             return found.clone();
         }
         let made = Arc::new(make(&key.3));
+        // SAFETY: the memory of a constant of the program at hand, which lives as long as it.
+        self.mapped.release(unsafe { std::slice::from_raw_parts(source.ptr, source.len) });
         packed.insert(key, made.clone());
         made
     }

@@ -91,6 +91,24 @@ impl Work {
     }
 }
 
+/// Whether a product of bytes of `m` rows, `n` columns and sums of length `k` is faster on tiles
+/// than with vectors of the same bytes.
+pub fn whole_pays(m: i64, n: i64, k: i64) -> bool {
+    /// Multiply-adds per cycle that vectors and tiles reach.
+    const VECTORS: f64 = 100.0;
+    const TILED: f64 = 550.0;
+    /// Bytes per cycle of rows that are copied to be whole tiles.
+    const COPY: f64 = 16.0;
+    /// Cycles for making tiles ready, and for each tile.
+    const BEGIN: f64 = 300.0;
+    const EACH: f64 = 30.0;
+    let up = |x: i64, to: i64| ((x + to - 1) / to * to) as f64;
+    let (tall, wide, long) = (up(m, 16), up(n, 16), up(k, 64));
+    let vectors = m as f64 * wide * up(k, 4) / VECTORS;
+    let tiles = tall * wide * long / TILED + m as f64 * long / COPY;
+    m > 1 && tiles + BEGIN + tall * wide / 256.0 * EACH < 0.8 * vectors
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,6 +123,12 @@ mod tests {
         assert!(pays(256, 256, 256) && pays(512, 512, 512) && pays(128, 768, 768));
         assert!(!pays(1, 3072, 768) && !pays(2, 1024, 1024) && !pays(512, 8, 512));
         assert!(!pays(16, 16, 16));
+    }
+
+    #[test]
+    fn bytes_go_to_tiles_from_a_few_rows_on() {
+        assert!(whole_pays(64, 1024, 512) && whole_pays(3136, 64, 576));
+        assert!(!whole_pays(1, 1024, 256) && !whole_pays(2, 1024, 256) && !whole_pays(64, 16, 8));
     }
 
     #[test]

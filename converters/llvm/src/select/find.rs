@@ -9,6 +9,8 @@ use airconv_kernel::ir::{
 use airconv_kernel::schedule::rewrite;
 use rustc_hash::FxHashSet;
 
+use super::whole::{Whole, byte_operand};
+
 /// A loop of a product: how often it runs, and by how many elements it moves in each operand.
 /// Everything is over the kernel's sizes.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +69,9 @@ pub struct Product {
     pub sums: Vec<Axis>,
     /// Where the left operand is not zero: all of these hold.
     pub guards: Vec<Guard>,
+    /// Whether the operands are bytes and the sums `i32`, and what is taken away from the operands;
+    /// `None` for floats.
+    pub whole: Option<Whole>,
     /// Whether columns are channels that stay apart: the right operand has one row of weights for
     /// each column, and the left operand moves with the columns, one by one.
     pub window: bool,
@@ -106,7 +111,7 @@ impl Product {
 }
 
 /// How an index moves with counters: its value where all are zero, and its steps.
-fn linear(kernel: &Kernel, index: &Dim, counters: &[Var]) -> Option<(Dim, Vec<Dim>)> {
+pub(super) fn linear(kernel: &Kernel, index: &Dim, counters: &[Var]) -> Option<(Dim, Vec<Dim>)> {
     let mut plain = true;
     index.symbols(&mut |v| {
         plain &= match kernel.vars.get(v.0 as usize) {
@@ -187,7 +192,7 @@ fn the_sum(kernel: &Kernel, value: ExprId, out: u32) -> Option<ExprId> {
 pub fn find(kernel: &Kernel) -> Option<Product> {
     let (loops, out, at, value) = nest(kernel)?;
     let target = kernel.params.get(out as usize)?;
-    if !is_single(target.elem) || target.access != Access::Write {
+    if target.access != Access::Write {
         return None;
     }
     if kernel.params.iter().filter(|p| p.access != Access::Read).count() != 1 {
@@ -196,7 +201,15 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
     let sum = the_sum(kernel, value, out)?;
     let Expr::Reduce { axes, x, .. } = kernel.expr(sum) else { return None };
     let Expr::Binary(BinOp::Mul, a, b) = kernel.expr(*x) else { return None };
-    let (a, b) = (load(kernel, *a)?, load(kernel, *b)?);
+    let whole = kernel.ty(sum) == Scalar::I32;
+    if !whole && !is_single(target.elem) {
+        return None;
+    }
+    let operand = |id: ExprId| match whole {
+        true => byte_operand(kernel, id),
+        false => load(kernel, id).map(|(param, at, holds)| (param, at, holds, None)),
+    };
+    let (a, b) = (operand(*a)?, operand(*b)?);
     let counters: Vec<Var> = loops.iter().chain(axes).map(|(v, _)| *v).collect();
     let extents: Vec<Dim> = loops.iter().chain(axes).map(|(_, d)| d.clone()).collect();
     for extent in &extents {
@@ -267,8 +280,13 @@ pub fn find(kernel: &Kernel) -> Option<Product> {
     if columns.last()?.out.as_known() != Some(1) {
         return None;
     }
+    let whole = match whole {
+        true => Some(Whole::new(kernel, (a.3, b.3), &counters, &columns)?),
+        false => None,
+    };
     let (epilogue, sum) = epilogue(kernel, sum, &rows, &columns)?;
     Some(Product {
+        whole,
         left: Place { param: a.0, base: a_base },
         right: Place { param: b.0, base: b_base },
         out: Place { param: out, base: out_base },
@@ -383,7 +401,7 @@ fn epilogue(
     }
     let mut cut = kernel.clone();
     let local = LocalId(cut.locals.len() as u32);
-    cut.locals.push(Scalar::F32);
+    cut.locals.push(kernel.ty(sum));
     cut.exprs[sum.0 as usize] = Expr::Local(local);
     let mut body = &kernel.body[..];
     while let [Stmt::For { body: inner, .. }] = body {

@@ -6,7 +6,7 @@
 //! beginning of the next), two apart (a stride of two), or anyhow; there is one loop over the
 //! rows for each.
 
-use crate::emit::{FloatVector, Function, Module};
+use crate::emit::{FloatVector, Function, Module, READ_ALIGN};
 use crate::micro::Tile;
 use crate::target::Isa;
 
@@ -157,7 +157,7 @@ pub fn gather_module(isa: Isa, tile: Tile) -> String {
                     f.value(format_args!("getelementptr float, ptr {from}, <{lanes} x i32> {all}"));
                 f.value(format_args!(
                     "call {ty} @llvm.masked.gather.v{lanes}f32.v{lanes}p0(<{lanes} x ptr> \
-                     {places}, i32 4, <{lanes} x i1> {mask}, {ty} poison)"
+                     {places}, i32 {READ_ALIGN}, <{lanes} x i1> {mask}, {ty} poison)"
                 ))
             });
             f.jump(&done);

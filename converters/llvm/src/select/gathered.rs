@@ -66,7 +66,8 @@ impl Gathered {
                 }
                 (run, count) = (run * extent, count - 1);
             }
-            if run < SHORT {
+            // Runs of bytes are copied, so that short ones do.
+            if run < SHORT && product.whole.is_none() {
                 return None;
             }
         }

@@ -28,8 +28,11 @@ pub mod shared;
 pub mod split;
 mod tiles;
 pub mod unroll;
+pub mod whole;
 mod wide;
 mod windows;
+
+use airconv_kernel::ir::Kernel;
 
 pub use axes::split_axes;
 pub use constants::Constants;
@@ -39,3 +42,8 @@ pub use run::Compiled;
 pub use shared::share;
 pub use split::split_guards;
 pub use unroll::unroll;
+
+/// For each kernel which parameter is the right operand of the product that it is, if it is one.
+pub fn right_operands<'k>(kernels: impl Iterator<Item = &'k Kernel>) -> Vec<Option<u32>> {
+    kernels.map(|k| find(k).map(|p| p.right.param)).collect()
+}

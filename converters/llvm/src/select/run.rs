@@ -114,7 +114,7 @@ impl Selected {
         texts: &mut Vec<String>,
     ) -> Option<Selected> {
         let isa = means.isa;
-        let product = find(kernel)?;
+        let product = find(kernel).filter(|p| p.whole.is_none())?;
         let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
         if product.is_thin() && !known {
             return None;
@@ -254,6 +254,11 @@ impl std::ops::Deref for Planned {
 }
 
 impl Planned {
+    /// Nothing packed yet.
+    pub(super) fn new(plan: Plan) -> Planned {
+        Planned { plan, packed: Mutex::default() }
+    }
+
     /// A packed constant; which one, as which side.
     pub(super) fn get(
         &self,
@@ -399,7 +404,7 @@ fn pack_left(layout: &Layout, (m, k, step): (i64, i64, i64), from: *const f32, t
                 // within its buffers, and `to` has room for all rows.
                 unsafe {
                     *to.offset(at as isize) =
-                        *from.offset((layout.base + batch + row + offset) as isize);
+                        from.offset((layout.base + batch + row + offset) as isize).read_unaligned();
                 }
             }
         }
@@ -423,7 +428,7 @@ impl Compiled {
             // Its code was chosen before the sizes were known.
             plan.gathered = None;
         }
-        let plan = Arc::new(Planned { plan, packed: Mutex::default() });
+        let plan = Arc::new(Planned::new(plan));
         plans.insert(sizes.to_vec(), plan.clone());
         Some(plan)
     }
@@ -490,7 +495,8 @@ impl Compiled {
         };
         let held = if constant {
             plan.get((launch.buffers[param], Side::Left), || {
-                constants.get((launch.buffers[param], Side::Left, 0, plan.left.clone()), make)
+                let key = (launch.buffers[param], Side::Left, 0, plan.left.clone());
+                constants.get(key, &buffers[param], make)
             })
         } else {
             Arc::new(make(&plan.left))
@@ -532,7 +538,7 @@ impl Compiled {
         let held = if constant {
             plan.get((launch.buffers[param], Side::Right), || {
                 let key = (launch.buffers[param], Side::Right, width as usize, plan.right.clone());
-                constants.get(key, make)
+                constants.get(key, &buffers[param], make)
             })
         } else {
             Arc::new(make(&plan.right))

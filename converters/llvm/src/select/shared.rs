@@ -79,7 +79,9 @@ fn find(kernel: &Kernel, var: Var, extent: &Dim, value: ExprId) -> Option<(ExprI
     let Expr::Reduce { axes, x, .. } = kernel.expr(sum) else { return None };
     let counter = axes.first()?.0;
     let each = all.iter().copied().find(|&id| same(kernel, id, *x, var, counter))?;
-    Some((sum, each))
+    // What is stored and what is kept has the dtype of the row.
+    let is_row = |id| kernel.ty(id) == Scalar::F32;
+    (is_row(sum) && is_row(each)).then_some((sum, each))
 }
 
 /// The expressions of a value, down to reductions; nothing where one of them is more than

@@ -439,7 +439,8 @@ impl Compiled {
         let of_panel = scale_bytes + size_of::<Range>() as i64;
         let all = count * panels * panel;
         let ranges_at = all + count * panels * scale_bytes;
-        let from = Shared(buffers[self.product.right.param as usize].ptr.cast::<f32>());
+        let source = &buffers[self.product.right.param as usize];
+        let from = Shared(source.ptr.cast::<f32>());
         let make = |layout: &Layout| {
             let bytes = all + count * panels * of_panel;
             let out = Buffer::new(bytes as usize);
@@ -472,7 +473,7 @@ impl Compiled {
         let held = if constant {
             let side = Side::Planes(code.grade);
             plan.get((buffer, side), || {
-                constants.get((buffer, side, COLUMNS, plan.right.clone()), make)
+                constants.get((buffer, side, COLUMNS, plan.right.clone()), source, make)
             })
         } else {
             Arc::new(make(&plan.right))

@@ -12,7 +12,7 @@ use super::find::Product;
 use super::plan::{Layout, Plan};
 use super::run::{Compiled, Shared};
 use crate::buffer::Buffer;
-use crate::emit::{Function, Module};
+use crate::emit::{Function, Module, READ_ALIGN};
 use crate::error::Result;
 use crate::jit::Jit;
 use crate::pool::{ChunkFn, Pool};
@@ -108,8 +108,7 @@ fn convert(name: &str, isa: Isa, half: bool, widen: bool) -> Function {
         let (a, b) = if widen { (narrow_ty, "float") } else { ("float", narrow_ty) };
         let (from, to) = (f.at(a, "%from", i), f.at(b, "%to", i));
         let loaded = if widen { &short } else { &long };
-        let align = |ty: &str| if ty == "float" { 4 } else { 2 };
-        let x = f.value(format_args!("load {loaded}, ptr {from}, align {}", align(a)));
+        let x = f.value(format_args!("load {loaded}, ptr {from}, align {READ_ALIGN}"));
         let y = match (widen, half) {
             (true, true) => f.value(format_args!("fpext {short} {x} to {long}")),
             (false, true) => f.value(format_args!("fptrunc {long} {x} to {short}")),
@@ -127,7 +126,8 @@ fn convert(name: &str, isa: Isa, half: bool, widen: bool) -> Function {
             }
         };
         let stored = if widen { &long } else { &short };
-        f.line(format_args!("store {stored} {y}, ptr {to}, align {}", align(b)));
+        let align = if widen { 4 } else { 2 };
+        f.line(format_args!("store {stored} {y}, ptr {to}, align {align}"));
     };
     let lanes = isa.f32_lanes();
     let count = f.int("sub nsw", "%end", "%begin");
@@ -181,7 +181,7 @@ impl Compiled {
             };
             let id = launch.buffers[at];
             let ptr = if is_operand && constants.is_constant(id) {
-                let made = constants.get((id, Side::Wide, 0, Layout::default()), |_| {
+                let made = constants.get((id, Side::Wide, 0, Layout::default()), &from, |_| {
                     let made = Buffer::floats(count);
                     widen(made.as_ptr());
                     made

@@ -34,7 +34,8 @@ impl Compiled {
         let make = |right: &Layout| pack_window(right, from, self.lanes);
         let weights = if constants.is_constant(launch.buffers[param]) {
             plan.get((launch.buffers[param], Side::Right), || {
-                constants.get((launch.buffers[param], Side::Right, 0, plan.right.clone()), make)
+                let key = (launch.buffers[param], Side::Right, 0, plan.right.clone());
+                constants.get(key, &buffers[param], make)
             })
         } else {
             Arc::new(make(&plan.right))
@@ -103,7 +104,7 @@ fn pack_window(right: &Layout, from: *const f32, lanes: i64) -> Buffer {
         for (t, tap) in taps.iter().enumerate() {
             // SAFETY: the layout is within the operand, as the kernel that it is from is within
             // its buffers.
-            let x = unsafe { *from.offset((right.base + channel + tap) as isize) };
+            let x = unsafe { from.offset((right.base + channel + tap) as isize).read_unaligned() };
             to[(vector * taps.len() + t) * lanes as usize + lane] = x;
         }
     }

@@ -8,7 +8,7 @@ use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::dim::Dim;
 use airconv_api::ir::dtype::DType;
 use airconv_api::ir::entity::{FuncId, NodeId, RegionId, SymbolId, TensorId, ValueId};
-use airconv_api::ir::module::{Def, Entity, Function, InputRole, Module, Node, Origin};
+use airconv_api::ir::module::{Def, Entity, Function, Module, Node, Origin};
 use airconv_api::ir::op::{Broadcast, Op};
 use airconv_api::ir::tensor::{Storage, Tensor};
 use airconv_api::ir::types::Type;
@@ -757,11 +757,7 @@ impl<'m> Exporter<'m> {
             self.used.insert(input.name.clone());
             self.bind_name(param, input.name.clone());
             self.add_places(param);
-            let stored = match input.role {
-                InputRole::User { default, .. } => default,
-                InputRole::Param(tensor) | InputRole::State(tensor) => tensor,
-            };
-            if let Some(tensor) = stored {
+            if let Some(tensor) = input.role.stored() {
                 match self.tensor_proto(tensor, &input.name) {
                     Ok(proto) => self.scope().initializers.push(proto),
                     Err(e) => {
@@ -771,12 +767,11 @@ impl<'m> Exporter<'m> {
             }
             inputs.push(self.value_info(param, &input.name));
         }
-        let mut direct: FxHashMap<ValueId, String> = FxHashMap::default();
-        for (output, &value) in f.outputs.iter().zip(&body.results) {
-            self.used.insert(output.name.clone());
-            if makes_output(f, value) && !direct.contains_key(&value) {
-                direct.insert(value, output.name.clone());
-                self.bind_name(value, output.name.clone());
+        let names = self.output_names(report);
+        let mut direct: FxHashSet<ValueId> = FxHashSet::default();
+        for (name, &value) in names.iter().zip(&body.results) {
+            if makes_output(f, value) && direct.insert(value) {
+                self.bind_name(value, name.clone());
             }
         }
         for &id in &body.nodes {
@@ -795,25 +790,18 @@ impl<'m> Exporter<'m> {
             return None;
         }
         let mut outputs = Vec::new();
-        for (output, &value) in f.outputs.iter().zip(&body.results) {
-            let written = self.name_of(value).and_then(|name| {
-                if name == output.name {
+        for ((output, name), &value) in f.outputs.iter().zip(&names).zip(&body.results) {
+            let written = self.name_of(value).and_then(|made| {
+                if made == *name {
                     return Ok(());
                 }
-                self.set_type(&output.name, value);
-                self.write_node(
-                    ONNX,
-                    "Identity",
-                    None,
-                    &[name],
-                    vec![output.name.clone()],
-                    Vec::new(),
-                )
+                self.set_type(name, value);
+                self.write_node(ONNX, "Identity", None, &[made], vec![name.clone()], Vec::new())
             });
             if let Err(Refuse(reason)) = written {
                 report.error("onnx-write", format!("output `{}`: {reason}", output.name));
             }
-            outputs.push(self.output_info(value, &output.name));
+            outputs.push(self.output_info(value, &output.name, name));
         }
         let about = Entity::Func(self.func);
         let scope = std::mem::take(self.scope());
@@ -830,14 +818,40 @@ impl<'m> Exporter<'m> {
         })
     }
 
-    fn output_info(&self, value: ValueId, name: &str) -> ValueInfoProto {
+    /// The names under which the outputs are written. In ONNX an output shares them with the
+    /// inputs, so one that has an input's name, or that of an output before it, gets another; an
+    /// input that is given as it came keeps its own.
+    fn output_names(&mut self, report: &mut Report) -> Vec<String> {
+        let f = self.f();
+        let mut given = FxHashSet::default();
+        let mut names: Vec<Option<String>> = Vec::with_capacity(f.outputs.len());
+        for (output, &value) in f.outputs.iter().zip(&f.body().results) {
+            let first = given.insert(&output.name);
+            let free = self.used.insert(output.name.clone());
+            let own = first && (free || self.lookup(value) == Some(&output.name));
+            names.push(own.then(|| output.name.clone()));
+        }
+        let mut name = |(name, old): (Option<String>, &str)| {
+            name.unwrap_or_else(|| {
+                let new = self.fresh_name(old);
+                let message = "an output had the name of an input or of another output";
+                report.structural("renamed-output", message, format!("`{old}` is `{new}` now"));
+                new
+            })
+        };
+        let old = f.outputs.iter().map(|o| o.name.as_str());
+        names.into_iter().zip(old).map(&mut name).collect()
+    }
+
+    /// What is said of an output of the program that is written under a name.
+    fn output_info(&self, value: ValueId, output: &str, name: &str) -> ValueInfoProto {
         let about = Entity::Func(self.func);
         let mut ty = type_proto(self.f(), self.ty(value));
-        let denotation = self.module.noted(about, &format!("onnx.output_denotation.{name}"));
+        let denotation = self.module.noted(about, &format!("onnx.output_denotation.{output}"));
         if let (Some(ty), Some(denotation)) = (&mut ty, denotation) {
             ty.denotation = Some(denotation.to_owned());
         }
-        let doc = self.module.noted(about, &format!("onnx.output_doc.{name}"));
+        let doc = self.module.noted(about, &format!("onnx.output_doc.{output}"));
         ValueInfoProto {
             name: Some(name.to_owned()),
             r#type: ty,

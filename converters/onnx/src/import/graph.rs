@@ -171,7 +171,12 @@ impl<'p> Importer<'p> {
                     }
                 }
                 Err(e) => {
-                    self.report.error("onnx-tensor", format!("initializer `{}`: {e}", proto.name()))
+                    let message = format!("initializer `{}`: {e}", proto.name());
+                    self.report.error("onnx-tensor", message);
+                    // So that what uses it is no error as well.
+                    if let Some(tensor) = self.stand_in(proto) {
+                        out.insert(proto.name(), tensor);
+                    }
                 }
             }
         }
@@ -297,6 +302,7 @@ impl<'p> Importer<'p> {
                     let func = fs.func;
                     self.output_notes(func, name, info);
                 }
+                None if self.over_limit() => {}
                 None => self
                     .report
                     .error("onnx-no-value", format!("output `{name}` is not made by any node")),
@@ -323,8 +329,11 @@ impl<'p> Importer<'p> {
                     ));
                 }
                 for i in order {
+                    if self.over_limit() {
+                        return;
+                    }
                     self.nodes += 1;
-                    if self.nodes > self.options.limits.nodes {
+                    if self.over_limit() {
                         let limit = self.options.limits.nodes;
                         self.report
                             .error("limit-nodes", format!("there are more than {limit} nodes"));
@@ -337,6 +346,11 @@ impl<'p> Importer<'p> {
                 self.report.error("onnx-cycle", format!("the graph has a cycle through `{name}`"))
             }
         }
+    }
+
+    /// Whether reading has stopped: what is missing then is no further error.
+    fn over_limit(&self) -> bool {
+        self.nodes > self.options.limits.nodes
     }
 
     fn node(&mut self, fs: &mut FuncState<'p>, node: &'p NodeProto) {
@@ -386,6 +400,9 @@ impl<'p> Importer<'p> {
     }
 
     fn refuse(&mut self, op: &str, place: &str, stop: Stop) {
+        if self.over_limit() {
+            return;
+        }
         let (code, message) = match stop {
             Stop::Invalid(m) => ("onnx-node", m),
             Stop::Unsupported(m) => ("onnx-unsupported", m),
@@ -601,6 +618,7 @@ impl<'p> Importer<'p> {
         for info in &graph.output {
             match fs.resolve(&mut self.module.functions[fs.func], info.name()) {
                 Some(value) => results.push(value),
+                None if self.over_limit() => {}
                 None => self.report.error(
                     "onnx-no-value",
                     format!(

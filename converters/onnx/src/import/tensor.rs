@@ -21,6 +21,14 @@ impl Importer<'_> {
         Ok(self.module.tensors.push(tensor))
     }
 
+    /// A tensor of the declared type without elements, for one whose elements cannot be had.
+    pub(super) fn stand_in(&mut self, proto: &TensorProto) -> Option<TensorId> {
+        let dtype = from_onnx(i64::from(proto.data_type()))?;
+        let dims = self.tensor_dims(&proto.dims).ok()?;
+        let storage = Storage::External { path: "".into(), offset: 0, length: 0 };
+        Some(self.module.tensors.push(Tensor { dtype, dims, storage }))
+    }
+
     fn tensor(&mut self, proto: &TensorProto) -> Result<Tensor, String> {
         let Some(dtype) = from_onnx(i64::from(proto.data_type())) else {
             return Err(format!("{} is not an element type", proto.data_type()));

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use airconv_api::{Diagnostic, Failed, ReadOptions, Reader, Report, SupportRow};
+use airconv_api::{Choice, Diagnostic, Failed, ReadOptions, Reader, Report, SupportRow};
 use airconv_ir::dim::{Dim, Range};
 use airconv_ir::dtype::DType;
 use airconv_ir::module::{ArgKindRole, Entity, Function, InputRole, Module, OutputRole};
@@ -37,6 +37,9 @@ impl Reader for ScriptReader {
     }
     fn extensions(&self) -> &'static [&'static str] {
         &["pt", "jit", "torchscript"]
+    }
+    fn takes(&self) -> &'static [Choice] {
+        &[Choice::InputType]
     }
     fn sniff(&self, _head: &[u8]) -> bool {
         false

@@ -13,7 +13,7 @@ use syn::spanned::Spanned;
 pub struct Edit {
     /// The file, below the source folder.
     pub file: &'static str,
-    /// `Type::function`, or the name of an enum; empty for the file.
+    /// `Type::function`, `function`, or the name of an enum; empty for the file.
     pub item: &'static str,
     /// What changes.
     pub change: Change,
@@ -123,6 +123,12 @@ fn function(file: &syn::File, path: &str) -> Result<Function, String> {
     let (owner, name) = path.split_once("::").unwrap_or(("", path));
     let mut found = Vec::new();
     for item in &file.items {
+        if let syn::Item::Fn(f) = item
+            && owner.is_empty()
+            && f.sig.ident == name
+        {
+            found.push(place(&f.vis, &f.sig, &f.block));
+        }
         let syn::Item::Impl(block) = item else { continue };
         if !is_of(&block.self_ty, owner) {
             continue;
@@ -174,6 +180,7 @@ mod tests {
         impl Clone for Tensor { fn clone(&self) -> Self { none() } }
         impl From<u8> for Tensor { fn from(x: u8) -> Self { none() } }
         impl From<u16> for Tensor { fn from(x: u16) -> Self { none() } }
+        pub fn free(x: u8) -> u8 { x }
     ";
 
     fn one(item: &'static str, change: Change) -> Result<String, String> {
@@ -188,6 +195,7 @@ mod tests {
             Edit { file: "", item: "Tensor::twice", change: Change::Replace("none()", "some()") },
             Edit { file: "", item: "Tensor::again", change: Change::Wrap("let a = 1;", "Ok(out)") },
             Edit { file: "", item: "Tensor::clone", change: Change::Begin(" go();") },
+            Edit { file: "", item: "free", change: Change::Begin(" stop();") },
             Edit { file: "", item: "", change: Change::Append("mod end;") },
         ];
         let out = apply(SOURCE, &edits).unwrap();
@@ -196,6 +204,7 @@ mod tests {
         assert!(out.contains("let x = some(); self.add(x)"), "{out}");
         assert!(out.contains("let out = (|| -> Result<Self> { f(none(), none()) })()?;"), "{out}");
         assert!(out.contains("{ go(); none() }"), "{out}");
+        assert!(out.contains("{ stop(); x }"), "{out}");
         assert!(out.ends_with("mod end;"), "{out}");
         syn::parse_file(&out).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Making a candle-core that records, from the user's own copy of candle-core.
+//! Making a candle-core and a candle-nn that record, from the user's own copies.
 
 mod edits;
 mod v0_11;
@@ -23,15 +23,35 @@ const TRACE: &[(&str, &str)] = &[
     ("src/values.rs", include_str!("../../../trace/src/values.rs")),
 ];
 
-/// The versions of candle-core that are known, and their edits.
-const VERSIONS: &[(&str, &[Edit])] = &[("0.11", v0_11::EDITS)];
+/// A crate of candle of which a recording copy is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Part {
+    /// Its name.
+    pub name: &'static str,
+    /// The versions that are known, and their edits.
+    versions: &'static [(&'static str, &'static [Edit])],
+    /// Files that are added to its sources.
+    added: &'static [(&'static str, &'static str)],
+}
+
+/// candle-core, whose tensors keep the calls that made them.
+pub const CORE: Part = Part {
+    name: "candle-core",
+    versions: &[("0.11", v0_11::CORE)],
+    added: &[("recording.rs", RECORDING)],
+};
+
+/// candle-nn, whose attention on CPUs is made of calls.
+pub const NN: Part = Part { name: "candle-nn", versions: &[("0.11", v0_11::NN)], added: &[] };
 
 /// Why there is no recording candle-core.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// The version has no set of edits.
-    #[error("candle-core {version} is not known; a recording can be made of {known}")]
+    #[error("{name} {version} is not known; a recording can be made of {known}")]
     Version {
+        /// The crate.
+        name: &'static str,
         /// The version found.
         version: String,
         /// The versions that are known.
@@ -55,58 +75,70 @@ pub enum PrepareError {
     },
 }
 
-/// The edits for a version of candle-core.
-pub fn edits_for(version: &str) -> Result<&'static [Edit], PrepareError> {
-    let family = |v: &str| v.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
-    let found = VERSIONS.iter().find(|(known, _)| *known == family(version));
-    found.map(|(_, edits)| *edits).ok_or_else(|| PrepareError::Version {
-        version: version.to_owned(),
-        known: VERSIONS.iter().map(|(v, _)| format!("{v}.x")).collect::<Vec<_>>().join(", "),
-    })
-}
+impl Part {
+    /// The edits for a version.
+    pub fn edits_for(&self, version: &str) -> Result<&'static [Edit], PrepareError> {
+        let family = |v: &str| v.splitn(3, '.').take(2).collect::<Vec<_>>().join(".");
+        let found = self.versions.iter().find(|(known, _)| *known == family(version));
+        found.map(|(_, edits)| *edits).ok_or_else(|| PrepareError::Version {
+            name: self.name,
+            version: version.to_owned(),
+            known: self
+                .versions
+                .iter()
+                .map(|(v, _)| format!("{v}.x"))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
+    }
 
-/// A name for what is made from this version by these edits: it changes whenever they do.
-pub fn key(version: &str) -> Result<String, PrepareError> {
-    let mut hash = blake3::Hasher::new();
-    hash.update(RECORDING.as_bytes());
-    hash.update(format!("{:?}", edits_for(version)?).as_bytes());
-    let digest = hash.finalize().to_hex();
-    Ok(format!("candle-core-{version}-{}", &digest[..16]))
-}
+    /// A name for what is made from a version by its edits: it changes whenever they do.
+    pub fn key(&self, version: &str) -> Result<String, PrepareError> {
+        let mut hash = blake3::Hasher::new();
+        for (_, text) in self.added {
+            hash.update(text.as_bytes());
+        }
+        hash.update(format!("{:?}", self.edits_for(version)?).as_bytes());
+        let digest = hash.finalize().to_hex();
+        Ok(format!("{}-{version}-{}", self.name, &digest[..16]))
+    }
 
-/// Writes a recording copy of the candle-core in `source` to the folder `to`, which appears whole
-/// or not at all; what is there already is kept.
-pub fn prepare(source: &Path, version: &str, to: &Path) -> Result<(), PrepareError> {
-    let edits = edits_for(version)?;
-    if to.join("Cargo.toml").exists() {
-        return Ok(());
-    }
-    let parent = airconv_api::files::folder_of(to);
-    fs::create_dir_all(&parent).map_err(|e| io_error(&parent, e))?;
-    let draft = tempfile::Builder::new()
-        .prefix(".airconv-")
-        .tempdir_in(&parent)
-        .map_err(|e| io_error(&parent, e))?;
-    copy_folder(&source.join("src"), &draft.path().join("src"))?;
-    for name in ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
-        let from = source.join(name);
-        if from.exists() {
-            copy_file(&from, &draft.path().join(name))?;
+    /// Writes a recording copy of the crate in `source` to the folder `to`, which appears whole or
+    /// not at all; what is there already is kept.
+    pub fn prepare(&self, source: &Path, version: &str, to: &Path) -> Result<(), PrepareError> {
+        let edits = self.edits_for(version)?;
+        if to.join("Cargo.toml").exists() {
+            return Ok(());
         }
-    }
-    without_targets(&draft.path().join("Cargo.toml"))?;
-    let added = draft.path().join("src/recording.rs");
-    fs::write(&added, RECORDING).map_err(|e| io_error(&added, e))?;
-    apply_all(&draft.path().join("src"), edits)?;
-    let made = draft.keep();
-    if let Err(e) = fs::rename(&made, to) {
-        let _ = fs::remove_dir_all(&made);
-        // Another process may have been quicker.
-        if !to.join("Cargo.toml").exists() {
-            return Err(io_error(to, e));
+        let parent = airconv_api::files::folder_of(to);
+        fs::create_dir_all(&parent).map_err(|e| io_error(&parent, e))?;
+        let draft = tempfile::Builder::new()
+            .prefix(".airconv-")
+            .tempdir_in(&parent)
+            .map_err(|e| io_error(&parent, e))?;
+        copy_folder(&source.join("src"), &draft.path().join("src"))?;
+        for name in ["Cargo.toml", "LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
+            let from = source.join(name);
+            if from.exists() {
+                copy_file(&from, &draft.path().join(name))?;
+            }
         }
+        without_targets(&draft.path().join("Cargo.toml"))?;
+        for (file, text) in self.added {
+            let added = draft.path().join("src").join(file);
+            fs::write(&added, text).map_err(|e| io_error(&added, e))?;
+        }
+        apply_all(&draft.path().join("src"), edits)?;
+        let made = draft.keep();
+        if let Err(e) = fs::rename(&made, to) {
+            let _ = fs::remove_dir_all(&made);
+            // Another process may have been quicker.
+            if !to.join("Cargo.toml").exists() {
+                return Err(io_error(to, e));
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Writes the crate `airconv-candle-trace` to a folder.
@@ -183,10 +215,10 @@ fn io_error(path: &Path, error: io::Error) -> PrepareError {
     PrepareError::Io { path: path.display().to_string(), error }
 }
 
-/// The folder in which recording copies are kept: `AIRCONV_CACHE`, else below the user's cache.
+/// The folder in which recording copies are kept: `AIRCONV_CACHE_DIR`, else below the user's cache.
 pub fn cache_folder() -> PathBuf {
     let var = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
-    var("AIRCONV_CACHE")
+    var("AIRCONV_CACHE_DIR")
         .or_else(|| var("XDG_CACHE_HOME").map(|p| p.join("airconv")))
         .or_else(|| var("HOME").map(|p| p.join(".cache/airconv")))
         .unwrap_or_else(std::env::temp_dir)

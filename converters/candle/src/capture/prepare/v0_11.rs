@@ -1,4 +1,4 @@
-//! What makes a recording candle-core of candle-core 0.11.
+//! What makes a recording candle-core and candle-nn of those of candle 0.11.
 
 use super::edits::Change::{Append, Attribute, Begin, Replace, Variant, Wrap};
 use super::edits::{Change, Edit};
@@ -13,9 +13,18 @@ const NONE: &str = "BackpropOp::none()";
 /// Where the caller of a function is.
 const CALLER: Change = Attribute("#[track_caller]");
 
-/// All edits. Functions that make tensors give them the call that made them; functions that are
+/// The edits of candle-nn: attention by calls, where on CPUs it reads storage.
+pub const NN: &[Edit] = &[
+    edit("attention/cpu_flash/mod.rs", "", Append(ATTENTION)),
+    edit("attention/cpu_flash/mod.rs", "flash_attn", Begin(RECORDED)),
+];
+
+const ATTENTION: &str = include_str!("../shim/recorded_attention.rs");
+const RECORDED: &str = "\n    if let Some(out) = recorded_attention(q, k, v, softmax_scale, &attn_mask, max_bias, softcap)? {\n        return Ok(out);\n    }";
+
+/// The edits of candle-core. Functions that make tensors give them the call that made them; functions that are
 /// made of several calls are recorded as one where the parts would say less.
-pub const EDITS: &[Edit] = &[
+pub const CORE: &[Edit] = &[
     edit("lib.rs", "", Append("\npub mod recording;\n")),
     edit("op.rs", "Op", Variant("\n    Recorded(crate::recording::Call),")),
     edit(

@@ -10,7 +10,7 @@ use super::super::names;
 use super::super::template::Position;
 use super::super::tree::{Body, Item, Module, Names};
 use super::{Field, Form, Printer};
-use crate::program::Var;
+use crate::program::{Callee, Stmt, Var};
 
 /// Which children are elements of lists: by the id of the child, the path of the list and the
 /// position.
@@ -62,6 +62,28 @@ pub(super) fn lists(classes: &Classes, module: &Module) -> Lists {
     lists
 }
 
+/// The most calls between a layer and what is called after it.
+const MOST_CALLS: usize = 4;
+
+/// What the layer is called that a value of a body comes from by calls on it alone.
+fn layer_behind(body: &Body, mut var: Var) -> Option<String> {
+    for _ in 0..MOST_CALLS {
+        let made = body.items.iter().find_map(|item| match item {
+            Item::Stmt(Stmt::Let { vars, call, .. }, path) if vars.contains(&var) => {
+                Some((call, path))
+            }
+            _ => None,
+        });
+        let (call, path) = made?;
+        if let Callee::Layer(_) = call.callee {
+            return names::layer(path.as_deref()?);
+        }
+        let mut operands = call.vars();
+        var = operands.next().filter(|_| operands.next().is_none())?;
+    }
+    None
+}
+
 impl<'p> Printer<'p> {
     /// Calls the children at a position: one, or a whole list; how many items that were.
     pub(super) fn children(&mut self, items: &'p [Item], at: usize) -> Result<usize, String> {
@@ -100,8 +122,10 @@ impl<'p> Printer<'p> {
         let single = results.len() == 1;
         let mut names = Vec::new();
         for &var in results {
-            let reads = if single { first.inputs.as_slice() } else { &[] };
-            names.push(self.bind(var, reads, hint.as_deref().filter(|_| single), false));
+            // What flows through a module is its first input.
+            let reads = first.inputs.get(..usize::from(single)).unwrap_or_default();
+            let own = if single { hint.clone() } else { layer_behind(&first.body, var) };
+            names.push(self.bind(var, reads, own.as_deref(), false));
         }
         let left = match &names[..] {
             [one] => one.clone(),

@@ -204,7 +204,7 @@ impl Printer<'_> {
             return Ok(Form::Field(format!("self.{name}")));
         }
         let info = self.program.info(var).clone();
-        let (relative, last) = self.tensor_name(&info.name);
+        let (relative, last) = self.tensor_name(var, &info.name);
         let dotted: Vec<&str> = relative.iter().map(|s| &**s).chain([last.as_str()]).collect();
         let name = self.field_names.fresh(&names::snake(&dotted.join(".")));
         // Two tensors of one name in the source are two in the file.
@@ -234,8 +234,9 @@ impl Printer<'_> {
         self.note(dim.as_known().unwrap_or(0).to_string(), "dim")
     }
 
-    /// What a tensor is called in the file, below the module: the source's name where it is one.
-    fn tensor_name(&self, name: &str) -> (Vec<Arc<str>>, String) {
+    /// What a tensor is called in the file, below the module: the source's name where it is one,
+    /// or after its use.
+    fn tensor_name(&self, var: Var, name: &str) -> (Vec<Arc<str>>, String) {
         // A stage is no place in the file; what has no place of its own there is named after it.
         let stage = self.module.path.get(self.module.base.len()..).unwrap_or_default().to_vec();
         if names::is_named(name) {
@@ -247,7 +248,7 @@ impl Printer<'_> {
                 _ => {}
             }
         }
-        (stage, "constant".to_owned())
+        (stage, self.ids_of(var).unwrap_or_else(|| "constant".to_owned()))
     }
 }
 

@@ -96,7 +96,6 @@ impl Model {
     ///
     /// Gives `f32` `[N, 10]`.
     pub fn forward(&self, image: &Tensor) -> Result<Tensor> {
-        let n = image.dim(0)?;
         let image = image
             .pad_with_zeros(2, 1, 1)?
             .pad_with_zeros(3, 1, 1)?
@@ -111,15 +110,15 @@ impl Model {
         )?
         .apply(&self.conv2d_3)?
         .apply_t(&self.batch_norm_3, false)?;
-        let batch_norm_3 = ((image + batch_norm_3)?
+        ((image + batch_norm_3)?
             .silu()?
             .apply(&self.conv_transpose2d)?
             .apply_t(&self.batch_norm_4, false)?
             .max_pool2d_with_stride(2, 2)?
             * 1.5)?
             .broadcast_add(&self.k_48)?
-            .mean_keepdim((2, 3))?;
-        batch_norm_3.reshape((n, 6))?.apply(&self.linear)
+            .mean((2, 3))?
+            .apply(&self.linear)
     }
 }
 

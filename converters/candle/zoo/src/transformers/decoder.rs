@@ -41,6 +41,18 @@ fn prompt(zoo: &Zoo, name: &str, mut forward: impl FnMut(&Tensor) -> Result<Tens
     )
 }
 
+/// Takes down a generator that keeps keys and values from call to call: they are cleared before
+/// each prompt, which begins at position 0 where the model asks for one.
+macro_rules! whole_prompt {
+    ($zoo:expr, $name:expr, $model:expr $(, $position:literal)?) => {{
+        let mut model = $model;
+        prompt($zoo, $name, |ids| {
+            model.clear_kv_cache();
+            model.forward(ids $(, $position)?)
+        })
+    }};
+}
+
 /// What most configurations share, and more.
 fn with(more: Value) -> Value {
     let mut out = json!({
@@ -105,33 +117,21 @@ fn llama_step(zoo: &Zoo, name: &str) -> Result<()> {
 
 fn mistral(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: mistral::Config = config(with(json!({ "sliding_window": 32 })))?;
-    let mut model = mistral::Model::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, mistral::Model::new(&cfg, zoo.variables())?, 0)
 }
 
 fn qwen2(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: qwen2::Config = config(with(json!({
         "sliding_window": 32, "max_window_layers": 2, "use_sliding_window": false
     })))?;
-    let mut model = qwen2::ModelForCausalLM::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, qwen2::ModelForCausalLM::new(&cfg, zoo.variables())?, 0)
 }
 
 fn qwen3(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: qwen3::Config = config(with(json!({
         "sliding_window": 32, "max_window_layers": 2, "use_sliding_window": false
     })))?;
-    let mut model = qwen3::ModelForCausalLM::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, qwen3::ModelForCausalLM::new(&cfg, zoo.variables())?, 0)
 }
 
 fn phi(zoo: &Zoo, name: &str) -> Result<()> {
@@ -139,20 +139,12 @@ fn phi(zoo: &Zoo, name: &str) -> Result<()> {
         "num_key_value_heads": null, "hidden_act": "gelu_new", "layer_norm_eps": 1e-5,
         "partial_rotary_factor": 0.5, "qk_layernorm": false
     })))?;
-    let mut model = phi::Model::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids)
-    })
+    whole_prompt!(zoo, name, phi::Model::new(&cfg, zoo.variables())?)
 }
 
 fn phi3(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: phi3::Config = config(with(json!({})))?;
-    let mut model = phi3::Model::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, phi3::Model::new(&cfg, zoo.variables())?, 0)
 }
 
 fn falcon(zoo: &Zoo, name: &str) -> Result<()> {
@@ -177,11 +169,7 @@ fn falcon(zoo: &Zoo, name: &str) -> Result<()> {
 
 fn gemma(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: gemma::Config = config(with(json!({ "hidden_act": "gelu" })))?;
-    let mut model = gemma::Model::new(false, &cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, gemma::Model::new(false, &cfg, zoo.variables())?, 0)
 }
 
 fn gemma2(zoo: &Zoo, name: &str) -> Result<()> {
@@ -189,11 +177,7 @@ fn gemma2(zoo: &Zoo, name: &str) -> Result<()> {
         "hidden_activation": "gelu_pytorch_tanh", "final_logit_softcapping": 30.0,
         "attn_logit_softcapping": 50.0, "query_pre_attn_scalar": 8, "sliding_window": null
     })))?;
-    let mut model = gemma2::Model::new(false, &cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, gemma2::Model::new(false, &cfg, zoo.variables())?, 0)
 }
 
 fn starcoder2(zoo: &Zoo, name: &str) -> Result<()> {
@@ -201,20 +185,12 @@ fn starcoder2(zoo: &Zoo, name: &str) -> Result<()> {
         "hidden_act": "gelu_pytorch_tanh", "norm_epsilon": 1e-5, "use_bias": true,
         "sliding_window": null
     })))?;
-    let mut model = starcoder2::Model::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, starcoder2::Model::new(&cfg, zoo.variables())?, 0)
 }
 
 fn olmo(zoo: &Zoo, name: &str) -> Result<()> {
     let cfg: olmo::Config = config(with(json!({ "clip_qkv": 8.0 })))?;
-    let mut model = olmo::Model::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, olmo::Model::new(&cfg, zoo.variables())?, 0)
 }
 
 /// Its cache has no way to be cleared, so the model is made anew for every run.
@@ -245,11 +221,7 @@ fn bigcode(zoo: &Zoo, name: &str) -> Result<()> {
 fn helium(zoo: &Zoo, name: &str) -> Result<()> {
     let more = json!({ "bos_token_id": 1, "eos_token_id": 2, "mlp_bias": false });
     let cfg: helium::Config = config(with(more))?;
-    let mut model = helium::Model::new(&cfg, zoo.variables())?;
-    prompt(zoo, name, |ids| {
-        model.clear_kv_cache();
-        model.forward(ids, 0)
-    })
+    whole_prompt!(zoo, name, helium::Model::new(&cfg, zoo.variables())?, 0)
 }
 
 fn granite(zoo: &Zoo, name: &str) -> Result<()> {

@@ -63,8 +63,8 @@ fn sd_vae_decoder(zoo: &Zoo, name: &str) -> Result<()> {
     let model = vae::AutoEncoderKL::new(zoo.variables(), 3, 3, cfg)?;
     zoo.record(
         name,
-        &[],
-        |_| Ok(vec![("latent", floats(&[1, 4, 4, 4])?)]),
+        &[("height", &[4, 6, 10, 8]), ("width", &[6, 10, 14, 12])],
+        |s| Ok(vec![("latent", floats(&[1, 4, s["height"], s["width"]])?)]),
         |x| model.decode(&x["latent"]),
     )
 }

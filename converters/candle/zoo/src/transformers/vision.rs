@@ -117,13 +117,13 @@ fn hiera_tiny(zoo: &Zoo, name: &str) -> Result<()> {
     image(zoo, name, 224, |vb| Ok(boxed(hiera::hiera(&cfg, 10, vb)?)))
 }
 
-/// It takes one image at a time.
+/// It takes one image at a time, of any number of patches.
 fn dinov2(zoo: &Zoo, name: &str) -> Result<()> {
     let model = dinov2::DinoVisionTransformer::new(zoo.variables(), 2, 24, 3)?;
     zoo.record(
         name,
-        &[],
-        |_| Ok(vec![("image", floats(&[1, 3, 56, 56])?)]),
+        &[("height", &[56, 84, 98, 126]), ("width", &[70, 98, 154, 112])],
+        |s| Ok(vec![("image", floats(&[1, 3, s["height"], s["width"]])?)]),
         |x| model.forward(&x["image"]),
     )
 }
@@ -139,8 +139,8 @@ fn segformer(zoo: &Zoo, name: &str) -> Result<()> {
     let model = segformer::SemanticSegmentationModel::new(&cfg, 5, zoo.variables())?;
     zoo.record(
         name,
-        &[],
-        |_| Ok(vec![("image", floats(&[1, 3, 32, 32])?)]),
+        &[("height", &[32, 64, 96, 128]), ("width", &[64, 96, 160, 192])],
+        |s| Ok(vec![("image", floats(&[1, 3, s["height"], s["width"]])?)]),
         |x| model.forward(&x["image"]),
     )
 }

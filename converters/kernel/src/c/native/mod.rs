@@ -34,8 +34,19 @@ pub struct External {
     /// The function that rounds to narrow floats where kernels call one, `double (double, int)`,
     /// and what its second argument may be.
     pub narrow: Option<(String, Vec<(i32, Narrow)>)>,
-    /// The name of the file with weights and the least number of its bytes, where there is one.
-    pub weights: Option<(String, u64)>,
+    /// The file with weights, where there is one.
+    pub weights: Option<WeightFile>,
+}
+
+/// A file with weights, which ends with the digest of what is before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightFile {
+    /// The name.
+    pub name: String,
+    /// The number of its bytes without the digest.
+    pub bytes: u64,
+    /// The digest.
+    pub digest: [u8; 32],
 }
 
 /// A set of external kernels for processors of one kind.

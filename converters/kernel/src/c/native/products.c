@@ -265,7 +265,7 @@ static int ac_runs(struct ac_engine *e, struct ac_product *p, const struct ac_sh
         kinds *= x->axes[p->decided[i]].extent;
     }
     const int64_t most = INT64_C(1) << 27;
-    if (kinds > most || p->m > most || taps > most || kinds * p->m > most / (taps + 1)) {
+    if (kinds > most || p->m > most || taps > most || (taps > 0 && kinds * p->m > most / taps)) {
         return 0;
     }
     int32_t *table = ac_memory(e, kinds * p->m * taps * (int64_t)sizeof *table);
@@ -504,7 +504,7 @@ static const float *ac_widened(struct ac_engine *e, struct ac_product *p, int wh
                                const float *from)
 {
     for (const struct ac_packed *old = e->packed; old != NULL; old = old->next) {
-        if (old->from == from && old->layout == NULL) {
+        if (old->from == from && old->layout == NULL && old->form == p->short_floats[which]) {
             return old->packed;
         }
     }
@@ -514,7 +514,7 @@ static const float *ac_widened(struct ac_engine *e, struct ac_product *p, int wh
         return NULL;
     }
     ac_widen_all(e, p, which, from, to);
-    *made = (struct ac_packed){e->packed, from, to, NULL, 0};
+    *made = (struct ac_packed){e->packed, from, to, NULL, p->short_floats[which]};
     e->packed = made;
     return to;
 }

@@ -229,6 +229,9 @@ struct ac_block {
 
 struct ac_layout;
 
+/* The bytes of the digest at the end of a file with weights. */
+#define AC_DIGEST 32
+
 /* A constant in the form that products want. */
 struct ac_packed {
     struct ac_packed *next;
@@ -339,8 +342,10 @@ static void ac_close(struct ac_engine *e)
     }
 }
 
-/* Maps a file of at least so many bytes. */
-static inline int ac_map(struct ac_engine *e, const char *path, int64_t bytes)
+/* Maps a file of so many bytes that ends with this digest, which tells it from the file of another
+ * model or another version. */
+static inline int ac_map(struct ac_engine *e, const char *path, int64_t bytes,
+                         const char *digest)
 {
     const int file = open(path, O_RDONLY | O_CLOEXEC);
     struct stat status;
@@ -348,7 +353,7 @@ static inline int ac_map(struct ac_engine *e, const char *path, int64_t bytes)
     if (file < 0) {
         return 0;
     }
-    if (fstat(file, &status) == 0 && status.st_size >= bytes) {
+    if (fstat(file, &status) == 0 && status.st_size == bytes + AC_DIGEST) {
         memory = mmap(NULL, (size_t)status.st_size, PROT_READ, MAP_PRIVATE, file, 0);
     }
     close(file);
@@ -357,7 +362,7 @@ static inline int ac_map(struct ac_engine *e, const char *path, int64_t bytes)
     }
     e->weights = memory;
     e->weights_bytes = (size_t)status.st_size;
-    return 1;
+    return memcmp(e->weights + bytes, digest, AC_DIGEST) == 0;
 }
 
 /* Runs a kernel loop by loop. */

@@ -48,6 +48,9 @@ pub enum Grade {
 }
 
 impl Grade {
+    /// Every grade, the most exact first.
+    pub const ALL: [Grade; 3] = [Grade::F32, Grade::High, Grade::Bf16];
+
     /// How many planes an operand has.
     pub fn planes(self) -> usize {
         match self {
@@ -81,7 +84,7 @@ impl Grade {
 
     /// The grade of a name.
     pub fn parse(name: &str) -> Option<Grade> {
-        [Grade::F32, Grade::High, Grade::Bf16].into_iter().find(|g| g.name() == name)
+        Self::ALL.into_iter().find(|g| g.name() == name)
     }
 }
 

@@ -1,0 +1,69 @@
+//! Quantised operands: bytes that are widened, less their zero point, where they are multiplied.
+//!
+//! What a product reads is bytes in memory; the difference to the zero point is made in the loop
+//! nest of the product, where a back end with products of bytes finds it.
+
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::ValueId;
+use airconv_ir::op::Op;
+
+use super::{CHEAP, Lowerer, Place, Stop};
+
+impl Lowerer<'_> {
+    /// The bytes that an `i32` which is not in memory is made from: by a cast, less a zero point,
+    /// and seen through views.
+    pub(super) fn bytes_of(&self, v: ValueId) -> Option<ValueId> {
+        let dtype = |x: ValueId| self.f.ty(x).as_tensor().map(|t| t.dtype);
+        if dtype(v)? != DType::I32 {
+            return None;
+        }
+        let Some(Place::Inline(id)) = self.places.get(&v) else { return None };
+        let node = &self.f.nodes[*id];
+        let x = node.operand(0)?;
+        match &node.op {
+            Op::Cast(_) => matches!(dtype(x)?, DType::I8 | DType::U8).then_some(x),
+            Op::Sub(_) => {
+                let zero = node.operand(1)?;
+                let light = self.weight_of(zero) <= CHEAP && !self.cores.contains_key(&zero);
+                self.bytes_of(x).filter(|_| light)
+            }
+            Op::Reshape(_) | Op::Transpose(_) | Op::Broadcast(_) | Op::Slice(_) => self.bytes_of(x),
+            _ => None,
+        }
+    }
+
+    /// Whether an `i32` is made from bytes, and only products use it.
+    pub(super) fn is_multiplied(&self, v: ValueId) -> bool {
+        let product = |op: &Op| matches!(op, Op::Contract(_) | Op::Conv(_));
+        self.bytes_of(v).is_some()
+            && self.users.get(&v).is_some_and(|users| {
+                self.uses.get(&v) == Some(&(users.len() as u32))
+                    && users.iter().all(|&u| product(&self.f.nodes[u].op))
+            })
+    }
+
+    /// Notes that an inline value is made from bytes which are in memory now.
+    pub(super) fn widened(&mut self, v: ValueId, bytes: ValueId) {
+        let mut v = v;
+        while v != bytes {
+            self.cores.remove(&v);
+            self.weights.insert(v, CHEAP);
+            let Some(Place::Inline(id)) = self.places.get(&v) else { return };
+            let Some(x) = self.f.nodes[*id].operand(0) else { return };
+            v = x;
+        }
+    }
+
+    /// Brings the bytes that an operand of a product is made from into memory, if it is made from
+    /// bytes; says whether it is.
+    pub(super) fn stored_as_bytes(&mut self, v: ValueId, in_rows: bool) -> Result<bool, Stop> {
+        let Some(bytes) = self.bytes_of(v) else { return Ok(false) };
+        if in_rows {
+            self.stored_in_rows(bytes)?;
+        } else {
+            self.stored(bytes)?;
+        }
+        self.widened(v, bytes);
+        Ok(true)
+    }
+}

@@ -1,0 +1,93 @@
+//! Products of quantised operands: what they read is bytes in memory, and the kernels give what
+//! the hub's interpreter gives.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use airconv_api::interpreter::InterpreterExecutor;
+use airconv_api::{Executor, Report, RunOptions};
+use airconv_ir::array::Array;
+use airconv_ir::builder::Builder;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::OriginId;
+use airconv_ir::interp::Datum;
+use airconv_ir::module::{Function, InputRole, Module, OutputRole};
+use airconv_ir::op::{AutoPad, ConvInteger, MatmulInteger, Op};
+use airconv_ir::types::Type;
+use airconv_ir::verify::{Stage, verify};
+use airconv_kernel::ir::{Buffer, BufferKind};
+use airconv_kernel::lower::{LowerOptions, lower};
+use airconv_kernel::run::{Machine, Oracle, RunLimits};
+
+/// Numbers of a type that repeat.
+fn numbers(dtype: DType, shape: &[usize], seed: i64) -> Array {
+    let (low, high) = dtype.int_range().unwrap();
+    let count = shape.iter().product::<usize>() as i64;
+    let span = (high - low + 1) as i64;
+    let of = |i: i64| low as i64 + (i * i * 7919 + seed * 104_729 + i).rem_euclid(span);
+    Array::from_i64s(dtype, shape.to_vec(), &(0..count).map(of).collect::<Vec<_>>()).unwrap()
+}
+
+/// Lowers an op on inputs of these types both ways and runs it.
+fn check(op: impl Into<Op>, operands: &[(DType, &[usize])]) {
+    let mut module = Module::default();
+    module.origins.push(Default::default());
+    let mut f = Function::new("main");
+    let mut inputs: BTreeMap<String, Datum> = BTreeMap::new();
+    let mut values = Vec::new();
+    for (i, &(dtype, shape)) in operands.iter().enumerate() {
+        let name = format!("x{i}");
+        let dims = shape.iter().map(|&n| (n as i64).into());
+        let role = InputRole::User { default: None, kind: Default::default() };
+        values.push(f.add_input(&name, Type::tensor(dtype, dims), role));
+        inputs.insert(name, numbers(dtype, shape, i as i64).into());
+    }
+    let func = module.functions.push(f);
+    let body = module.functions[func].body;
+    let mut b = Builder::new(&mut module, func, body, OriginId(0));
+    let y = b.emit(op, &values).unwrap();
+    b.f_mut().add_output("y", y, OutputRole::User(Default::default()));
+
+    let verified = verify(&module, Stage::Imported).unwrap();
+    let options = RunOptions::default();
+    let wanted =
+        InterpreterExecutor.run(&verified, &inputs, &options, &mut Report::default()).unwrap();
+    for bytes in [false, true] {
+        let options = LowerOptions { bytes, channel_last: bytes, ..LowerOptions::default() };
+        let lowered = lower(&module, options).unwrap();
+        // The result may lie in memory in two orders.
+        let size = |b: &Buffer| b.shape.iter().map(|d| d.as_known().unwrap()).product::<i64>();
+        let own = size(lowered.program.buffer(lowered.program.outputs[0].1));
+        let wide = lowered.program.buffers.iter().filter(|b| {
+            let made = b.kind == BufferKind::Temporary && b.dtype == Some(DType::I32);
+            made && size(b) != own && size(b) != 1
+        });
+        assert!(!bytes || wide.count() == 0, "an operand is widened in memory");
+        let mut machine = Machine::new(&lowered, Oracle(&lowered.program), RunLimits::default());
+        let got = machine.run(&inputs).unwrap();
+        assert_eq!(got[0].1.as_array(), wanted[0].1.as_array(), "bytes: {bytes}");
+    }
+}
+
+#[test]
+fn matrices_with_zero_points() {
+    use DType::{I8, U8};
+    check(MatmulInteger {}, &[(U8, &[5, 40]), (I8, &[40, 18])]);
+    check(MatmulInteger {}, &[(U8, &[5, 40]), (I8, &[40, 18]), (U8, &[]), (I8, &[18])]);
+    check(MatmulInteger {}, &[(I8, &[2, 3, 700]), (U8, &[2, 700, 20]), (I8, &[]), (U8, &[])]);
+}
+
+#[test]
+fn convolutions_with_zero_points() {
+    use DType::{I8, U8};
+    let conv = |groups| ConvInteger {
+        strides: vec![2, 1],
+        pads: vec![1, 1, 1, 1],
+        dilations: vec![1, 1],
+        groups,
+        auto_pad: AutoPad::Explicit,
+    };
+    check(conv(1), &[(U8, &[1, 3, 6, 5]), (I8, &[20, 3, 3, 3]), (U8, &[])]);
+    check(conv(1), &[(U8, &[2, 9, 4, 5]), (I8, &[16, 9, 3, 3]), (U8, &[]), (I8, &[16])]);
+    check(conv(12), &[(U8, &[1, 12, 6, 5]), (I8, &[12, 1, 3, 3]), (U8, &[]), (I8, &[])]);
+}

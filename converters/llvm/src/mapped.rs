@@ -1,0 +1,86 @@
+//! Memory of mapped files, which can be given back while it is not looked at.
+
+use std::ops::Range;
+
+/// The parts of memory that show files and cannot be written, ascending.
+///
+/// The pages of such a part are copies of what the file holds: without them it is as it was, and
+/// they come back where they are looked at.
+#[derive(Debug, Default)]
+pub struct Mapped(Vec<Range<usize>>);
+
+impl Mapped {
+    /// What is mapped now; nothing where `/proc` does not tell.
+    pub fn now() -> Mapped {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+        Mapped(maps.lines().filter_map(file).collect())
+    }
+
+    /// Gives the pages of some bytes back, if they lie in a file that was mapped and still is.
+    pub fn release(&self, bytes: &[u8]) {
+        let range = bytes.as_ptr_range();
+        let (start, end) = (range.start as usize, range.end as usize);
+        let at = self.0.partition_point(|m| m.end <= start);
+        if self.0.get(at).is_none_or(|m| start < m.start || end > m.end) {
+            return;
+        }
+        release_pages(start, end);
+    }
+}
+
+/// The addresses of a line of `/proc/self/maps` that shows a file and is read only.
+fn file(line: &str) -> Option<Range<usize>> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let (mode, inode) = (words.next()?, words.nth(2)?);
+    let address = |text| usize::from_str_radix(text, 16).ok();
+    (mode.starts_with("r--") && inode != "0").then_some(address(start)?..address(end)?)
+}
+
+#[cfg(target_os = "linux")]
+fn release_pages(start: usize, end: usize) {
+    // SAFETY: asks for a number only.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let Ok(page) = usize::try_from(page) else { return };
+    if page == 0 {
+        return;
+    }
+    let (first, last) = (start.next_multiple_of(page), end - end % page);
+    if last > first {
+        // SAFETY: whole pages of bytes that the caller borrows, which show a file: they are read
+        // from it again when they are looked at. A failure changes nothing.
+        unsafe { libc::madvise(first as *mut _, last - first, libc::MADV_DONTNEED) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn release_pages(_: usize, _: usize) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_files_are_told_from_others() {
+        let of = |line| file(line);
+        assert_eq!(of("1000-3000 r--p 00000000 fe:00 77 /models/a.onnx"), Some(0x1000..0x3000));
+        assert_eq!(of("1000-3000 rw-p 00000000 fe:00 77 /models/a.onnx"), None);
+        assert_eq!(of("1000-3000 r--p 00000000 00:00 0 [vvar]"), None);
+        assert_eq!(of("what"), None);
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn released_bytes_are_still_there() {
+        let program = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+        // SAFETY: nobody writes to the program while it runs.
+        let map = unsafe { memmap2::Mmap::map(&program).unwrap() };
+        let before = map.to_vec();
+        Mapped::now().release(&map);
+        assert!(map[..] == before[..]);
+        // What is no file stays as it is, too.
+        let own = vec![7u8; 1 << 16];
+        Mapped::now().release(&own);
+        assert!(own.iter().all(|&x| x == 7));
+    }
+}
