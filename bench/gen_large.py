@@ -201,19 +201,20 @@ def ensure(name, dest=DEST):
     return path, True
 
 
-def main(argv=None):
+def choose(text, known, ensure, argv=None):
+    """What both generators do when they are run: write the models that are named, or all."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
     parser.add_argument(
         "--dest", type=Path, default=DEST, metavar="FOLDER", help="default: .corpus/bench"
     )
     args = parser.parse_args(argv)
-    unknown = set(args.names) - set(MODELS)
+    unknown = set(args.names) - set(known)
     if unknown:
         parser.error(f"no such model: {', '.join(sorted(unknown))}")
-    for name in args.names or MODELS:
+    for name in args.names or known:
         try:
             path, written = ensure(name, args.dest)
         except OSError as error:
@@ -222,10 +223,10 @@ def main(argv=None):
         files = [path, path.with_suffix(".bin")]
         size = sum(file.stat().st_size for file in files if file.is_file())
         print(
-            f"{'wrote' if written else 'kept '} {name:10} {size / 2**20:9.2f} MiB", flush=True
+            f"{'wrote' if written else 'kept '} {name:15} {size / 2**20:9.2f} MiB", flush=True
         )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(choose(__doc__, MODELS, ensure))

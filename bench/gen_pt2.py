@@ -11,7 +11,6 @@ memory, the same bytes every time. A model that is already there is left alone.
 Exit status: 0 done, 1 failed, 2 wrong usage.
 """
 
-import argparse
 import json
 import os
 import shutil
@@ -22,7 +21,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from gen_large import CHUNK, DEST, LAYERS, floats  # noqa: E402
+from gen_large import CHUNK, DEST, LAYERS, choose, floats  # noqa: E402
 
 WIDTHS = {"exported-large": 2048, "exported-small": 64}
 F32, STRIDED, ALIGNMENT = 7, 7, 64
@@ -175,28 +174,5 @@ def ensure(name, dest=DEST):
     return path, True
 
 
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which (default: all)")
-    parser.add_argument(
-        "--dest", type=Path, default=DEST, metavar="FOLDER", help="default: .corpus/bench"
-    )
-    args = parser.parse_args(argv)
-    unknown = set(args.names) - set(WIDTHS)
-    if unknown:
-        parser.error(f"no such model: {', '.join(sorted(unknown))}")
-    for name in args.names or WIDTHS:
-        try:
-            path, written = ensure(name, args.dest)
-        except OSError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        size = path.stat().st_size / 2**20
-        print(f"{'wrote' if written else 'kept '} {name:15} {size:9.2f} MiB", flush=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(choose(__doc__, WIDTHS, ensure))

@@ -25,9 +25,18 @@ LARGEST = 48 << 10
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+CASE = re.compile(r"__(f32|i64|bool|f64|f16|bf16|c64|i32|u8)_\d+(\.d)?(\.pt2)?$")
+
+
 def operator_of(case):
     """The entry of the database that a case is of."""
-    return re.sub(r"__(f32|i64|bool|f64|f16|bf16|c64|i32|u8)_\d+(\.d)?(\.pt2)?$", "", case)
+    return CASE.sub("", case)
+
+
+def dtype_of(case):
+    """The dtype of the arguments of a case."""
+    match = CASE.search(case)
+    return match[1] if match else "-"
 
 
 # The page.
@@ -70,11 +79,13 @@ def rows(counts):
 def page(folder, results):
     """The page as text."""
     by_operator = collections.defaultdict(collections.Counter)
+    by_dtype = collections.defaultdict(collections.Counter)
     reasons = collections.defaultdict(set)
     blocking = collections.Counter()
     for verdict, case, reason in verdicts(results):
         operator = operator_of(case)
         by_operator[operator][verdict] += 1
+        by_dtype[dtype_of(case)][verdict] += 1
         if verdict != "pass":
             text = short_reason(reason)
             reasons[operator].add(text)
@@ -87,13 +98,22 @@ def page(folder, results):
     lines = [
         "# PyTorch operators",
         "",
-        "Made by `corpus/torch_operators.py` from PyTorch's database of operators: samples of",
-        "arguments are exported by `torch.export`, as they are and decomposed, read, run on the",
-        "interpreter, and compared with what PyTorch gave.",
+        "Made by `corpus/torch_operators.py` from PyTorch's database of operators: up to three",
+        "seeded samples of arguments per operator and dtype are exported by `torch.export`, as",
+        "they are and decomposed, read, run on the interpreter, and compared with what PyTorch",
+        "gave.",
         "",
         f"{total} cases of {len(by_operator)} operators: {counts['pass']} pass "
         f"({100 * counts['pass'] / max(total, 1):.1f} %), {counts['refused']} are refused, "
         f"{counts['WRONG']} are wrong. Of {passing} operators all cases pass, of {some} some.",
+        "",
+        "| dtype | cases | pass | refused | wrong |",
+        "|---|---|---|---|---|",
+    ]
+    for dtype, count in sorted(by_dtype.items()):
+        numbers = [sum(count.values()), count["pass"], count["refused"], count["WRONG"]]
+        lines.append(f"| {dtype} | " + " | ".join(map(str, numbers)) + " |")
+    lines += [
         "",
         "## What stands in the way",
         "",

@@ -18,7 +18,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::symbols::{Binder, binders};
 use super::{PassCx, Rewrite, effects, place, text};
 use crate::builder::{BuildError, Builder};
-use crate::dim::{Dim, Range};
+use crate::dim::{Dim, Range, numel};
 use crate::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, SymbolId, TensorId, ValueId};
 use crate::infer::control::Bindings;
 use crate::module::{Def, Entity, Function, InputRole, Module, Node};
@@ -476,6 +476,27 @@ impl Site<'_> {
         self.replace(cx, why, from, |b| Ok(vec![Some(b.emit_opt(op, operands)?)]))
     }
 
+    /// A reshape that would have other numbers of elements on both sides if sizes became these:
+    /// it fails when the program runs, and is left to do so.
+    fn contradicted(&self, bound: &Bindings) -> Option<NodeId> {
+        if bound.is_empty() {
+            return None;
+        }
+        let f = self.f();
+        let count = |dims: &[Dim]| {
+            let known: Vec<Dim> =
+                dims.iter().map(|d| d.substitute(&mut |s| bound.get(&s).cloned())).collect();
+            numel(&known).as_known()
+        };
+        let mut nodes = f.regions.values().flat_map(|r| &r.nodes).copied();
+        nodes.find(|&id| {
+            let n = &f.nodes[id];
+            let (Op::Reshape(op), Some(x)) = (&n.op, n.inputs().next()) else { return false };
+            let Type::Tensor(from) = f.ty(x) else { return false };
+            matches!((count(&from.shape), count(&op.dims)), (Some(a), Some(b)) if a != b)
+        })
+    }
+
     /// Adds nodes before this one and lets what `build` gives take over its results; `from`
     /// are the other nodes that the new ones stand for. Nothing is changed, and the answer is
     /// false, when the limit of rewrites is reached, when a node cannot be built, or when a
@@ -503,10 +524,16 @@ impl Site<'_> {
                 None
             }
             Ok(new) => match self.settle_types(&new, values_mark, symbols_mark) {
-                Ok(bound) => {
-                    self.state.bindings.extend(bound);
-                    Some(new)
-                }
+                Ok(bound) => match self.contradicted(&bound) {
+                    None => {
+                        self.state.bindings.extend(bound);
+                        Some(new)
+                    }
+                    Some(node) => {
+                        self.decline(cx, format!("{node} cannot have the sizes that follow"));
+                        None
+                    }
+                },
                 Err(why) => {
                     self.decline(cx, why);
                     None

@@ -23,6 +23,8 @@ TORCHVISION = (
     "SymInt dilation_h, SymInt dilation_w, SymInt groups, SymInt offset_groups, bool use_mask) "
     "-> Tensor",
 )
+# Operators of derivatives that programs have by themselves; others stay out.
+DERIVATIVES = ("aten::_softmax_backward_data", "aten::native_dropout_backward")
 
 
 def is_core(name: str, overload: str) -> bool:
@@ -43,7 +45,8 @@ def main() -> None:
     for schema in torch._C._jit_get_all_schemas():
         if not schema.name.startswith(NAMESPACES) or writes_out(schema):
             continue
-        if "backward" in schema.name and not is_core(schema.name, schema.overload_name):
+        wanted = schema.name in DERIVATIVES or is_core(schema.name, schema.overload_name)
+        if "backward" in schema.name and not wanted:
             continue
         mark = "*" if is_core(schema.name, schema.overload_name) else " "
         lines[str(schema)] = mark

@@ -63,6 +63,26 @@ fn folding_keeps_a_constant_that_others_use() {
 }
 
 #[test]
+fn folding_leaves_sizes_that_a_later_reshape_cannot_have() {
+    // Three elements are not zero, which come out non-zero three times: no rows of four.
+    let program = |width: i64| {
+        module(move |b| {
+            let c = b.constant(&Array::from_i64s(DType::I64, vec![3], &[1, 2, 3]).unwrap())?;
+            let at = b.emit(Nonzero {}, &[c])?;
+            let count = b.tensor_ty(at)?.shape[1].clone();
+            let rows = Dim::floor_div(&count, &Dim::Known(width));
+            b.reshape(at, &[rows, Dim::Known(width)])
+        })
+    };
+    assert_eq!(ops(&opt(&program(3), "fold,dce", 0.0)), ["constant"]);
+    let mut m = program(4);
+    let mut cx = context();
+    run_pipeline(&mut m, &Pipeline::parse("fold").unwrap(), &mut cx).unwrap();
+    assert!(ops(&m).contains(&"reshape"));
+    assert!(reasons(&cx).iter().any(|r| r.ends_with("cannot have the sizes that follow")));
+}
+
+#[test]
 fn folding_leaves_failures_and_chance_alone() {
     let m = module(|b| {
         let one = b.scalar(DType::I64, 1.0)?;

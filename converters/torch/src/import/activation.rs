@@ -11,7 +11,8 @@ use airconv_ir::op::{
 use super::arg::{Arg, Returns};
 use super::call::{CallCx, Stop};
 use super::elementwise::{float_unary, same_dtype};
-use super::promote::Number;
+use super::formula::Formula;
+use super::promote::{Category, Number};
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
@@ -57,12 +58,25 @@ fn relu(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `sigmoid`.
 fn sigmoid(cx: &mut CallCx<'_>) -> Outcome {
-    float_unary(cx, Sigmoid {})
+    let x = super::elementwise::float_operand(cx, "self")?;
+    match cx.category(x)? {
+        Category::Complex => Ok(cx.computed(&[x], |v| logistic(&v[0]))?.into()),
+        _ => float_unary(cx, Sigmoid {}),
+    }
+}
+
+/// 1 / (1 + exp(-x)).
+fn logistic(x: &Formula) -> Formula {
+    ((-x).exp() + 1.0).inverse()
 }
 
 /// `silu`: x * sigmoid(x).
 fn silu(cx: &mut CallCx<'_>) -> Outcome {
-    float_unary(cx, Swish { alpha: Float(1.0) })
+    let x = super::elementwise::float_operand(cx, "self")?;
+    match cx.category(x)? {
+        Category::Complex => Ok(cx.computed(&[x], |v| &v[0] * logistic(&v[0]))?.into()),
+        _ => float_unary(cx, Swish { alpha: Float(1.0) }),
+    }
 }
 
 /// `mish`.

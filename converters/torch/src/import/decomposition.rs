@@ -37,7 +37,7 @@ pub(super) const RULES: &[ImportRule] = &[
 ];
 
 /// The most rows of a matrix whose factorisation is written out.
-const MOST_ROWS: i64 = 64;
+pub(super) const MOST_ROWS: i64 = 64;
 
 /// The known size of square matrices.
 fn size_of(cx: &CallCx<'_>, x: ValueId) -> Result<i64, Stop> {
@@ -53,12 +53,12 @@ fn size_of(cx: &CallCx<'_>, x: ValueId) -> Result<i64, Stop> {
 }
 
 /// The solution of A X = B for matrices B.
-fn eliminated(cx: &mut CallCx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Stop> {
+pub(super) fn eliminated(cx: &mut CallCx<'_>, a: ValueId, b: ValueId) -> Result<ValueId, Stop> {
     Ok(eliminated_with_info(cx, a, b)?.0)
 }
 
 /// The number of the first pivot for which a condition holds, counted from 1; 0 if there is none.
-fn first_bad(
+pub(super) fn first_bad(
     cx: &mut CallCx<'_>,
     info: ValueId,
     pivot: ValueId,
@@ -325,6 +325,7 @@ fn product_of_factor(cx: &mut CallCx<'_>, l: ValueId, upper: bool) -> Result<Val
 /// `cholesky_inverse`: the inverse of the matrix of a factor.
 fn cholesky_inverse(cx: &mut CallCx<'_>) -> Outcome {
     let (l, upper) = (cx.tensor("self")?, cx.bool("upper")?);
+    super::math::real_only(cx, l)?;
     let l = cx.cast(l, DType::F64)?;
     let a = product_of_factor(cx, l, upper)?;
     let y = inverse_of(cx, a)?;
@@ -338,6 +339,7 @@ fn cholesky_inverse(cx: &mut CallCx<'_>) -> Outcome {
 /// `cholesky_solve`: the solution for the matrix of a factor.
 fn cholesky_solve(cx: &mut CallCx<'_>) -> Outcome {
     let (b, l, upper) = (cx.tensor("self")?, cx.tensor("input2")?, cx.bool("upper")?);
+    super::math::real_only(cx, l)?;
     let dtype = cx.dtype(b)?;
     let l = cx.cast(l, DType::F64)?;
     let a = product_of_factor(cx, l, upper)?;

@@ -15,6 +15,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::feature_alpha_dropout", RANDOM, feature_alpha_dropout),
     ImportRule::new("aten::feature_dropout", RANDOM, feature_dropout),
     ImportRule::new("aten::native_dropout", &[OpKind::Dropout], native_dropout),
+    ImportRule::new("aten::native_dropout_backward", &[OpKind::Mul], dropout_backward),
 ];
 
 const RANDOM: &[OpKind] = &[OpKind::RandomUniform, OpKind::Select];
@@ -142,4 +143,18 @@ fn alpha(cx: &mut CallCx<'_>, x: ValueId, dims: Vec<Dim>) -> Outcome {
     let mixed = b.select(kept, x, lost)?;
     let scaled = b.mul_const(mixed, scale)?;
     Ok(b.add_const(scaled, shift)?.into())
+}
+
+/// `native_dropout_backward`: what comes back where nothing was left out, scaled.
+fn dropout_backward(cx: &mut CallCx<'_>) -> Outcome {
+    let (grad, mask) = (cx.tensor("grad_output")?, cx.tensor("mask")?);
+    let scale = cx.float("scale")?;
+    let dtype = match cx.dtype(grad)? {
+        d if d.is_float() => d,
+        DType::C64 => DType::C64,
+        _ => DType::F32,
+    };
+    let (grad, mask) = (cx.cast(grad, dtype)?, cx.cast(mask, dtype)?);
+    let kept = cx.b().mul(grad, mask)?;
+    Ok(cx.b().mul_const(kept, scale)?.into())
 }

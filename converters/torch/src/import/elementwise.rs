@@ -9,7 +9,9 @@ use airconv_ir::op::{
     Sinh, Sqrt, Sub, Tan, Tanh, Xor,
 };
 
+use super::arg::Arg;
 use super::call::{CallCx, Stop};
+use super::formula::{value, when};
 use super::promote::{Category, Number, Operand, result_type};
 use super::rules::{ImportRule, Outcome};
 
@@ -357,7 +359,26 @@ fn remainder(cx: &mut CallCx<'_>) -> Outcome {
 /// `pow` of two tensors, or of a tensor and a number.
 fn pow(cx: &mut CallCx<'_>) -> Outcome {
     let operands = cx.promoted(&["self", "exponent"])?;
+    if cx.dtype(operands[0])?.is_signed_int() {
+        return integer_power(cx, operands[0], operands[1]);
+    }
     Ok(cx.emit(Pow {}, &operands)?.into())
+}
+
+/// A power of integers; 0 to a negative power is 0, as what rounds to 0 is.
+fn integer_power(cx: &mut CallCx<'_>, base: ValueId, exponent: ValueId) -> Outcome {
+    let known = match cx.arg("exponent")? {
+        Arg::Tensor(value) => cx.const_array(*value).and_then(|a| a.to_i64s()),
+        Arg::Int(dim) => dim.as_known().map(|n| vec![n]),
+        _ => None,
+    };
+    if known.is_some_and(|all| all.iter().all(|n| *n >= 0)) {
+        return Ok(cx.emit(Pow {}, &[base, exponent])?.into());
+    }
+    let dtype = cx.dtype(base)?;
+    let undefined = value(base).eq(0.0).and(value(exponent).lt(0.0));
+    let power = when(&undefined, 2.0, value(base)).pow(value(exponent));
+    Ok(cx.formula(&power, dtype)?.into())
 }
 
 /// `maximum`: NaN wins.

@@ -6,7 +6,9 @@ use airconv_ir::entity::ValueId;
 use airconv_ir::op::{Gather, OpKind, ReduceKind, ScatterNd, ScatterReduction};
 
 use super::call::{CallCx, Stop};
+use super::formula::{number, value, when, work_dtype};
 use super::pool::beside_unwanted;
+use super::reduce::norm_along;
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
@@ -14,6 +16,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::_embedding_bag_forward_only", BAG, embedding_bag),
     ImportRule::new("aten::embedding", &[OpKind::Gather], embedding),
     ImportRule::new("aten::embedding_bag", BAG, embedding_bag),
+    ImportRule::new("aten::embedding_renorm", &[OpKind::Reduce, OpKind::Select], embedding_renorm),
 ];
 
 const BAG: &[OpKind] = &[OpKind::Gather, OpKind::ScatterNd];
@@ -23,6 +26,27 @@ fn embedding(cx: &mut CallCx<'_>) -> Outcome {
     cx.ignore(&["padding_idx", "scale_grad_by_freq", "sparse"]);
     let (weight, indices) = (cx.tensor("weight")?, cx.tensor("indices")?);
     Ok(cx.emit(Gather { axis: 0 }, &[weight, indices])?.into())
+}
+
+/// `embedding_renorm`: rows that occur and are too long are scaled down.
+fn embedding_renorm(cx: &mut CallCx<'_>) -> Outcome {
+    let (weight, indices) = (cx.tensor("self")?, cx.tensor("indices")?);
+    let (most, p) = (cx.float("max_norm")?, cx.float("norm_type")?);
+    let (rows, dtype) = (cx.size(weight, 0)?, cx.dtype(weight)?);
+    let count = airconv_ir::dim::numel(&cx.shape(indices)?);
+    let indices = cx.cast(indices, DType::I64)?;
+    let indices = cx.b().reshape(indices, &[1.into(), count])?;
+    let numbers = cx.b().iota(DType::I64, rows)?;
+    let numbers = cx.b().unsqueeze(numbers, &[1])?;
+    let hits = cx.b().equal(numbers, indices)?;
+    let occurs = cx.b().reduce(ReduceKind::Or, hits, &[1], true)?;
+    let norm = norm_along(cx, weight, p, &[1], true)?;
+    let norm = value(norm);
+    let long = norm.gt(most).and(value(occurs));
+    let scale = when(&long, number(most) / (&norm + 1e-7), 1.0);
+    let scale = cx.formula(&scale, work_dtype(dtype))?;
+    let scale = cx.cast(scale, dtype)?;
+    Ok(cx.b().mul(weight, scale)?.into())
 }
 
 /// What the rows of a bag become.

@@ -10,12 +10,13 @@ use airconv_ir::op::{
 };
 
 use super::call::{CallCx, Stop};
+use super::formula::{Formula, number, polynomial, value, when};
 use super::pool::beside_unwanted;
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
-    ImportRule::new("aten::_upsample_bicubic2d_aa", RESIZE, upsample_cubic),
-    ImportRule::new("aten::_upsample_bilinear2d_aa", RESIZE, upsample_linear),
+    ImportRule::new("aten::_upsample_bicubic2d_aa", FILTER, upsample_cubic),
+    ImportRule::new("aten::_upsample_bilinear2d_aa", FILTER, upsample_linear),
     ImportRule::new("aten::_upsample_nearest_exact1d", RESIZE, upsample_nearest_exact),
     ImportRule::new("aten::_upsample_nearest_exact2d", RESIZE, upsample_nearest_exact),
     ImportRule::new("aten::_upsample_nearest_exact3d", RESIZE, upsample_nearest_exact),
@@ -40,6 +41,7 @@ pub(super) const RULES: &[ImportRule] = &[
 ];
 
 const RESIZE: &[OpKind] = &[OpKind::Resize];
+const FILTER: &[OpKind] = &[OpKind::Resize, OpKind::Contract];
 const SHUFFLE: &[OpKind] = &[OpKind::Reshape, OpKind::Transpose];
 
 // Resampling.
@@ -98,6 +100,13 @@ fn resized(cx: &mut CallCx<'_>, sampling: Sampling) -> Outcome {
         return cx.invalid("neither sizes nor factors are given");
     }
     let antialias = cx.schema.name.ends_with("_aa");
+    if antialias && aligned {
+        let sizes = match exact {
+            Some(sizes) => sizes,
+            None => return cx.unsupported("factors that sizes do not say, with aligned corners"),
+        };
+        return filtered(cx, x, &sizes, &sampling);
+    }
     let (scales, sizes) = match exact {
         Some(sizes) => (Vec::new(), sizes),
         None => (scales.into_iter().map(Float).collect(), Vec::new()),
@@ -116,6 +125,56 @@ fn resized(cx: &mut CallCx<'_>, sampling: Sampling) -> Outcome {
         aspect: airconv_ir::op::AspectPolicy::Stretch,
     };
     Ok(cx.emit(op, &[x])?.into())
+}
+
+/// Resizes with a filter as wide as a step, one axis after the other. With aligned corners the
+/// first and the last pixels tell how long a step is, and centres lie as they do without.
+fn filtered(cx: &mut CallCx<'_>, x: ValueId, sizes: &[Dim], sampling: &Sampling) -> Outcome {
+    let ty = cx.ty(x)?;
+    let work = super::formula::work_dtype(ty.dtype);
+    let mut y = cx.cast(x, work)?;
+    for (i, out) in sizes.iter().enumerate() {
+        let size = &ty.shape[i + 2];
+        if size != out {
+            let weights = filter_weights(cx, [size, out], sampling)?;
+            let weights = cx.cast(weights, work)?;
+            y = super::pool::weighted(cx, y, i + 2, weights)?;
+        }
+    }
+    Ok(cx.cast(y, ty.dtype)?.into())
+}
+
+/// The weight of each pixel along an axis in each pixel of the result, as [out, size] of f64.
+fn filter_weights(
+    cx: &mut CallCx<'_>,
+    [size, out]: [&Dim; 2],
+    sampling: &Sampling,
+) -> Result<ValueId, Stop> {
+    let extent = |cx: &mut CallCx<'_>, d: &Dim| -> Result<Formula, Stop> {
+        let d = cx.b().dim_scalar(d)?;
+        Ok(value(cx.cast(d, DType::F64)?))
+    };
+    let (before, after) = (extent(cx, size)?, extent(cx, out)?);
+    let (i, j) = (cx.b().iota(DType::F64, out.clone())?, cx.b().iota(DType::F64, size.clone())?);
+    let i = cx.b().unsqueeze(i, &[1])?;
+    let single = after.lt(2.0);
+    let step = when(&single, 0.0, (before - 1.0) / when(&single, 1.0, after - 1.0));
+    let wide = when(&step.lt(1.0), 1.0, &step);
+    let distance = ((value(j) + 0.5 - step * (value(i) + 0.5)) / wide).abs();
+    let weight = match sampling.mode {
+        ResizeMode::Cubic => cubic(&distance, sampling.cubic_coeff),
+        _ => (number(1.0) - &distance).max(0.0),
+    };
+    let weight = cx.formula(&weight, DType::F64)?;
+    let total = cx.b().reduce(airconv_ir::op::ReduceKind::Sum, weight, &[1], true)?;
+    Ok(cx.b().div(weight, total)?)
+}
+
+/// The kernel of cubic convolution with this coefficient, of a distance.
+fn cubic(x: &Formula, a: f64) -> Formula {
+    let near = polynomial(x, &[a + 2.0, -(a + 3.0), 0.0, 1.0]);
+    let far = polynomial(x, &[a, -5.0 * a, 8.0 * a, -4.0 * a]);
+    when(&x.lt(1.0), near, when(&x.lt(2.0), far, 0.0))
 }
 
 /// The sizes that factors make, where that is without rounding.

@@ -412,7 +412,8 @@ fn tensor_split(cx: &mut CallCx<'_>) -> Outcome {
     match (rank, cx.const_array(given).and_then(|a| a.to_i64s())) {
         (0, Some(ints)) => sections_of(cx, x, axis, ints.first().copied().unwrap_or(0)),
         (_, Some(ints)) => cut_at(cx, x, axis, &ints),
-        (_, None) => cx.unsupported("parts that only a run can tell"),
+        (1, None) => cut_at_values(cx, x, axis, given),
+        (_, None) => cx.unsupported("a number of parts that only a run can tell"),
     }
 }
 
@@ -443,6 +444,40 @@ fn cut_at(cx: &mut CallCx<'_>, x: ValueId, axis: usize, at: &[i64]) -> Outcome {
     }
     Ok(out.into())
 }
+
+/// Parts that end at positions which only a run can tell.
+fn cut_at_values(cx: &mut CallCx<'_>, x: ValueId, axis: usize, at: ValueId) -> Outcome {
+    let (size, count) = (cx.size(x, axis)?, cx.size(at, 0)?);
+    let Some(count) = count.as_known().filter(|n| *n <= MOST_CUTS) else {
+        return cx.unsupported("a number of parts that only a run can tell");
+    };
+    let at = cx.cast(at, DType::I64)?;
+    let whole = cx.b().dim_scalar(&size)?;
+    let place = super::formula::value(at);
+    let from_front = super::formula::when(
+        &place.lt(0.0),
+        (&place + super::formula::value(whole)).max(0.0),
+        place.min(super::formula::value(whole)),
+    );
+    let ends = cx.formula(&from_front, DType::I64)?;
+    let mut out = Vec::with_capacity(count as usize + 1);
+    let mut start = cx.b().scalar_int(DType::I64, 0)?;
+    for i in 0..=count {
+        let end = match i == count {
+            true => whole,
+            false => cx.b().index_axis(ends, 0, i)?,
+        };
+        // A part that would end before it begins is empty.
+        let stop = cx.b().max(start, end)?;
+        let bounds = [cx.imp.dim_of_value(start)?, cx.imp.dim_of_value(stop)?];
+        out.push(cut(cx, x, axis, bounds, 1)?);
+        start = end;
+    }
+    Ok(out.into())
+}
+
+/// The most positions that are told by a run.
+const MOST_CUTS: i64 = 1024;
 
 fn split_along(cx: &mut CallCx<'_>, axis: usize) -> Outcome {
     let x = cx.tensor("self")?;

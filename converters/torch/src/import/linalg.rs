@@ -375,11 +375,12 @@ fn matrix_norm_of(
 ) -> Result<ValueId, Stop> {
     let order = match order {
         Order::Frobenius => return norm_along(cx, x, 2.0, &[rows, columns], keep),
-        Order::Nuclear => return cx.unsupported("the nuclear norm, which needs singular values"),
+        Order::Nuclear => return singular_norm(cx, x, ReduceKind::Sum, [rows, columns], keep),
         Order::Number(p) => p,
     };
     if order.abs() == 2.0 {
-        return cx.unsupported("a norm that needs singular values");
+        let kind = if order > 0.0 { ReduceKind::Max } else { ReduceKind::Min };
+        return singular_norm(cx, x, kind, [rows, columns], keep);
     }
     let (inner, outer) = match order.abs() {
         1.0 => (rows, columns),
@@ -392,6 +393,35 @@ fn matrix_norm_of(
     let mut axes = [rows, columns];
     axes.sort_unstable();
     Ok(if keep { best } else { cx.b().squeeze(best, &axes)? })
+}
+
+/// The sum or an extreme of the singular values, in f64.
+fn singular_norm(
+    cx: &mut CallCx<'_>,
+    x: ValueId,
+    kind: ReduceKind,
+    [rows, columns]: [usize; 2],
+    keep: bool,
+) -> Result<ValueId, Stop> {
+    let rank = cx.rank(x)?;
+    let mut perm: Vec<i64> = (0..rank as i64).collect();
+    perm.retain(|&d| d != rows as i64 && d != columns as i64);
+    perm.extend([rows as i64, columns as i64]);
+    let last = permuted(cx, x, &perm)?;
+    let dtype = cx.dtype(last)?;
+    let norm = match super::index::is_empty(cx, last)? {
+        true => {
+            let shape = cx.shape(last)?;
+            super::shape::filled(cx, &shape[..rank - 2], &Number::Int(0.into()), dtype)?
+        }
+        false => {
+            let values = super::singular::singular_values(cx, last)?;
+            reduced(cx, kind, values, &[rank - 2], false)?
+        }
+    };
+    let mut axes = [rows, columns];
+    axes.sort_unstable();
+    Ok(if keep { cx.b().unsqueeze(norm, &axes)? } else { norm })
 }
 
 /// The order of a matrix norm.

@@ -3,13 +3,14 @@
 use airconv_ir::attr::Float;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
-use airconv_ir::op::{Add, Einsum, Gemm, Matmul, Mul, OpKind, Transpose};
+use airconv_ir::op::{Add, Einsum, Gemm, Matmul, Mul, OpKind, ReduceKind, Transpose};
 
 use super::call::{CallCx, Stop};
 use super::promote::Number;
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
+    ImportRule::new("aten::_trilinear", &[OpKind::Mul, OpKind::Reduce], trilinear),
     ImportRule::new("aten::addmm", &[OpKind::Gemm], addmm),
     ImportRule::new("aten::baddbmm", &[OpKind::Matmul, OpKind::Add], baddbmm),
     ImportRule::new("aten::bmm", &[OpKind::Matmul], bmm),
@@ -126,6 +127,9 @@ pub(super) fn scaled(cx: &mut CallCx<'_>, x: ValueId, by: &Number) -> Result<Val
     }
     let dtype = cx.dtype(x)?;
     let factor = cx.number_value(by, dtype)?;
+    if dtype == DType::Bool {
+        return Ok(cx.b().and(x, factor)?);
+    }
     let both = cx.broadcast(&[x, factor])?;
     cx.emit(Mul {}, &both)
 }
@@ -136,4 +140,25 @@ fn einsum(cx: &mut CallCx<'_>) -> Outcome {
     let equation = cx.string("equation")?.to_string();
     let operands: Vec<Option<ValueId>> = cx.tensors("tensors")?.into_iter().map(Some).collect();
     Ok(cx.emit_opt(Einsum { equation }, &operands)?.into())
+}
+
+/// `_trilinear`: the product of three operands with new axes, summed along some.
+fn trilinear(cx: &mut CallCx<'_>) -> Outcome {
+    cx.ignore(&["unroll_dim"]);
+    let mut product = None;
+    for (name, axes) in [("i1", "expand1"), ("i2", "expand2"), ("i3", "expand3")] {
+        let x = cx.tensor(name)?;
+        let rank = cx.rank(x)? + cx.ints(axes)?.len();
+        let mut axes = cx.axes(axes, rank)?;
+        axes.sort_unstable();
+        let x = cx.b().unsqueeze(x, &axes)?;
+        product = Some(match product {
+            Some(p) => cx.b().mul(p, x)?,
+            None => x,
+        });
+    }
+    let Some(product) = product else { return cx.invalid("there are no operands") };
+    let rank = cx.rank(product)?;
+    let axes = cx.axes("sumdim", rank)?;
+    Ok(super::reduce::reduced(cx, ReduceKind::Sum, product, &axes, false)?.into())
 }

@@ -6,7 +6,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::op::{
     Gather, GatherElements, LogSoftmax, LossReduction, NegativeLogLikelihoodLoss, OpKind,
-    ReduceKind, SoftmaxCrossEntropyLoss, Softplus,
+    ReduceKind, ScanReduce, SoftmaxCrossEntropyLoss, Softplus,
 };
 
 use super::arg::{Arg, Returns};
@@ -26,6 +26,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::margin_ranking_loss", LOSS, margin_ranking_loss),
     ImportRule::new("aten::mse_loss", LOSS, mse_loss),
     ImportRule::new("aten::multi_margin_loss", LOSS, multi_margin_loss),
+    ImportRule::new("aten::multilabel_margin_loss", LOSS, multilabel_margin_loss),
     ImportRule::new("aten::nll_loss", NLL, nll_loss),
     ImportRule::new("aten::nll_loss2d", NLL, nll_loss),
     ImportRule::new("aten::nll_loss2d_forward", NLL, nll_loss_forward),
@@ -224,7 +225,7 @@ fn hinge_embedding_loss(cx: &mut CallCx<'_>) -> Outcome {
 /// `margin_ranking_loss`: max(-t * (x1 - x2) + margin, 0).
 fn margin_ranking_loss(cx: &mut CallCx<'_>) -> Outcome {
     let margin = cx.float("margin")?;
-    let all = cx.promoted(&["input1", "input2", "target"])?;
+    let all = cx.promoted_float(&["input1", "input2", "target"])?;
     let mut b = cx.b();
     let d = b.sub(all[1], all[0])?;
     let d = b.mul(d, all[2])?;
@@ -238,7 +239,7 @@ fn cosine_embedding_loss(cx: &mut CallCx<'_>) -> Outcome {
     /// Added to squared lengths.
     const EPSILON: f64 = 1e-12;
     let margin = cx.float("margin")?;
-    let both = cx.promoted(&["input1", "input2"])?;
+    let both = cx.promoted_float(&["input1", "input2"])?;
     let target = cx.tensor("target")?;
     let Some(last) = cx.rank(both[0])?.checked_sub(1) else {
         return cx.invalid("a cosine is of vectors");
@@ -271,7 +272,7 @@ fn cosine_embedding_loss(cx: &mut CallCx<'_>) -> Outcome {
 /// `triplet_margin_loss`: max(margin + d(anchor, positive) - d(anchor, negative), 0).
 fn triplet_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
     let (margin, p, eps) = (cx.float("margin")?, cx.float("p")?, cx.float("eps")?);
-    let all = cx.promoted(&["anchor", "positive", "negative"])?;
+    let all = cx.promoted_float(&["anchor", "positive", "negative"])?;
     let swap = cx.bool("swap")?;
     let mut b = cx.b();
     let near = distance(&mut b, [all[0], all[1]], p, eps, false)?;
@@ -290,7 +291,7 @@ fn triplet_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
 /// Stirling's formula for targets above 1.
 fn poisson_nll_loss(cx: &mut CallCx<'_>) -> Outcome {
     let (log_input, full, eps) = (cx.bool("log_input")?, cx.bool("full")?, cx.float("eps")?);
-    let both = cx.promoted(&["input", "target"])?;
+    let both = cx.promoted_float(&["input", "target"])?;
     let (x, t) = (both[0], both[1]);
     let mut b = cx.b();
     let mut loss = if log_input {
@@ -326,9 +327,6 @@ fn multi_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
     let (p, margin) = (cx.float("p")?, cx.float("margin")?);
     let weight = cx.opt_tensor("weight")?;
     let rank = cx.rank(x)?;
-    if rank == 0 {
-        return cx.invalid("there is no axis of classes");
-    }
     let mut b = cx.b();
     let x = match rank {
         0 => b.reshape(x, &[1.into(), 1.into()])?,
@@ -354,7 +352,7 @@ fn multi_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
     let zero = b.scalar_like(each, 0.0)?;
     let each = b.select(is_own, zero, each)?;
     let loss = b.mean(each, &[1], false)?;
-    let loss = if rank == 1 { b.reshape(loss, &[])? } else { loss };
+    let loss = if rank < 2 { b.reshape(loss, &[])? } else { loss };
     reduced(cx, loss)
 }
 
@@ -562,4 +560,47 @@ fn smoothed_loss(cx: &mut CallCx<'_>, x: ValueId, target: ValueId, smoothing: f6
     let each = b.select(skipped, zero, each)?;
     let total = b.reduce(ReduceKind::Sum, each, &axes, false)?;
     Ok(b.div(sum, total)?.into())
+}
+
+/// `multilabel_margin_loss`: over the classes that a row of targets names up to the first -1 and
+/// all others, max(1 - (x[named] - x[other]), 0), over the number of classes.
+fn multilabel_margin_loss(cx: &mut CallCx<'_>) -> Outcome {
+    let (x, target) = (cx.tensor("self")?, cx.tensor("target")?);
+    let (shape, dtype) = (cx.shape(x)?, cx.dtype(x)?);
+    let classes = shape.last().cloned().unwrap_or(Dim::Known(1));
+    let rows = if shape.len() > 1 { shape[0].clone() } else { Dim::Known(1) };
+    let both = [rows, classes.clone()];
+    let mut b = cx.b();
+    let (x, target) = (b.reshape(x, &both)?, b.reshape(target, &both)?);
+    // Which targets stand before the first -1, and which classes they name.
+    let zero = b.scalar_int(DType::I64, 0)?;
+    let negative = b.less(target, zero)?;
+    let negative = b.cast(negative, DType::I64)?;
+    let scan = ScanReduce { kind: ReduceKind::Sum, axis: 1, exclusive: false, reverse: false };
+    let ended = b.emit(scan, &[negative])?;
+    let counts = b.equal(ended, zero)?;
+    let target = b.max(target, zero)?;
+    let own = b.emit(GatherElements { axis: 1 }, &[x, target])?;
+    let numbers = b.iota(DType::I64, classes)?;
+    let wide = b.unsqueeze(target, &[2])?;
+    let hits = b.equal(wide, numbers)?;
+    let counts = b.unsqueeze(counts, &[2])?;
+    let hits = b.and(hits, counts)?;
+    let named = b.reduce(ReduceKind::Or, hits, &[1], false)?;
+    let other = b.not(named)?;
+    let (own, x) = (b.unsqueeze(own, &[2])?, b.unsqueeze(x, &[1])?);
+    let d = b.sub(x, own)?;
+    let d = b.add_const(d, 1.0)?;
+    let d = above_zero(&mut b, d)?;
+    let other = b.unsqueeze(other, &[1])?;
+    let pairs = b.and(counts, other)?;
+    let pairs = b.cast(pairs, dtype)?;
+    let d = b.mul(d, pairs)?;
+    let sums = b.reduce(ReduceKind::Sum, d, &[1, 2], false)?;
+    let classes = b.tensor_ty(x)?.shape[2].clone();
+    let classes = b.dim_scalar(&classes)?;
+    let classes = b.cast(classes, dtype)?;
+    let loss = b.div(sums, classes)?;
+    let loss = if shape.len() < 2 { b.reshape(loss, &[])? } else { loss };
+    reduced(cx, loss)
 }

@@ -120,12 +120,21 @@ fn log1p(cx: &mut CallCx<'_>) -> Outcome {
 
 /// `log2`.
 fn log2(cx: &mut CallCx<'_>) -> Outcome {
-    precise_function(cx, |x| x.log() / LN_2)
+    logarithm(cx, LN_2)
+}
+
+/// The natural logarithm over that of a base; complex numbers have one too.
+fn logarithm(cx: &mut CallCx<'_>, base: f64) -> Outcome {
+    let x = float_operand(cx, "self")?;
+    match cx.category(x)? {
+        Category::Complex => float_function(cx, |x| x.log() / base),
+        _ => precise_function(cx, |x| x.log() / base),
+    }
 }
 
 /// `log10`.
 fn log10(cx: &mut CallCx<'_>) -> Outcome {
-    precise_function(cx, |x| x.log() / LN_10)
+    logarithm(cx, LN_10)
 }
 
 /// The cube root.

@@ -20,10 +20,14 @@ mod dropout;
 mod elementwise;
 mod embedding;
 mod encoder;
+mod factor;
 mod fft;
 mod formula;
+mod gradient;
 mod image;
+mod incomplete;
 mod index;
+mod integer;
 mod inverse;
 mod join;
 mod layout;
@@ -36,18 +40,22 @@ mod norm;
 mod order;
 mod pad;
 mod patch;
+mod polynomial;
 mod pool;
 mod prims;
 pub(crate) mod promote;
 mod random;
 mod reduce;
+mod repeat;
 mod rnn;
 pub(crate) mod rules;
 mod scan;
 mod scatter;
+mod segment;
 mod series;
 mod shape;
 pub(crate) mod share;
+mod singular;
 mod special;
 mod synonym;
 
@@ -461,12 +469,29 @@ impl Importer {
             return Err(Stop::Unsupported(NO_RULE.to_owned()));
         };
         self.learn();
+        let before = self.function().nodes.len();
         let mut cx = CallCx { imp: self, schema, args, read: 0, wanted, writes: Vec::new() };
         let returns = (rule.rule)(&mut cx)?;
+        cx.imp.check_sizes(before)?;
         match cx.unread().as_slice() {
             [] => Ok((returns, cx.writes)),
             names => Err(Stop::Unsupported(format!("arguments {} are given", names.join(", ")))),
         }
+    }
+
+    /// Checks that no node from a number on has a result of negative size.
+    fn check_sizes(&self, from: usize) -> Result<(), Stop> {
+        let f = self.function();
+        for id in from..f.nodes.len() {
+            for value in f.nodes[NodeId(id as u32)].outputs() {
+                let mut least = 0;
+                f.ty(value).for_each_dim(&mut |d| least = least.min(d.as_known().unwrap_or(0)));
+                if least < 0 {
+                    return Err(Stop::Invalid(format!("a size of {least}")));
+                }
+            }
+        }
+        Ok(())
     }
 
     // Messages.

@@ -25,6 +25,11 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::_native_batch_norm_legit_functional", BATCH, batch_norm_functional),
     ImportRule::new("aten::_native_batch_norm_legit_no_training", BATCH, native_batch_norm),
     ImportRule::new("aten::_safe_softmax", &[OpKind::Softmax, OpKind::Select], safe_softmax),
+    ImportRule::new(
+        "aten::_softmax_backward_data",
+        &[OpKind::Mul, OpKind::Reduce],
+        softmax_backward,
+    ),
     ImportRule::new("aten::_softmax", &[OpKind::Softmax], core_softmax),
     ImportRule::new("aten::_weight_norm", &[OpKind::Reduce], weight_norm),
     ImportRule::new("aten::_weight_norm_interface", &[OpKind::Reduce], weight_norm_interface),
@@ -585,4 +590,23 @@ fn weight_norm(cx: &mut CallCx<'_>) -> Outcome {
 /// `_weight_norm_interface`: also gives |v|.
 fn weight_norm_interface(cx: &mut CallCx<'_>) -> Outcome {
     Ok(scaled_direction(cx)?.into())
+}
+
+/// `_softmax_backward_data`: y (g - the sum of g y along the axis).
+fn softmax_backward(cx: &mut CallCx<'_>) -> Outcome {
+    let (grad, y) = (cx.tensor("grad_output")?, cx.tensor("output")?);
+    let rank = cx.rank(y)?;
+    let axis = cx.axis("dim", rank)?;
+    let dtype = match cx.opt_dtype("input_dtype")? {
+        Some(dtype) => dtype,
+        None => cx.dtype(grad)?,
+    };
+    let work = super::formula::work_dtype(cx.dtype(y)?);
+    let (grad, y) = (cx.cast(grad, work)?, cx.cast(y, work)?);
+    let product = cx.b().mul(grad, y)?;
+    let axes: Vec<usize> = (0..rank).filter(|&a| a == axis).collect();
+    let sum = super::reduce::reduced(cx, ReduceKind::Sum, product, &axes, true)?;
+    let taken = cx.b().mul(y, sum)?;
+    let x = cx.b().sub(product, taken)?;
+    Ok(cx.cast(x, dtype)?.into())
 }

@@ -10,7 +10,7 @@ use airconv_ir::op::{
 use super::arg::{Arg, Returns};
 use super::call::{CallCx, Stop};
 use super::formula::{number, value, when};
-use super::index::{counting, with_axis};
+use super::index::{counting, cut, with_axis};
 use super::promote::{Category, Operand, result_type};
 use super::reduce::ordered;
 use super::rules::{ImportRule, Outcome};
@@ -33,6 +33,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::of("aten::nanmedian", "dim", &[OpKind::TopK], nanmedian_dim),
     ImportRule::new("aten::nanquantile", &[OpKind::TopK], nanquantile),
     ImportRule::new("aten::quantile", &[OpKind::TopK], quantile),
+    ImportRule::new("aten::histogram", &[OpKind::LessOrEqual, OpKind::Reduce], histogram),
     ImportRule::new("aten::searchsorted", &[OpKind::LessOrEqual, OpKind::Reduce], searchsorted),
     ImportRule::of("aten::sort", "", &[OpKind::TopK], sort),
     ImportRule::of("aten::sort", "stable", &[OpKind::TopK], sort),
@@ -119,7 +120,7 @@ fn at_place(
         return Ok(x);
     }
     let end = &place + 1;
-    let one = super::index::cut(cx, x, axis, [place, end], 1)?;
+    let one = cut(cx, x, axis, [place, end], 1)?;
     Ok(if keep { one } else { cx.b().squeeze(one, &[axis])? })
 }
 
@@ -505,15 +506,79 @@ fn histc(cx: &mut CallCx<'_>) -> Outcome {
     Ok(cx.cast(counts, dtype)?.into())
 }
 
+/// The edges of equal intervals over what is given, or over the range of the elements.
+fn equal_edges(cx: &mut CallCx<'_>, x: ValueId, bins: i64) -> Result<ValueId, Stop> {
+    let dtype = cx.dtype(x)?;
+    let (low, high) = match cx.floats("range")?.as_slice() {
+        &[low, high] => (number(low), number(high)),
+        _ if super::index::is_empty(cx, x)? => (number(0.0), number(1.0)),
+        _ => {
+            let low = cx.b().reduce(ReduceKind::Min, x, &[0], false)?;
+            let high = cx.b().reduce(ReduceKind::Max, x, &[0], false)?;
+            (value(low), value(high))
+        }
+    };
+    let same = low.eq(&high);
+    let (low, high) = (when(&same, &low - 0.5, &low), when(&same, &high + 0.5, &high));
+    let at = cx.b().iota(dtype, (bins + 1).into())?;
+    let step = (&high - &low) / bins as f64;
+    let half = value(at).lt(bins as f64 / 2.0);
+    let from_end = &high - &step * (number(bins as f64) - value(at));
+    cx.formula(&when(&half, &low + &step * value(at), from_end), dtype)
+}
+
+/// `histogram`: how much of the elements lies between neighbouring edges, the last one included.
+fn histogram(cx: &mut CallCx<'_>) -> Outcome {
+    let x = cx.tensor("self")?;
+    let dtype = cx.dtype(x)?;
+    let x = flat(cx, x)?;
+    let edges = match cx.schema.overload.as_str() {
+        "bins_tensor" => cx.tensor("bins")?,
+        _ => {
+            let bins = cx.int("bins")?;
+            equal_edges(cx, x, bins)?
+        }
+    };
+    let bins = &cx.size(edges, 0)? - 1;
+    let last = cut(cx, edges, 0, [(-1).into(), i64::MAX.into()], 1)?;
+    let below = positions_in(cx, edges, x, true)?;
+    let below = cx.cast(below, dtype)?;
+    let count = cx.b().dim_scalar(&bins)?;
+    let count = cx.cast(count, dtype)?;
+    let place = value(below) - 1.0;
+    let at_end = value(x).eq(value(last));
+    let place = when(&at_end, value(count) - 1.0, place);
+    let place = cx.formula(&place, dtype)?;
+    let numbers = cx.b().iota(dtype, bins)?;
+    let numbers = cx.b().unsqueeze(numbers, &[1])?;
+    let hits = cx.b().equal(numbers, place)?;
+    let weight = match cx.opt_tensor("weight")? {
+        Some(weight) => value(flat(cx, weight)?),
+        None => number(1.0),
+    };
+    let hits = cx.formula(&when(&value(hits), weight, 0.0), dtype)?;
+    let mut sums = cx.b().reduce(ReduceKind::Sum, hits, &[1], false)?;
+    if cx.bool("density")? {
+        let total = cx.b().reduce(ReduceKind::Sum, sums, &[0], true)?;
+        let [later, earlier] = neighbours(cx, edges, 0)?;
+        let density = value(sums) / ((value(later) - value(earlier)) * value(total));
+        sums = cx.formula(&density, dtype)?;
+    }
+    Ok([sums, edges].into())
+}
+
 // Distinct elements.
 
-/// What is not asked for has no elements.
-fn if_asked(cx: &mut CallCx<'_>, flag: &str, values: ValueId) -> Result<ValueId, Stop> {
-    if cx.has(flag) && !cx.bool(flag)? {
-        let none = super::promote::Number::Int(0.into());
-        return super::shape::filled(cx, &[0.into()], &none, DType::I64);
+/// The result at a position; what is not asked for has no elements.
+fn if_asked(cx: &mut CallCx<'_>, at: usize, flag: &str, values: ValueId) -> Result<Arg, Stop> {
+    if !cx.has(flag) || cx.bool(flag)? {
+        return Ok(values.into());
     }
-    Ok(values)
+    if !cx.wants(at) {
+        return Ok(Arg::None);
+    }
+    let none = super::promote::Number::Int(0.into());
+    Ok(super::shape::filled(cx, &[0.into()], &none, DType::I64)?.into())
 }
 
 /// `_unique2`: the distinct elements, where each element is among them, and how often.
@@ -551,9 +616,9 @@ fn distinct(
         Some(shape) => cx.b().reshape(*places, shape)?,
         None => *places,
     };
-    let places = if_asked(cx, "return_inverse", places)?;
-    let counts = if_asked(cx, "return_counts", *counts)?;
-    let mut out: Vec<Arg> = vec![values.into(), places.into(), counts.into()];
+    let places = if_asked(cx, 1, "return_inverse", places)?;
+    let counts = if_asked(cx, 2, "return_counts", *counts)?;
+    let mut out: Vec<Arg> = vec![values.into(), places, counts];
     out.truncate(cx.schema.returns.len());
     Ok(Returns(out))
 }
@@ -600,6 +665,7 @@ fn unique_consecutive(cx: &mut CallCx<'_>) -> Outcome {
         true => place,
         false => cx.b().reshape(place, &shape)?,
     };
-    let inverse = if_asked(cx, "return_inverse", inverse)?;
-    Ok([values, inverse, if_asked(cx, "return_counts", counts)?].into())
+    let inverse = if_asked(cx, 1, "return_inverse", inverse)?;
+    let counts = if_asked(cx, 2, "return_counts", counts)?;
+    Ok(Returns(vec![values.into(), inverse, counts]))
 }

@@ -39,6 +39,10 @@ fn padded(
         low[rank - 1 - i] = pair[0].clone();
         high[rank - 1 - i] = pair[1].clone();
     }
+    let x = match mode {
+        PadMode::Wrap => cut_off(cx, x, &mut low, &mut high)?,
+        _ => x,
+    };
     if low.iter().chain(&high).all(|d| d.as_known() == Some(0)) {
         return Ok(x);
     }
@@ -47,6 +51,31 @@ fn padded(
         _ => None,
     };
     cx.emit_opt(Pad { low, high, mode }, &[Some(x), fill])
+}
+
+/// What negative amounts leave, which are 0 then: what is repeated is what is left.
+fn cut_off(
+    cx: &mut CallCx<'_>,
+    mut x: ValueId,
+    low: &mut [Dim],
+    high: &mut [Dim],
+) -> Result<ValueId, Stop> {
+    for (axis, (low, high)) in low.iter_mut().zip(high).enumerate() {
+        let negative = |d: &Dim| d.as_known().filter(|n| *n < 0);
+        let (before, after) = (negative(low), negative(high));
+        if before.is_none() && after.is_none() {
+            continue;
+        }
+        let size = cx.size(x, axis)?;
+        let end = &size + after.unwrap_or(0);
+        x = super::index::cut(cx, x, axis, [before.unwrap_or(0).saturating_neg().into(), end], 1)?;
+        for (amount, cut) in [(low, before), (high, after)] {
+            if cut.is_some() {
+                *amount = Dim::Known(0);
+            }
+        }
+    }
+    Ok(x)
 }
 
 /// `constant_pad_nd`; negative amounts cut.

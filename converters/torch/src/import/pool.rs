@@ -12,6 +12,7 @@ use airconv_ir::op::{
 use super::arg::{Arg, Returns};
 use super::call::{CallCx, Stop};
 use super::conv::{batched, on_both_ends, unbatched};
+use super::promote::Category;
 use super::rules::{ImportRule, Outcome};
 
 pub(super) const RULES: &[ImportRule] = &[
@@ -23,13 +24,18 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::adaptive_max_pool1d", ADAPTIVE_MAX, adaptive_max_pool),
     ImportRule::new("aten::adaptive_max_pool2d", ADAPTIVE_MAX, adaptive_max_pool),
     ImportRule::new("aten::adaptive_max_pool3d", ADAPTIVE_MAX, adaptive_max_pool),
-    ImportRule::new("aten::avg_pool1d", &[OpKind::AveragePool], avg_pool),
-    ImportRule::new("aten::avg_pool2d", &[OpKind::AveragePool], avg_pool),
-    ImportRule::new("aten::avg_pool3d", &[OpKind::AveragePool], avg_pool),
+    ImportRule::new("aten::avg_pool1d", AVG, avg_pool),
+    ImportRule::new("aten::avg_pool2d", AVG, avg_pool),
+    ImportRule::new("aten::avg_pool3d", AVG, avg_pool),
     ImportRule::new("aten::max_pool1d", &[OpKind::MaxPool], max_pool),
     ImportRule::new("aten::max_pool1d_with_indices", &[OpKind::MaxPool], max_pool_indices),
     ImportRule::new("aten::max_pool2d", &[OpKind::MaxPool], max_pool),
     ImportRule::new("aten::max_pool2d_with_indices", &[OpKind::MaxPool], max_pool_indices),
+    ImportRule::new(
+        "aten::max_pool2d_with_indices_backward",
+        &[OpKind::ScatterElements],
+        max_pool_backward,
+    ),
     ImportRule::new("aten::max_pool3d", &[OpKind::MaxPool], max_pool),
     ImportRule::new("aten::max_pool3d_with_indices", &[OpKind::MaxPool], max_pool_indices),
     ImportRule::new("aten::max_unpool2d", &[OpKind::ScatterElements], max_unpool),
@@ -38,6 +44,7 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::mkldnn_max_pool3d", &[OpKind::MaxPool], max_pool),
 ];
 
+const AVG: &[OpKind] = &[OpKind::AveragePool, OpKind::ReduceWindow, OpKind::Div];
 const ADAPTIVE_AVG: &[OpKind] = &[OpKind::GlobalAveragePool, OpKind::AveragePool, OpKind::Contract];
 const ADAPTIVE_MAX: &[OpKind] = &[OpKind::MaxPool, OpKind::ArgReduce];
 
@@ -135,8 +142,18 @@ fn avg_pool(cx: &mut CallCx<'_>) -> Outcome {
         false => None,
     };
     let (x, added) = batched(cx, x, n)?;
+    let integers = cx.category(x)? != Category::Float;
     let y = match divisor {
-        Some(divisor) => sum_pool(cx, x, &w, divisor)?,
+        Some(divisor) => {
+            let sums = window_sums(cx, x, &w)?;
+            let by = cx.b().scalar_like(sums, divisor as f64)?;
+            cx.b().div(sums, by)?
+        }
+        None if integers => {
+            let sums = window_sums(cx, x, &w)?;
+            let counts = window_counts(cx, x, &w, count_include_pad)?;
+            cx.b().div(sums, counts)?
+        }
         None => {
             let op = AveragePool {
                 kernel_shape: w.kernel,
@@ -153,24 +170,104 @@ fn avg_pool(cx: &mut CallCx<'_>) -> Outcome {
     Ok(unbatched(cx, y, added)?.into())
 }
 
-/// The sums of windows over a number.
-fn sum_pool(cx: &mut CallCx<'_>, x: ValueId, w: &Window, divisor: i64) -> Result<ValueId, Stop> {
-    if w.ceil_mode {
-        return cx.unsupported("a divisor of one's own together with `ceil_mode`");
-    }
+/// How far the last window of each axis reaches beyond the padding.
+fn overhang(cx: &CallCx<'_>, x: ValueId, w: &Window) -> Result<Vec<i64>, Stop> {
     let n = w.kernel.len();
+    if !w.ceil_mode {
+        return Ok(vec![0; n]);
+    }
+    let shape = cx.shape(x)?;
+    let mut out = Vec::with_capacity(n);
+    for (i, size) in shape.iter().skip(2).enumerate().take(n) {
+        let Some(size) = size.as_known() else {
+            return cx.unsupported("`ceil_mode` on an axis of unknown size");
+        };
+        let (kernel, stride) = (w.kernel[i], w.strides[i].max(1));
+        let padded = size + w.pads[i] + w.pads[n + i];
+        let room = (padded - kernel).max(0);
+        let mut last = (room + stride - 1) / stride;
+        // A window does not begin in the padding behind.
+        if last * stride >= size + w.pads[i] {
+            last -= 1;
+        }
+        out.push((last * stride + kernel - padded).max(0));
+    }
+    Ok(out)
+}
+
+/// The sums of windows, padded like this before and behind.
+fn summed(
+    cx: &mut CallCx<'_>,
+    x: ValueId,
+    w: &Window,
+    [before, behind]: [&[i64]; 2],
+) -> Result<ValueId, Stop> {
     let whole = |list: &[i64]| [&[1, 1], list].concat();
-    let pads = [&[0, 0], &w.pads[..n], &[0, 0], &w.pads[n..]].concat();
     let op = ReduceWindow {
         kind: ReduceKind::Sum,
         window: whole(&w.kernel),
         strides: whole(&w.strides),
         dilations: whole(&w.dilations),
-        pads,
+        pads: [&[0, 0], before, &[0, 0], behind].concat(),
     };
-    let sum = cx.emit(op, &[x])?;
-    let by = cx.b().scalar_like(sum, divisor as f64)?;
-    Ok(cx.b().div(sum, by)?)
+    cx.emit(op, &[x])
+}
+
+/// The sums of windows.
+fn window_sums(cx: &mut CallCx<'_>, x: ValueId, w: &Window) -> Result<ValueId, Stop> {
+    let n = w.kernel.len();
+    let over = overhang(cx, x, w)?;
+    let behind: Vec<i64> = w.pads[n..].iter().zip(&over).map(|(p, o)| p + o).collect();
+    summed(cx, x, w, [&w.pads[..n], &behind])
+}
+
+/// How many elements of each window count: those of the padding too, or not.
+fn window_counts(
+    cx: &mut CallCx<'_>,
+    x: ValueId,
+    w: &Window,
+    with_padding: bool,
+) -> Result<ValueId, Stop> {
+    let n = w.kernel.len();
+    let over = overhang(cx, x, w)?;
+    let mut ones = cx.b().full_like(x, 1.0)?;
+    if !with_padding {
+        let behind: Vec<i64> = w.pads[n..].iter().zip(&over).map(|(p, o)| p + o).collect();
+        return summed(cx, ones, w, [&w.pads[..n], &behind]);
+    }
+    let mut shape = cx.shape(ones)?.to_vec();
+    for (i, size) in shape.iter_mut().skip(2).enumerate() {
+        *size = &*size + (w.pads[i] + w.pads[n + i]);
+    }
+    let dtype = cx.dtype(x)?;
+    ones = super::shape::filled(cx, &shape, &super::promote::Number::Int(1.into()), dtype)?;
+    summed(cx, ones, w, [&vec![0; n], &over])
+}
+
+/// `max_pool2d_with_indices_backward`: what comes back to each element, at the positions of the
+/// maxima.
+fn max_pool_backward(cx: &mut CallCx<'_>) -> Outcome {
+    cx.ignore(&["kernel_size", "stride", "padding", "dilation", "ceil_mode"]);
+    let (grad, x, indices) = (cx.tensor("grad_output")?, cx.tensor("self")?, cx.tensor("indices")?);
+    let n = spatial_axes(cx);
+    let (given, dtype) = (cx.shape(x)?, cx.dtype(grad)?);
+    let Some(split) = given.len().checked_sub(n) else {
+        return cx.invalid("there are too few axes");
+    };
+    let flattened = |cx: &mut CallCx<'_>, v: ValueId| -> Result<ValueId, Stop> {
+        let shape = cx.shape(v)?;
+        let mut dims = shape[..split].to_vec();
+        dims.push(numel(&shape[split..]));
+        Ok(cx.b().reshape(v, &dims)?)
+    };
+    let (grad, indices) = (flattened(cx, grad)?, flattened(cx, indices)?);
+    let mut dims = given[..split].to_vec();
+    dims.push(numel(&given[split..]));
+    let zero = super::promote::Number::Int(0.into());
+    let zeros = super::shape::filled(cx, &dims, &zero, dtype)?;
+    let op = ScatterElements { axis: split as i64, reduction: ScatterReduction::Add };
+    let sums = cx.emit(op, &[zeros, indices, grad])?;
+    Ok(cx.b().reshape(sums, &given)?.into())
 }
 
 // Adaptive poolings: the sizes of the result are given.
@@ -260,20 +357,29 @@ fn uneven_means(cx: &mut CallCx<'_>, x: ValueId, wanted: &[Dim]) -> Result<Value
             continue;
         }
         let weights = mean_weights(cx, size, out, ty.dtype)?;
-        // The axis that is summed up goes, and the new one comes last.
-        let axis = i as i64 + 2;
-        let op = Contract {
-            lhs_batch: vec![],
-            rhs_batch: vec![],
-            lhs_contract: vec![axis],
-            rhs_contract: vec![1],
-        };
-        y = cx.emit(op, &[y, weights])?;
-        let rank = ty.shape.len() as i64;
-        let perm: Vec<i64> = (0..axis).chain([rank - 1]).chain(axis..rank - 1).collect();
-        y = cx.b().transpose(y, &perm)?;
+        y = weighted(cx, y, i + 2, weights)?;
     }
     Ok(y)
+}
+
+/// Sums along an axis with weights [out, size]: the axis has the size `out` afterwards.
+pub(super) fn weighted(
+    cx: &mut CallCx<'_>,
+    x: ValueId,
+    axis: usize,
+    weights: ValueId,
+) -> Result<ValueId, Stop> {
+    // The axis that is summed up goes, and the new one comes last.
+    let (axis, rank) = (axis as i64, cx.rank(x)? as i64);
+    let op = Contract {
+        lhs_batch: vec![],
+        rhs_batch: vec![],
+        lhs_contract: vec![axis],
+        rhs_contract: vec![1],
+    };
+    let y = cx.emit(op, &[x, weights])?;
+    let perm: Vec<i64> = (0..axis).chain([rank - 1]).chain(axis..rank - 1).collect();
+    Ok(cx.b().transpose(y, &perm)?)
 }
 
 /// The weight of each element of an axis in each mean, as [out, size].

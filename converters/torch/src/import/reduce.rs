@@ -425,13 +425,16 @@ fn variance_arguments(cx: &mut CallCx<'_>, x: ValueId) -> Result<(Vec<usize>, f6
 /// Variance and mean in the dtype of computation.
 fn variance(cx: &mut CallCx<'_>, x: ValueId) -> Result<(ValueId, ValueId), Stop> {
     let (axes, correction, keep) = variance_arguments(cx, x)?;
-    if cx.category(x)? != Category::Float {
-        return cx.unsupported("complex numbers");
-    }
     let work = work_dtype(cx.dtype(x)?);
     let wide = cx.cast(x, work)?;
     let center = mean_of(cx, wide, &axes, true)?;
-    let squares = cx.formula(&(value(wide) - value(center)).squared(), work)?;
+    let distance = value(wide) - value(center);
+    // Of complex numbers, squares of magnitudes.
+    let (distance, work) = match cx.category(x)? {
+        Category::Complex => (distance.abs(), super::complex_part(work)),
+        _ => (distance, work),
+    };
+    let squares = cx.formula(&distance.squared(), work)?;
     let sum = reduced(cx, ReduceKind::Sum, squares, &axes, keep)?;
     let count = reduced_count(cx, x, &axes)?;
     let count = count_value(cx, &count, work)?;
@@ -449,7 +452,7 @@ fn deviation(cx: &mut CallCx<'_>, root: bool, with_mean: bool) -> Outcome {
     let dtype = cx.dtype(x)?;
     let (var, mean) = variance(cx, x)?;
     let spread = if root { cx.b().sqrt(var)? } else { var };
-    let spread = cx.cast(spread, dtype)?;
+    let spread = cx.cast(spread, super::complex_part(dtype))?;
     if !with_mean {
         return Ok(spread.into());
     }

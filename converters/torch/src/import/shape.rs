@@ -336,7 +336,13 @@ pub(super) fn parts(cx: &mut CallCx<'_>, x: ValueId, axis: usize, sizes: Vec<Dim
     if sizes.iter().any(|d| d.as_known().is_some_and(|n| n < 0)) {
         return cx.invalid("a part of a negative size");
     }
-    cx.size(x, axis)?;
+    let whole = cx.size(x, axis)?;
+    let sum = sizes.iter().fold(Dim::Known(0), |sum, size| &sum + size);
+    if sum.proves_ne(&whole, &|s| cx.imp.function().symbol_range(s)) {
+        let f = cx.imp.function();
+        let (sum, whole) = (f.dim_text(&sum), f.dim_text(&whole));
+        return cx.invalid(format!("parts of {sum} elements of an axis of {whole}"));
+    }
     let op = Split { axis: axis as i64, sizes: sizes.clone() };
     let types = {
         let ty = cx.ty(x)?;

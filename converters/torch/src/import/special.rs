@@ -242,7 +242,8 @@ fn log_gamma_above(x: &Formula) -> Formula {
     when(&x.is_infinite(), f64::INFINITY, y)
 }
 
-fn log_gamma(x: &Formula) -> Formula {
+/// The logarithm of the magnitude of the gamma function.
+pub(super) fn log_gamma(x: &Formula) -> Formula {
     let below = x.lt(0.5);
     let above = log_gamma_above(&when(&below, number(1.0) - x, x));
     // The fraction keeps the sine exact far from 0.

@@ -4,7 +4,7 @@ use airconv_ir::entity::{RegionId, ValueId};
 use airconv_ir::op::{If, Loop, Scan};
 use airconv_ir::types::Type;
 
-use super::import::{GraphReader, Names};
+use super::import::{GraphReader, Names, is_assertion};
 use super::records::{Argument, Graph, Node};
 use crate::import::Item;
 use crate::import::arg::Arg;
@@ -30,6 +30,7 @@ pub(super) fn higher_order<'p>(
         | "invoke_subgraph"
         | "wrap"
         | "tag_activation_checkpoint" => wrapped(reader, node, names)?,
+        "with_effects" => checked(node)?,
         other => return Err(Stop::Unsupported(format!("the higher-order operator `{other}`"))),
     };
     // Results are one list, or one per output.
@@ -159,6 +160,19 @@ fn input_name(input: &Argument) -> Option<&str> {
 
 fn fresh(reader: &mut GraphReader<'_>, values: Vec<ValueId>) -> Vec<Item> {
     values.into_iter().map(|v| Arg::Tensor(reader.imp.fresh(v))).collect()
+}
+
+/// `with_effects(token, operator, arguments...)`: a check, which gives the next token and nothing
+/// else. What a check would refuse fails or is seen where it is computed.
+fn checked(node: &Node) -> Result<Vec<Item>, Stop> {
+    let Argument::AsOperator(target) = argument(node, 1)? else {
+        return Err(Stop::Invalid("argument 1 is no operator".to_owned()));
+    };
+    let target = target.strip_prefix("torch.ops.").unwrap_or(target);
+    if target == "aten._linalg_check_errors.default" || is_assertion(target) {
+        return Ok(vec![Arg::None; node.outputs.len()]);
+    }
+    Err(Stop::Unsupported(format!("the effect of `{target}`")))
 }
 
 /// `cond(predicate, true graph, false graph, operands)`.

@@ -193,8 +193,11 @@ impl<'p> GraphReader<'p> {
                         "objects of custom classes cannot be read",
                     ));
                 }
+                // It orders effects, of which none is left here.
                 InputSpec::Token { .. } => {
-                    return Err(FileError::unsupported("", "programs with effect tokens"));
+                    if let Argument::AsTensor(token) = input {
+                        names.insert(token.name.clone(), Arg::None);
+                    }
                 }
             }
         }
@@ -508,9 +511,15 @@ impl<'p> GraphReader<'p> {
         results: Vec<Item>,
         names: &mut Names,
     ) -> Result<(), Stop> {
-        for (output, item) in node.outputs.iter().zip(results) {
+        for (position, (output, item)) in node.outputs.iter().zip(results).enumerate() {
             match (output, item) {
-                (Argument::AsTensor(t), item) => self.define(graph, names, &t.name, item)?,
+                (Argument::AsTensor(t), item) => {
+                    let item = match position > 0 && saves_statistics(&node.target) {
+                        true => self.as_declared(graph, &t.name, item)?,
+                        false => item,
+                    };
+                    self.define(graph, names, &t.name, item)?;
+                }
                 (Argument::AsTensors(list), Arg::List(items)) => {
                     if list.len() != items.len() {
                         return Err(Stop::Invalid(format!(
@@ -534,6 +543,22 @@ impl<'p> GraphReader<'p> {
             }
         }
         Ok(())
+    }
+
+    /// A float in the dtype that the file states: which one statistics are saved in differs
+    /// between devices.
+    fn as_declared(&mut self, graph: &Graph, name: &str, item: Item) -> Result<Item, Stop> {
+        let (Arg::Tensor(handle), Some(meta)) = (&item, graph.tensor_values.get(name)) else {
+            return Ok(item);
+        };
+        let value = self.imp.value(*handle)?;
+        let declared = tensor_dtype(meta).map_err(|e| Stop::Unsupported(e.message))?;
+        let floats = [Some(declared), self.imp.function().ty(value).dtype()];
+        if declared == DType::F64 || !floats.iter().all(|d| d.is_some_and(DType::is_float)) {
+            return Ok(item);
+        }
+        let value = self.imp.builder().cast(value, declared)?;
+        Ok(Arg::Tensor(self.imp.fresh(value)))
     }
 
     /// A tensor gets its name; its type is compared with what the file says.
@@ -644,6 +669,12 @@ impl<'p> GraphReader<'p> {
     }
 
     fn report_mismatches(&self, report: &mut Report) {
+        for (_, symbol) in self.imp.function().symbols.iter() {
+            if symbol.range.is_empty() {
+                let message = format!("the size `{}` has an empty range", symbol.name);
+                report.push(Diagnostic::error("torch-malformed", message));
+            }
+        }
         for message in &self.mismatches {
             report.push(Diagnostic::error("torch-type", message.clone()));
         }
@@ -731,6 +762,12 @@ fn known_size(size: &SymInt) -> Option<Dim> {
         SymInt::AsInt(n) => Some(Dim::Known(*n)),
         SymInt::AsExpr(_) => None,
     }
+}
+
+/// Whether an operator gives the mean and the deviation that it found beside its result.
+fn saves_statistics(target: &str) -> bool {
+    let name = target.split('.').nth(3).unwrap_or("");
+    name.contains("batch_norm") || matches!(name, "native_layer_norm" | "native_group_norm")
 }
 
 /// Operators that state what ranges and types say already.

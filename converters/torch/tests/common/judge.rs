@@ -70,6 +70,13 @@ fn tolerances(want: &Array, rtol: f64, atol: f64) -> (f64, f64) {
     (rtol.max(2.0 * unit), atol.max(4.0 * unit * greatest))
 }
 
+/// Whether all that differs is some units in the last place of the greatest element: elements
+/// that are small beside others are as exact as the sums that they come from.
+fn close_to_the_greatest(distance: &compare::Distance, dtype: Option<DType>) -> bool {
+    let single = matches!(dtype, Some(DType::F32 | DType::C64));
+    single && distance.structural.is_none() && distance.max_rel <= 8.0 * 2f64.powi(-23)
+}
+
 fn case(path: &Path, rtol: f64, atol: f64) -> Verdict {
     let Some(members) = reference(path) else { return Verdict::NoReference };
     let mut report = Report::default();
@@ -190,7 +197,7 @@ pub fn run_on(
             let wide = rounded(member, dtype).map_err(Verdict::Wrong)?;
             distance = compare::distance(&got, &Datum::from(wide), rtol, atol);
         }
-        if !distance.agrees() {
+        if !distance.agrees() && !close_to_the_greatest(&distance, dtype) {
             return Err(Verdict::Wrong(format!("{name}: {distance:?}")));
         }
         worst = worst.max(distance.max_rel);
