@@ -57,13 +57,19 @@ fn reason(why: &str) -> String {
     line.split(" (").next().unwrap_or(line).replace('|', "\\|")
 }
 
+/// What is said of NaN.
+const NAN: &str = "NaN is what candle makes of it where its functions compare: `Max` and `Min` of \
+                   two give the first one where either is NaN, `Relu` and `Sign` give 0, and \
+                   greatest and least elements (reductions, `ArgMax` and `ArgMin`, `MaxPool`, \
+                   running ones) pass NaN over unless it comes first.";
+
 fn page(tried: &BTreeMap<String, Tried>) -> String {
     let (passed, cases) = tried.values().fold((0, 0), |(p, c), t| (p + t.passed, c + t.cases));
     let mut text = format!(
         "# ONNX operators on candle\n\nWhat came of the node tests of the `onnx` package when the \
          executor ran them: {passed} of {cases} give the expected outputs, the others are refused \
          by name. `AIRCONV_BLESS=1 cargo nextest run -p airconv-tests --features candle -E \
-         'binary(candle)'` writes this page.\n\n| operator | passed | of | |\n|---|---|---|---|\n"
+         'binary(candle)'` writes this page.\n\n{NAN}\n\n| operator | passed | of | |\n|---|---|---|---|\n"
     );
     for (op, t) in tried {
         let reasons: Vec<&str> = t.reasons.iter().map(String::as_str).collect();

@@ -107,6 +107,34 @@ fn sizes_become_symbols() {
 }
 
 #[test]
+fn floats_are_limited_to_narrow_integers() {
+    use airconv_ir::array::Array;
+    use airconv_ir::dtype::DType;
+    use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
+
+    for (through, to, want) in [
+        ("f32", "u8", [0, 255, 255, 0]),
+        ("f32", "i16", [-70, 300, 32767, 0]),
+        ("f16", "i16", [-70, 300, 32767, 0]),
+    ] {
+        let nodes = format!(
+            r#"{},{{"op":"to_dtype","in":[0],"dtype":"{through}","dims":[1,4]}},{{"op":"to_dtype","in":[1],"dtype":"{to}","dims":[1,4]}}"#,
+            input(1)
+        );
+        let (module, report) = read(&program(&[(1, &nodes)]));
+        let module = module.unwrap_or_else(|_| panic!("{:?}", report.diagnostics));
+        let x = Array::from_vec(vec![1, 4], vec![-70.5f32, 300.0, 60000.0, f32::NAN]).unwrap();
+        let inputs = [("x".to_owned(), Datum::from(x))].into();
+        let got = Interpreter::new(module, EvalLimits::default()).run(&inputs).unwrap();
+        let got = got[0].1.as_array().unwrap();
+        assert_eq!(
+            (got.dtype, got.to_i64s().unwrap()),
+            (to.parse::<DType>().unwrap(), want.to_vec())
+        );
+    }
+}
+
+#[test]
 fn what_differs_from_run_to_run_is_named() {
     let call = |n: i64, op: &str| {
         format!(r#"{},{{"op":"{op}","in":[0],"dtype":"f32","dims":[{n},4]}}"#, input(n))

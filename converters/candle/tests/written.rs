@@ -103,3 +103,29 @@ fn only_a_folder_that_was_written_here_is_replaced() {
     assert!(!path.join("src/more.rs").exists());
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+/// A chain of blocks that hold one weight each; what they are called is `name`.
+fn named_blocks(name: &str) -> Module {
+    let mut d = common::Draft::new();
+    let rows = d.size("n\npub fn evil() {}\n//");
+    let mut x = d.input("x\r\npub fn evil() {}//", DType::F32, &[rows, Dim::Known(8)]);
+    for i in 0..2 {
+        x = d.linear(&format!("{name}.{i}.fc"), x, [8, 8]);
+    }
+    d.output("y\npub fn evil() {}", x);
+    d.done()
+}
+
+#[test]
+fn names_of_a_model_are_no_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("std");
+    common::write(&named_blocks("a\npub fn evil() {}\n//"), &path, false).unwrap();
+    for file in ["src/lib.rs", "examples/run.rs", "tests/parity.rs", "README.md"] {
+        let text = std::fs::read_to_string(path.join(file)).unwrap_or_default();
+        let evil = text.lines().find(|l| l.trim_start().starts_with("pub fn evil"));
+        assert_eq!(evil, None, "{file}: {text}");
+    }
+    let manifest = std::fs::read_to_string(path.join("Cargo.toml")).unwrap();
+    assert!(manifest.contains("name = \"std_model\""), "{manifest}");
+}

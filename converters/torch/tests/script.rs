@@ -4,6 +4,7 @@
 #[path = "common/judge.rs"]
 mod judge;
 
+use std::io::Read;
 use std::path::Path;
 
 use airconv_api::{ReadOptions, Reader, Report, WriteOptions, Writer};
@@ -143,4 +144,11 @@ fn states_that_are_equal_at_first_have_memory_of_their_own() {
     let program = folder.path().join("shift.pt2");
     Pt2Writer.write(&verified, &program, &WriteOptions::default(), &mut report).unwrap();
     assert_eq!(entries(&program, "/data/weights/weight_"), 2);
+    // PyTorch changes state in place before it gives the outputs.
+    let mut zip = zip::ZipArchive::new(std::fs::File::open(&program).unwrap()).unwrap();
+    let mut text = String::new();
+    let model =
+        zip.file_names().map(|n| n.unwrap().into_owned()).find(|n| n.ends_with("model.json"));
+    zip.by_name(&model.unwrap()).unwrap().read_to_string(&mut text).unwrap();
+    assert_eq!(text.matches("aten.clone.default").count(), 2, "{text}");
 }

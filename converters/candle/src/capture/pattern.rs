@@ -160,6 +160,10 @@ const MOST_STEPS: usize = 4;
 /// The function of `j - i` that the elements are.
 fn steps_fit(data: &Data) -> Option<Steps> {
     let lead = data.dims.len().checked_sub(2)?;
+    if data.values.is_empty() {
+        // Without elements the sizes have no bound.
+        return None;
+    }
     let (rows, columns) = (data.dims[lead], data.dims[lead + 1]);
     let at = |i: usize, j: usize| data.at(&[vec![0; lead], vec![i, j]].concat());
     let mut out = Steps { values: Vec::new(), bounds: Vec::new() };
@@ -239,6 +243,8 @@ mod tests {
         let band = |i: i64, j: i64| if (i - j).abs() > 2 { low } else { 0.0 };
         assert_eq!(steps_fit(&data(6, 5, band)), steps(&[low, 0.0, low], &[-2, 3]));
         assert_eq!(steps_fit(&data(4, 5, |i, j| ((i * j) % 2) as f64)), None);
+        let huge = Data { dims: vec![usize::MAX >> 1, 0], values: Vec::new() };
+        assert_eq!((steps_fit(&huge), even_fit(&huge)), (None, None));
         assert_eq!(steps_fit(&data(4, 5, |i, j| (i - j) as f64)), None);
         assert_eq!(
             even_fit(&data(3, 4, |i, j| (5 + 4 * i - j) as f64)),

@@ -10,7 +10,7 @@ use safetensors::tensor::{Dtype, View};
 
 use super::class::Classes;
 use super::helpers::{HELPERS, with_dependencies};
-use super::names::snake;
+use super::names::{Used, quoted, snake};
 use super::parity::Sample;
 use super::source::{Written, formatted, imports, structs, type_text};
 use super::{tree, weights};
@@ -22,6 +22,9 @@ use crate::program::{Program, Var};
 const MARK: &str = "[package.metadata.airconv]";
 /// The most lines of one file that holds all structs.
 const LONG: usize = 500;
+
+/// Crates that the code names.
+const CRATES: &[&str] = &["alloc", "candle_core", "candle_nn", "core", "half", "std", "test"];
 
 /// A crate without its weights.
 #[derive(Clone, Debug)]
@@ -65,7 +68,10 @@ fn default_name(input: &str) -> String {
 fn crate_name(path: &Path) -> String {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let name = name.strip_suffix(".candle").unwrap_or(&name).to_owned();
-    snake(&name)
+    match snake(&name) {
+        taken if CRATES.contains(&taken.as_str()) => format!("{taken}_model"),
+        name => name,
+    }
 }
 
 fn library(
@@ -110,6 +116,10 @@ fn in_parts(
     structs: &[Written],
 ) -> Result<Vec<(String, String)>, String> {
     let mut parts: Vec<(String, String, Vec<&str>)> = Vec::new();
+    let mut files = Used::default();
+    for taken in CRATES.iter().chain(&["lib", "main", "ops"]) {
+        files.fresh(taken);
+    }
     for s in structs.iter().skip(1) {
         let lines = s.text.lines().count();
         match parts.last_mut() {
@@ -117,7 +127,7 @@ fn in_parts(
                 text.push_str(&s.text);
                 names.push(&s.name);
             }
-            _ => parts.push((snake(&s.name), s.text.clone(), vec![&s.name])),
+            _ => parts.push((files.fresh(&snake(&s.name)), s.text.clone(), vec![&s.name])),
         }
     }
     let exported = |text: &str, own: &[&str]| {
@@ -175,9 +185,10 @@ fn lead(program: &Program) -> String {
     let mut text =
         String::from("//! A model for [candle](https://github.com/huggingface/candle).\n//!\n");
     let list = |names: &[String], vars: &[Var]| {
-        let lines = names.iter().zip(vars).map(|(n, &v)| {
-            format!("//! - `{}`: {}\n", n.replace(['\n', '\r'], " "), type_text(program, v))
-        });
+        let lines = names
+            .iter()
+            .zip(vars)
+            .map(|(n, &v)| format!("//! - `{}`: {}\n", quoted(n), type_text(program, v)));
         lines.collect::<String>()
     };
     text.push_str("//! Inputs:\n//!\n");
@@ -211,7 +222,7 @@ fn outputs(program: &Program) -> String {
     if let [one] = &program.outputs[..] {
         return format!("[({one:?}, output)]");
     }
-    let mut used = super::names::Used::default();
+    let mut used = Used::default();
     let pairs = program
         .outputs
         .iter()
@@ -271,7 +282,7 @@ fn example(name: &str, program: &Program) -> Result<String, String> {
 
 fn test(name: &str, program: &Program) -> Result<String, String> {
     let arguments = arguments(program, |n| format!("&tensors[{:?}]", format!("in.{n}")));
-    let mut used = super::names::Used::default();
+    let mut used = Used::default();
     let mut checks = String::new();
     for output in &program.outputs {
         let field = match program.outputs.len() {
@@ -309,7 +320,9 @@ fn test(name: &str, program: &Program) -> Result<String, String> {
 fn readme(name: &str, program: &Program) -> String {
     let list = |names: &[String], vars: &[Var]| {
         let lines = names.iter().zip(vars);
-        lines.map(|(n, &v)| format!("| `{n}` | {} |\n", type_text(program, v))).collect::<String>()
+        let line =
+            |(n, &v): (&String, &Var)| format!("| `{}` | {} |\n", quoted(n), type_text(program, v));
+        lines.map(line).collect::<String>()
     };
     format!(
         "# {name}\n\nA model for [candle](https://github.com/huggingface/candle). \
@@ -446,4 +459,34 @@ fn publish(draft: tempfile::TempDir, path: &Path, replaced: bool) -> std::io::Re
     // What has its name is not to be removed.
     let _ = draft.keep();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_files_of_their_own() {
+        let long = |name: &str| {
+            let lines = "// A line of a long struct.\n".repeat(LONG);
+            let text = format!("pub struct {name};\n{lines}");
+            Written { name: name.to_owned(), text, helpers: BTreeSet::new() }
+        };
+        let structs = ["Model", "Lib", "Ops", "Std", "Half", "Block1", "Block_1"].map(long);
+        let files = in_parts("", "", &structs).unwrap();
+        let names: BTreeSet<&str> = files.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names.len(), structs.len(), "{names:?}");
+        assert!(files[0].1.contains("pub struct Model"), "{}", files[0].1);
+        for taken in ["src/main.rs", "src/ops.rs", "src/std.rs", "src/half.rs"] {
+            assert!(!names.contains(taken), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn crates_are_not_named_after_those_that_they_use() {
+        for (folder, name) in [("std", "std_model"), ("candle-core", "candle_core_model")] {
+            assert_eq!(crate_name(Path::new(folder)), name);
+        }
+        assert_eq!(crate_name(Path::new("bert.candle")), "bert");
+    }
 }

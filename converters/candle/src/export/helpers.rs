@@ -28,6 +28,7 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "is_true"
     "layer_norm"
     "lookup"
+    "low_bits"
     "lstm"
     "map"
     "non_max_suppression"
@@ -52,7 +53,11 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "select"
     "sign"
     "sizes"
+<<<<<<< HEAD
     "slice"
+=======
+    "sort_keys"
+>>>>>>> fixes
     "take"
     "top_k"
     "tree_votes"

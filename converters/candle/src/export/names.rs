@@ -121,6 +121,14 @@ fn hint(name: &str) -> Option<String> {
     Some(snake(bare))
 }
 
+/// Text of a model as part of a comment or of Markdown: one line without marks that end the code
+/// or the cell that it is in, or turn its direction.
+pub(super) fn quoted(text: &str) -> String {
+    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let ends = |c: char| c.is_control() || matches!(c, '`' | '|' | '\u{2028}' | '\u{2029}');
+    text.chars().map(|c| if ends(c) || turns(c) { ' ' } else { c }).collect()
+}
+
 /// Whether a source gives a tensor a name of its own, rather than numbering it.
 pub(super) fn is_named(name: &str) -> bool {
     let anonymous = name.contains("::")
@@ -184,6 +192,7 @@ mod tests {
         assert_eq!(hint("stack_3_true_graph__1").as_deref(), Some("stack"));
         assert_eq!(hint("val_30"), None);
         assert!(is_named("encoder.layer.0.weight") && !is_named("onnx::MatMul_12"));
+        assert_eq!(quoted("n\r\npub fn f() {}\u{2028}//`|\u{202e}é"), "n  pub fn f() {} //   é");
         let mut used = Used::default();
         assert_eq!([used.fresh("x"), used.fresh("x"), used.fresh("x")], ["x", "x_2", "x_3"]);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use airconv_ir::dim::Dim;
+use airconv_ir::entity::SymbolId;
 
 use super::class::{Class, Classes, Param};
 use super::names;
@@ -195,7 +196,7 @@ fn loading(classes: &Classes<'_>) -> String {
 
 /// Where the members of a class are, as one path where possible.
 fn member_paths(class: &Class, first: &Module) -> String {
-    let dotted = first.path.join(".");
+    let dotted = names::quoted(&first.path.join("."));
     match class.members.len() {
         1 => format!("`{dotted}` of the model."),
         2 => format!("`{dotted}` of the model, and one more like it."),
@@ -245,7 +246,8 @@ pub(super) fn type_text(program: &Program, var: Var) -> String {
 }
 
 fn dim_text(program: &Program, dim: &Dim) -> String {
-    dim.display(&|s| program.symbols.get(s.0 as usize).cloned().unwrap_or_default()).to_string()
+    let symbol = |s: SymbolId| program.symbols.get(s.0 as usize).cloned().unwrap_or_default();
+    names::quoted(&dim.display(&symbol).to_string())
 }
 
 /// Rust text in its usual form.

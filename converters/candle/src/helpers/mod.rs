@@ -15,6 +15,7 @@ mod ints;
 mod is_true;
 mod layer_norm;
 mod lookup;
+mod low_bits;
 mod lstm;
 mod map;
 mod non_max_suppression;
@@ -41,7 +42,11 @@ mod sign;
 // Called by generated code only: the executor keeps sizes signed.
 #[allow(dead_code)]
 mod sizes;
+<<<<<<< HEAD
 mod slice;
+=======
+mod sort_keys;
+>>>>>>> fixes
 mod take;
 mod top_k;
 mod tree_votes;
@@ -64,6 +69,7 @@ pub use ints::ints;
 pub use is_true::is_true;
 pub use layer_norm::layer_norm;
 pub use lookup::lookup;
+pub use low_bits::low_bits;
 pub use lstm::lstm;
 pub use map::map;
 pub use non_max_suppression::non_max_suppression;
@@ -86,8 +92,12 @@ pub use scan::scan;
 pub use scatter_nd::scatter_nd;
 pub use scatter_nd_with::scatter_nd_with;
 pub use select::select;
+<<<<<<< HEAD
 pub use sign::sign;
 pub use slice::slice;
+=======
+pub use sort_keys::sort_keys;
+>>>>>>> fixes
 pub use take::take;
 pub use top_k::top_k;
 pub use tree_votes::tree_votes;

@@ -1,14 +1,14 @@
-use candle_core::{DType, Result, Tensor, bail};
+use candle_core::{DType, Result, Tensor, WithDType, bail};
 
 /// A copy of `x` in which the elements of slices at index tuples are combined with updates, one
-/// after the other, in double precision on the host.
-pub fn scatter_nd_with(
+/// after the other, in the type of numbers that `combine` takes, on the host.
+pub fn scatter_nd_with<T: WithDType>(
     x: &Tensor,
     indices: &Tensor,
     updates: &Tensor,
-    combine: impl Fn(f64, f64) -> f64,
+    combine: impl Fn(T, T) -> T,
 ) -> Result<Tensor> {
-    let host = |x: &Tensor| x.to_dtype(DType::F64)?.flatten_all()?.to_vec1::<f64>();
+    let host = |x: &Tensor| x.to_dtype(T::DTYPE)?.flatten_all()?.to_vec1::<T>();
     let depth = indices.dim(candle_core::D::Minus1)?;
     let (indexed, slice) = x.dims().split_at(depth);
     let width = slice.iter().product::<usize>();

@@ -1,21 +1,22 @@
-use std::cmp::Ordering;
+use candle_core::{Result, Tensor};
 
-use candle_core::{DType, Result, Tensor};
+use super::sort_keys;
 
 /// The distinct slices along an axis, in order if `sorted`, else as they first come; with the
 /// position of the first of each, which of them each slice is, and how many there are of each.
 pub fn unique(x: &Tensor, axis: usize, sorted: bool) -> Result<(Tensor, Tensor, Tensor, Tensor)> {
     let (len, device) = (x.dim(axis)?, x.device());
-    let rows = x.transpose(0, axis)?.contiguous()?.to_dtype(DType::F64)?;
-    let values = rows.flatten_all()?.to_vec1::<f64>()?;
-    let width = values.len() / len.max(1);
-    let row = |i: usize| &values[i * width..(i + 1) * width];
+    let mut axes = (0..x.rank()).filter(|&a| a != axis).collect::<Vec<_>>();
+    axes.insert(0, axis);
+    let keys = sort_keys(&x.permute(axes)?)?;
+    let width = keys.len() / len.max(1);
+    let row = |i: usize| &keys[i * width..(i + 1) * width];
     let mut order = (0..len).collect::<Vec<_>>();
-    order.sort_by(|&a, &b| compare(row(a), row(b)));
+    order.sort_by_key(|&i| row(i));
     let mut groups: Vec<Vec<usize>> = Vec::new();
     for i in order {
         match groups.last_mut() {
-            Some(group) if compare(row(group[0]), row(i)).is_eq() => group.push(i),
+            Some(group) if row(group[0]) == row(i) => group.push(i),
             _ => groups.push(vec![i]),
         }
     }
@@ -35,11 +36,4 @@ pub fn unique(x: &Tensor, axis: usize, sorted: bool) -> Result<(Tensor, Tensor, 
     let distinct = x.contiguous()?.index_select(&first, axis)?;
     let which = Tensor::from_vec(which, len, device)?;
     Ok((distinct, first, which, Tensor::from_vec(counts, found, device)?))
-}
-
-/// Element by element; NaN is the greatest and equal to itself.
-fn compare(a: &[f64], b: &[f64]) -> Ordering {
-    let order =
-        |(x, y): (&f64, &f64)| x.partial_cmp(y).unwrap_or_else(|| x.is_nan().cmp(&y.is_nan()));
-    a.iter().zip(b).map(order).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }

@@ -421,7 +421,16 @@ impl<'m> Cx<'_, 'm> {
     }
     /// One element of an operand whose elements are known to be equal.
     fn splat(&self, slot: usize) -> Option<Array> {
-        let value = self.bare_value(self.value(slot)?);
+        self.splat_of(self.value(slot)?)
+    }
+    /// The number that all elements of a value are, where that is known.
+    pub fn number_of(&self, value: ValueId) -> Option<f64> {
+        let array = self.splat_of(value)?;
+        let int = || array.to_i64s()?.first().map(|&n| n as f64);
+        array.to_f64s().and_then(|v| v.first().copied()).or_else(int)
+    }
+    fn splat_of(&self, value: ValueId) -> Option<Array> {
+        let value = self.bare_value(value);
         let tensor = match self.l.def(value) {
             Some(Node { op: Op::Full(f), .. }) => f.value,
             _ => self.l.constant(value)?,

@@ -3,7 +3,7 @@
 use airconv_ir::array::{RoundMode, Rounder};
 use airconv_ir::dtype::{DType, FloatKind};
 use airconv_ir::module::Node;
-use airconv_ir::op::{Cast, CastRounding, IntRounding, Op, OpKind};
+use airconv_ir::op::{Cast, CastRounding, IntRounding, NanRule, Op, OpKind};
 
 use super::cx::{Cx, Refuse, float, number, other};
 use super::linear::magnitude;
@@ -174,13 +174,23 @@ fn div<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return cx.done(&INT_DIV, args);
     }
     if let Some((0, x, value)) = with_scalar(cx)?
-        && value.recip().is_normal()
+        && has_reciprocal(dtype, value)
         && !cx.is_rounded()
     {
         // candle multiplies by the reciprocal.
         return cx.done(&DIV_SCALAR, vec![x.into(), Arg::Float(value)]);
     }
     binary(cx, &DIV, &BROADCAST_DIV)
+}
+
+/// Whether the reciprocal of a number is neither too great nor too small for full precision in a
+/// dtype.
+fn has_reciprocal(dtype: DType, value: f64) -> bool {
+    let size = value.recip().abs();
+    dtype.float_format().is_some_and(|format| {
+        let least = f64::from(format.min_exp()).exp2();
+        size >= least && size <= format.max_finite()
+    })
 }
 
 fn rem<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
@@ -208,18 +218,29 @@ fn pow<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     }
 }
 
-fn max<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
-    limit(cx, &MAXIMUM, &MAXIMUM_SCALAR)
+fn max<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Max(m) = op else { return other() };
+    limit(cx, m.nan, &MAXIMUM, &MAXIMUM_SCALAR)
 }
 
-fn min<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
-    limit(cx, &MINIMUM, &MINIMUM_SCALAR)
+fn min<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
+    let Op::Min(m) = op else { return other() };
+    limit(cx, m.nan, &MINIMUM, &MINIMUM_SCALAR)
 }
 
-fn limit(cx: &mut Cx<'_, '_>, func: &'static Func, scalar: &'static Func) -> Result<(), Refuse> {
+/// The greater or lesser of two. candle gives the first operand where one of them is NaN.
+fn limit(
+    cx: &mut Cx<'_, '_>,
+    nan: NanRule,
+    func: &'static Func,
+    scalar: &'static Func,
+) -> Result<(), Refuse> {
     let dtype = cx.ty(0)?.dtype;
     if held(dtype).is_none() {
         return Refuse::because(format!("candle has no {dtype}"));
+    }
+    if is_float(dtype) && nan == NanRule::Number {
+        return limit_of_numbers(cx, func);
     }
     if is_float(dtype)
         && let Some((_, x, value)) = with_scalar(cx)?
@@ -228,6 +249,17 @@ fn limit(cx: &mut Cx<'_, '_>, func: &'static Func, scalar: &'static Func) -> Res
     }
     let (vars, _) = cx.broadcast_operands()?;
     cx.done(func, vars.into_iter().map(Arg::from).collect())
+}
+
+/// The greater or lesser of two; where the first one is NaN, the second one.
+fn limit_of_numbers(cx: &mut Cx<'_, '_>, func: &'static Func) -> Result<(), Refuse> {
+    let (vars, _) = cx.broadcast_operands()?;
+    let [a, b] = vars[..] else { return other() };
+    let (dtype, shape) = (cx.info(a).dtype, cx.result_ty(0)?.shape);
+    let of_both = cx.temp(func, vec![a.into(), b.into()], dtype, &shape);
+    let a_shape = cx.shape(a);
+    let none = cx.temp(&IS_NAN, vec![a.into()], DType::Bool, &a_shape);
+    cx.done(&WHERE_BROADCAST, vec![none.into(), b.into(), of_both.into()])
 }
 
 fn clip<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
@@ -257,7 +289,11 @@ fn neg<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     let dtype = cx.ty(0)?.dtype;
     number(dtype, "negation")?;
     let x = cx.x(0)?;
-    let func = if is_float(dtype) { &NEG } else { &INT_NEG };
+    let func = match dtype {
+        _ if is_float(dtype) => &NEG,
+        _ if dtype.is_unsigned_int() => &WRAPPING_NEG,
+        _ => &INT_NEG,
+    };
     cx.done(func, vec![x.into()])
 }
 
@@ -342,19 +378,20 @@ fn select<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     cx.done(func, vars.into_iter().map(Arg::from).collect())
 }
 
-/// Whether the operand is the result of a limit, as in quantisation.
-fn is_limited(cx: &Cx<'_, '_>) -> bool {
-    let def = cx.value(0).and_then(|v| cx.l.def(v));
-    let limited = |n: &&Node, outer: fn(&Op) -> bool| {
-        outer(&n.op) && n.inputs().any(|v| cx.l.constant(cx.bare_value(v)).is_some())
-    };
-    match def {
-        Some(Node { op: Op::Clip(_), .. }) => true,
+/// Whether the operand is the result of a limit to integers of a dtype, as in quantisation.
+fn is_limited(cx: &Cx<'_, '_>, to: DType) -> bool {
+    let Some((low, high)) = to.int_range() else { return false };
+    let fits = |bound: f64| low as f64 <= bound && bound <= high as f64;
+    let limited = |n: &Node| n.inputs().any(|v| cx.number_of(v).is_some_and(fits));
+    match cx.value(0).and_then(|v| cx.l.def(v)) {
+        Some(node @ Node { op: Op::Clip(_), .. }) => [1, 2]
+            .iter()
+            .all(|&slot| node.operand(slot).and_then(|v| cx.number_of(v)).is_some_and(fits)),
         // The lesser of a number and the greater of another one.
-        Some(node) if limited(&node, |op| matches!(op, Op::Min(_))) => node
+        Some(node @ Node { op: Op::Min(_), .. }) if limited(node) => node
             .inputs()
             .filter_map(|v| cx.l.def(v))
-            .any(|inner| limited(&inner, |op| matches!(op, Op::Max(_)))),
+            .any(|inner| matches!(inner.op, Op::Max(_)) && limited(inner)),
         _ => false,
     }
 }
@@ -418,7 +455,7 @@ fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     if is_small_float(c.to) && from != c.to {
         return to_small_float(cx, c, x);
     }
-    if !is_own(c.to) && from != c.to && !is_within(from, c.to) && !is_limited(cx) {
+    if !is_own(c.to) && from != c.to && !is_within(from, c.to) && !is_limited(cx, c.to) {
         // It is held in a wider dtype: numbers out of its range would stay what they are.
         return Refuse::because(format!("candle has no {} that wraps", c.to));
     }
@@ -426,11 +463,9 @@ fn cast<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         return cx.same(x);
     }
     let narrow = matches!(c.to, DType::U8 | DType::I16);
-    if is_float(from) && narrow && !is_limited(cx) {
+    if is_float(from) && narrow && !is_limited(cx, c.to) {
         // A float goes to narrow integers by its low bits, which candle limits instead.
-        let shape = cx.shape(x);
-        let wide = cx.temp(&TO_DTYPE, vec![x.into(), Arg::DType(DType::I64)], DType::I64, &shape);
-        return cx.done(&TO_DTYPE, vec![wide.into(), Arg::DType(c.to)]);
+        return cx.done(&LOW_BITS, vec![x.into(), Arg::DType(c.to)]);
     }
     // A shape is given last, where what follows may undo it.
     if let Some(inner) = cx.reshape_of(x)

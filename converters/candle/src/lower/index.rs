@@ -44,7 +44,9 @@ fn not_negative(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> bool {
                 .and_then(|a| a.to_i64s())
                 .is_some_and(|v| v.iter().all(|&i| i >= 0))
         }
-        Op::Iota(_) | Op::ArgReduce(_) | Op::TopK(_) | Op::Nonzero(_) | Op::ShapeOf(_) => true,
+        Op::Iota(_) | Op::ArgReduce(_) | Op::Nonzero(_) | Op::ShapeOf(_) => true,
+        // The first result is the values that were found.
+        Op::TopK(_) => node.result(0) != Some(value),
         Op::NonMaxSuppression(_) => true,
         Op::Range(_) => {
             [0, 2].iter().all(|&i| node.operand(i).is_some_and(|v| not_negative(cx, v, depth + 1)))
@@ -69,7 +71,14 @@ fn not_negative(cx: &Cx<'_, '_>, value: ValueId, depth: usize) -> bool {
 /// The indices of a slot as candle takes them: i64, from zero up.
 fn indices(cx: &mut Cx<'_, '_>, slot: usize, len: &Dim) -> Result<Var, Refuse> {
     let mut ids = cx.x(slot)?;
-    if !matches!(cx.info(ids).dtype, DType::I64 | DType::U32 | DType::U8) {
+    // The greatest number of an unsigned dtype stands for no element in candle.
+    let few = len.as_known().is_some_and(|n| n <= i64::from(u8::MAX));
+    let taken = match cx.info(ids).dtype {
+        DType::I64 | DType::U32 => true,
+        DType::U8 => few,
+        _ => false,
+    };
+    if !taken {
         ids = cx.as_dtype(ids, DType::I64);
     }
     let signed = cx.info(ids).dtype == DType::I64;
@@ -146,12 +155,28 @@ fn gather<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     cx.done(&TAKE, vec![x.into(), ids.into(), Arg::Number(axis)])
 }
 
+/// `x` cut to the sizes of the indices on all axes but one; candle takes indices of its own sizes
+/// there.
+fn cut_to(cx: &mut Cx<'_, '_>, mut x: Var, ids: Var, axis: usize) -> Var {
+    for (at, size) in cx.shape(ids).into_iter().enumerate() {
+        let mut shape = cx.shape(x);
+        let Some(slot) = shape.get_mut(at).filter(|s| at != axis && **s != size) else { continue };
+        slot.clone_from(&size);
+        let dtype = cx.info(x).dtype;
+        let args = vec![x.into(), Arg::Number(at), Arg::Size(Dim::Known(0)), Arg::Size(size)];
+        x = cx.temp(&NARROW, args, dtype, &shape);
+        cx.mark_view(x);
+    }
+    x
+}
+
 fn gather_elements<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Op::GatherElements(g) = op else { return other() };
     let x = cx.x(0)?;
     let Ok(axis) = usize::try_from(g.axis) else { return other() };
     let Some(len) = cx.shape(x).get(axis).cloned() else { return other() };
     let ids = indices(cx, 1, &len)?;
+    let x = cut_to(cx, x, ids, axis);
     let (x, ids) = (cx.contiguous(x), cx.contiguous(ids));
     cx.done(&GATHER, vec![x.into(), ids.into(), Arg::Number(axis)])
 }
@@ -177,7 +202,8 @@ fn scatter_nd<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let dtype = cx.ty(0)?.dtype;
     let mut args = vec![cx.x(0)?.into(), cx.x(1)?.into(), cx.x(2)?.into()];
     let combine: &'static Func = match s.reduction {
-        ScatterReduction::Mul => &SCATTER_ND_MUL,
+        ScatterReduction::Mul if is_float(dtype) => &SCATTER_ND_MUL,
+        ScatterReduction::Mul => &SCATTER_ND_MUL_INT,
         ScatterReduction::Max => &SCATTER_ND_MAX,
         ScatterReduction::Min => &SCATTER_ND_MIN,
         simple => {
@@ -206,6 +232,12 @@ fn scatter_elements<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let Ok(axis) = usize::try_from(s.axis) else { return other() };
     let Some(len) = cx.shape(x).get(axis).cloned() else { return other() };
     let ids = indices(cx, 1, &len)?;
+    let off_axis = |shape: Vec<Dim>| {
+        shape.into_iter().enumerate().filter(|(at, _)| *at != axis).collect::<Vec<_>>()
+    };
+    if off_axis(cx.shape(x)) != off_axis(cx.shape(ids)) {
+        return Refuse::because("candle scatters along one axis into tensors of the same sizes");
+    }
     let updates = cx.x(2)?;
     let (x, ids, updates) = (cx.contiguous(x), cx.contiguous(ids), cx.contiguous(updates));
     let func = if add { &SCATTER_ADD } else { &SCATTER };

@@ -39,6 +39,18 @@ fn matmul_integer<'m>(cx: &mut Cx<'_, 'm>, _: &'m Op) -> Result<(), Refuse> {
     let (a, b) = (cx.contiguous(a), cx.contiguous(b));
     let shape = cx.result_ty(0)?.shape.to_vec();
     let y = cx.temp(&BROADCAST_MATMUL, vec![a.into(), b.into()], DType::F64, &shape);
+    let terms = cx.shape(a).last().cloned();
+    low_bits(cx, y, terms)
+}
+
+/// A sum of so many products of small integers as `i32`: its low bits.
+fn low_bits(cx: &mut Cx<'_, '_>, y: Var, terms: Option<Dim>) -> Result<(), Refuse> {
+    // The greatest magnitude of the difference of two numbers of 8 bits.
+    let most = i64::from(u8::MAX);
+    let terms = terms.and_then(|d| d.as_known()).unwrap_or(i64::MAX);
+    let fits = terms.saturating_mul(most * most) <= i64::from(i32::MAX);
+    // candle limits floats to the integers of `i32`.
+    let y = if fits { y } else { cx.as_dtype(y, DType::I64) };
     cx.done(&TO_DTYPE, vec![y.into(), Arg::DType(DType::I32)])
 }
 
@@ -65,6 +77,7 @@ fn conv_integer<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         groups: c.groups,
         auto_pad: c.auto_pad,
     };
+    let terms = cx.shape(w).iter().skip(1).try_fold(1i64, |n, d| n.checked_mul(d.as_known()?));
     let y = plain(cx, x, w, &moves)?;
-    cx.done(&TO_DTYPE, vec![y.into(), Arg::DType(DType::I32)])
+    low_bits(cx, y, terms.map(Dim::Known))
 }

@@ -7,7 +7,7 @@ use airconv_ir::op::{ArgKind, Op, OpKind, ReduceKind};
 use super::cx::{Cx, Refuse, axes, float, number, other};
 use super::rules::Rule;
 use crate::program::calls::*;
-use crate::program::dtype::held;
+use crate::program::dtype::{held, is_float};
 use crate::program::{Arg, Func, Var};
 
 pub(super) const RULES: &[(OpKind, Rule)] = &[
@@ -37,7 +37,7 @@ fn reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         ReduceKind::Sum => {
             number(dtype, "sum")?;
             let func = if r.keepdims { &SUM_KEEPDIM } else { &SUM };
-            cx.done_wide(func, x, vec![Arg::Numbers(list)])
+            exactly(cx, func, x, vec![Arg::Numbers(list)])
         }
         ReduceKind::Max | ReduceKind::Or => {
             one_by_one(cx, x, &list, r.keepdims, &MAX_KEEPDIM, &MAX)
@@ -47,12 +47,28 @@ fn reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
         }
         ReduceKind::Prod => {
             number(dtype, "product")?;
-            let kept = kept(cx, x, &list, &PROD_KEEPDIM);
+            let wide = if is_float(dtype) { x } else { cx.as_dtype(x, DType::I64) };
+            let kept = kept(cx, wide, &list, &PROD_KEEPDIM);
             let result = cx.result_ty(0)?.shape.to_vec();
             let y = cx.reshaped(kept, &result);
+            let y = cx.as_dtype(y, dtype);
             cx.same(y)
         }
     }
+}
+
+/// A sum or product over axes; of narrow integers in 64 bits, of which the low ones count: candle's
+/// own arithmetic of integers fails on overflow in programs that check for it.
+fn exactly(cx: &mut Cx<'_, '_>, func: &'static Func, x: Var, rest: Vec<Arg>) -> Result<(), Refuse> {
+    let dtype = cx.info(x).dtype;
+    if is_float(dtype) || dtype == DType::I64 {
+        return cx.done_wide(func, x, rest);
+    }
+    let wide = cx.as_dtype(x, DType::I64);
+    let shape = cx.result_ty(0)?.shape.to_vec();
+    let args = std::iter::once(Arg::from(wide)).chain(rest).collect();
+    let y = cx.temp(func, args, DType::I64, &shape);
+    cx.done(&TO_DTYPE, vec![y.into(), Arg::DType(dtype)])
 }
 
 /// Axis by axis, each kept with size 1.
@@ -143,7 +159,7 @@ fn scan_reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let mut args = vec![Arg::Number(axis)];
     if s.kind == ReduceKind::Sum && !s.exclusive && !s.reverse {
         number(dtype, "running sum")?;
-        return cx.done_wide(&CUMSUM, x, args);
+        return exactly(cx, &CUMSUM, x, args);
     }
     args.extend([Arg::Bool(s.reverse), Arg::Bool(s.exclusive)]);
     let func: &'static Func = match s.kind {
@@ -155,6 +171,7 @@ fn scan_reduce<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     };
     if matches!(s.kind, ReduceKind::Sum | ReduceKind::Prod) {
         number(dtype, "running sum")?;
+        return exactly(cx, func, x, args);
     }
     cx.done_wide(func, x, args)
 }

@@ -134,6 +134,8 @@ calls! {
     NEG(a: Tensor) = a.neg()?;
     /// Negation of integers.
     INT_NEG(a: Tensor) = a.zeros_like()?.sub(a)?;
+    /// Negation whose low bits count.
+    WRAPPING_NEG(a: Tensor) = ops::zip_ints(a, a, |p, _| p.wrapping_neg())?;
     /// Magnitude.
     ABS(a: Tensor) = a.abs()?;
     /// Sign.
@@ -250,6 +252,8 @@ calls! {
     WHERE_BROADCAST(c: Tensor, a: Tensor, b: Tensor) = ops::select(c, a, b)?;
     /// Conversion to another dtype.
     TO_DTYPE(a: Tensor, dtype: DType) = a.to_dtype(dtype)?;
+    /// Floats as narrow integers by their low bits.
+    LOW_BITS(a: Tensor, dtype: DType) = ops::low_bits(a, dtype)?;
     /// Whether not zero.
     NONZERO_MASK(a: Tensor) = a.ne(0f64)?;
 
@@ -348,13 +352,16 @@ calls! {
         ops::scatter_nd(x, ids, updates, add)?;
     /// Scattering by tuples, multiplied.
     SCATTER_ND_MUL(x: Tensor, ids: Tensor, updates: Tensor) =
-        ops::scatter_nd_with(x, ids, updates, |a, b| a * b)?;
+        ops::scatter_nd_with(x, ids, updates, |a: f64, b| a * b)?;
+    /// Scattering by tuples, multiplied as integers whose low bits count.
+    SCATTER_ND_MUL_INT(x: Tensor, ids: Tensor, updates: Tensor) =
+        ops::scatter_nd_with(x, ids, updates, i64::wrapping_mul)?;
     /// Scattering by tuples, the greater of two.
     SCATTER_ND_MAX(x: Tensor, ids: Tensor, updates: Tensor) =
-        ops::scatter_nd_with(x, ids, updates, |a, b| if b > a || b.is_nan() { b } else { a })?;
+        ops::scatter_nd_with(x, ids, updates, |a: f64, b| if b > a || b.is_nan() { b } else { a })?;
     /// Scattering by tuples, the lesser of two.
     SCATTER_ND_MIN(x: Tensor, ids: Tensor, updates: Tensor) =
-        ops::scatter_nd_with(x, ids, updates, |a, b| if b < a || b.is_nan() { b } else { a })?;
+        ops::scatter_nd_with(x, ids, updates, |a: f64, b| if b < a || b.is_nan() { b } else { a })?;
     /// Elements put at indices along an axis.
     SCATTER(x: Tensor, ids: Tensor, updates: Tensor, axis: Number) =
         x.scatter(ids, updates, axis)?;

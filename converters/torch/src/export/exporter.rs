@@ -25,6 +25,7 @@ use super::program::{
     Var, VarInfo,
 };
 use super::rules;
+use super::shared::keep_apart;
 use super::tidy::{drop_unused, join_biases};
 use crate::common::dtype;
 use crate::common::opaque::FORMAT;
@@ -741,14 +742,16 @@ impl<'m> Exporter<'m> {
         let drafts = std::mem::take(&mut self.vars);
         let vars = drafts.into_iter().zip(given).map(|(d, name)| VarInfo { kind: d.kind, name });
         let notes = self.module.notes.get(&Entity::Module).cloned().unwrap_or_default();
-        Program {
+        let mut program = Program {
             vars: vars.collect(),
             graph,
             inputs,
             outputs: roles,
             symbols: self.f().symbols.clone(),
             notes: notes.into_iter().filter(|(k, _)| k.starts_with("torch.")).collect(),
-        }
+        };
+        keep_apart(&mut program);
+        program
     }
 }
 

@@ -11,6 +11,7 @@ mod dims;
 mod exporter;
 mod names;
 mod rules;
+mod shared;
 mod tidy;
 
 mod activation;

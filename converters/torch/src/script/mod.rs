@@ -5,7 +5,6 @@ pub(crate) mod hub;
 pub(crate) mod lower;
 mod print;
 mod reader;
-mod shared;
 pub mod syntax;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,11 +1,9 @@
 //! A program as TorchScript source: one class per module of its weights, and `forward`.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use airconv_ir::module::ArgKindRole;
 
-use super::shared::shared_outputs;
 use crate::common::dtype;
 use crate::common::schema::{Param, Ty};
 use crate::export::program::{
@@ -76,7 +74,7 @@ pub(super) fn print(program: &Program, modules: &Modules) -> Printed<String> {
     if let Some(root) = modules.list.first() {
         class(&mut out, program, modules, root);
     }
-    Printer { program, out, indent: 2, kept: BTreeMap::new() }.forward()
+    Printer { program, out, indent: 2 }.forward()
 }
 
 fn class(out: &mut String, program: &Program, modules: &Modules, module: &Module) {
@@ -117,8 +115,6 @@ struct Printer<'p> {
     program: &'p Program,
     out: String,
     indent: usize,
-    /// The copies of outputs that were made before something was changed.
-    kept: BTreeMap<Var, String>,
 }
 
 impl Printer<'_> {
@@ -128,17 +124,7 @@ impl Printer<'_> {
         self.out.push('\n');
     }
     fn name(&self, var: Var) -> &str {
-        match self.kept.get(&var) {
-            Some(kept) => kept,
-            None => self.program.var(var).map_or("", |v| v.name.as_str()),
-        }
-    }
-    /// A name that no value has.
-    fn new_name(&self, like: &str) -> String {
-        let taken = |name: &str| self.program.vars.iter().any(|v| v.name == name);
-        let numbered = (1..).map(|i| format!("{like}_{i}"));
-        let mut names = std::iter::once(like.to_owned()).chain(numbered);
-        names.find(|name| !taken(name)).unwrap_or_default()
+        self.program.var(var).map_or("", |v| v.name.as_str())
     }
 
     fn forward(mut self) -> Printed<String> {
@@ -157,8 +143,8 @@ impl Printer<'_> {
         if users.is_empty() && program.graph.outputs.is_empty() {
             return Err("the program does nothing".to_owned());
         }
-        let returned = self.returned().0;
-        self.line(&format!("def forward(self: __torch__.Model{parameters}) -> {returned}:"));
+        let returned = self.returned();
+        self.line(&format!("def forward(self: __torch__.Model{parameters}) -> {}:", returned.0));
         self.indent = 4;
         for (var, input) in program.graph.inputs.iter().zip(&program.inputs) {
             match input {
@@ -175,8 +161,7 @@ impl Printer<'_> {
         }
         self.calls(&program.graph)?;
         self.changes()?;
-        let returned = self.returned().1?;
-        self.line(&format!("return {returned}"));
+        self.line(&format!("return {}", returned.1?));
         Ok(self.out)
     }
     fn users(&self) -> impl Iterator<Item = (Var, ArgKindRole)> {
@@ -206,20 +191,9 @@ impl Printer<'_> {
             ),
         }
     }
-    /// Puts new contents into what the program changes. Outputs that may be the same memory are
-    /// copied before.
+    /// Puts new contents into what the program changes.
     fn changes(&mut self) -> Printed<()> {
         let program = self.program;
-        let kept: BTreeMap<Var, String> = shared_outputs(program)
-            .into_iter()
-            .map(|var| (var, self.new_name(&format!("{}_kept", self.name(var)))))
-            .collect();
-        for (var, copy) in &kept {
-            let line = format!("{copy} = torch.clone({})", self.name(*var));
-            self.line(&line);
-        }
-        let done = self.new_name("_0");
-        let mut lines = Vec::new();
         for (arg, output) in program.graph.outputs.iter().zip(&program.outputs) {
             let target = match output {
                 Output::User => continue,
@@ -229,11 +203,7 @@ impl Printer<'_> {
                     None => continue,
                 },
             };
-            lines.push((target, arg));
-        }
-        self.kept = kept;
-        for (target, arg) in lines {
-            let line = format!("{done} = torch.copy_({target}, {})", self.arg(arg, &Ty::Tensor)?);
+            let line = format!("_0 = torch.copy_({target}, {})", self.arg(arg, &Ty::Tensor)?);
             self.line(&line);
         }
         Ok(())

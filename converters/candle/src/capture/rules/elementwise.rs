@@ -138,7 +138,24 @@ fn to_dtype(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {
     let x = call.operand(0)?;
     let from = cx.known_truth(x).unwrap_or(x);
     let to: DType = call.node.dtype;
+    let from = match to {
+        DType::U8 | DType::I16 if cx.dtype(from)?.is_float() => limited(cx, from, to)?,
+        _ => from,
+    };
     Ok(cx.b().cast(from, to)?)
+}
+
+/// A float limited to the integers of a narrow dtype, as candle converts it.
+fn limited(cx: &mut Cx<'_>, x: ValueId, to: DType) -> R<ValueId> {
+    let Some((low, high)) = to.int_range() else { return Ok(x) };
+    let mut b = cx.b();
+    // Floats of few bits do not have the bounds.
+    let wide = match b.tensor_ty(x)?.dtype {
+        dtype if dtype.bits() < 32 => b.cast(x, DType::F32)?,
+        _ => x,
+    };
+    let [low, high] = [low, high].map(|bound| b.scalar_like(wide, bound as f64));
+    Ok(b.emit(Clip {}, &[wide, low?, high?])?)
 }
 
 fn where_cond(cx: &mut Cx<'_>, call: &Call<'_>) -> R<ValueId> {

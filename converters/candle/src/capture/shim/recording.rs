@@ -6,10 +6,12 @@
 //! other threads, and nothing at all before the first [`start`].
 
 use crate::op::{BackpropOp, BinaryOp, CmpOp, Op, ReduceOp, UnaryOp};
+use crate::quantized::QTensor;
 use crate::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Tensor};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::Location;
+use std::sync::Arc;
 
 /// The version of candle-core that this is.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -218,19 +220,20 @@ fn layer_norm_eps<C: CustomOp3>(op: &C) -> Option<f64> {
 /// The call of a product with quantised weights, which become an operand.
 pub(crate) fn quantised_product(
     x: &Tensor,
-    weight: &crate::quantized::QTensor,
+    weight: &Arc<QTensor>,
     result: Tensor,
 ) -> Result<Tensor> {
     if !active() {
         return Ok(result);
     }
-    let key = std::ptr::from_ref(weight) as usize;
-    let known = QUANTISED.with(|q| q.borrow().get(&key).cloned());
+    let key = Arc::as_ptr(weight) as usize;
+    let known = QUANTISED.with(|q| q.borrow().get(&key).map(|(_, dense)| dense.clone()));
     let dense = match known {
         Some(dense) => dense,
         None => {
             let dense = weight.dequantize(x.device())?;
-            QUANTISED.with(|q| q.borrow_mut().insert(key, dense.clone()));
+            let entry = (weight.clone(), dense.clone());
+            QUANTISED.with(|q| q.borrow_mut().insert(key, entry));
             dense
         }
     };
@@ -238,8 +241,10 @@ pub(crate) fn quantised_product(
 }
 
 thread_local! {
-    /// Quantised weights as plain tensors, by place, so that one weight is one operand.
-    static QUANTISED: RefCell<HashMap<usize, Tensor>> = RefCell::new(HashMap::new());
+    /// Quantised weights as plain tensors, by place, so that one weight is one operand. They are
+    /// kept, so that no other weight comes to lie in the place of one.
+    static QUANTISED: RefCell<HashMap<usize, (Arc<QTensor>, Tensor)>> =
+        RefCell::new(HashMap::new());
 }
 
 /// To be called before a buffer is written in place.

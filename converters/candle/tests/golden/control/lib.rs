@@ -110,10 +110,35 @@ mod ops {
         }
     }
 
+    pub(crate) use sort_keys::sort_keys;
+    mod sort_keys {
+        use candle_core::{DType, Result, Tensor};
+        /// Integers in the order of the elements. NaN is the greatest element and equal to itself.
+        pub fn sort_keys(x: &Tensor) -> Result<Vec<i64>> {
+            let x = x.flatten_all()?;
+            if !x.dtype().is_float() {
+                return x.to_dtype(DType::I64)?.to_vec1::<i64>();
+            }
+            let key = |v: f64| {
+                let bits = (v + 0.0).to_bits() as i64;
+                if v.is_nan() {
+                    i64::MAX
+                } else {
+                    bits ^ ((bits >> 63) & i64::MAX)
+                }
+            };
+            Ok(x.to_dtype(DType::F64)?
+                .to_vec1::<f64>()?
+                .into_iter()
+                .map(key)
+                .collect())
+        }
+    }
+
     pub(crate) use top_k::top_k;
     mod top_k {
-        use candle_core::{DType, Result, Tensor, bail};
-        use std::cmp::Ordering;
+        use super::sort_keys;
+        use candle_core::{Result, Tensor, bail};
         /// The `k` greatest or least elements along an axis in order, and their positions. Of equal ones
         /// the first comes first; NaN counts as the greatest.
         pub fn top_k(x: &Tensor, k: usize, axis: usize, largest: bool) -> Result<(Tensor, Tensor)> {
@@ -122,15 +147,12 @@ mod ops {
             if k > len {
                 bail!("the {k} first of {len} elements")
             }
-            let values = moved
-                .to_dtype(DType::F64)?
-                .flatten_all()?
-                .to_vec1::<f64>()?;
-            let mut positions = Vec::with_capacity(values.len() / len.max(1) * k);
-            for row in values.chunks(len.max(1)) {
+            let keys = sort_keys(&moved)?;
+            let mut positions = Vec::with_capacity(keys.len() / len.max(1) * k);
+            for row in keys.chunks(len.max(1)) {
                 let mut order = (0..len).collect::<Vec<_>>();
                 order.sort_by(|&a, &b| {
-                    let by_value = compare(row[a], row[b]);
+                    let by_value = row[a].cmp(&row[b]);
                     if largest {
                         by_value.reverse()
                     } else {
@@ -145,10 +167,6 @@ mod ops {
             let values = moved.gather(&positions, x.rank() - 1)?;
             let back = |t: Tensor| t.transpose(axis, x.rank() - 1)?.contiguous();
             Ok((back(values)?, back(positions)?))
-        }
-        fn compare(a: f64, b: f64) -> Ordering {
-            a.partial_cmp(&b)
-                .unwrap_or_else(|| a.is_nan().cmp(&b.is_nan()))
         }
     }
 }

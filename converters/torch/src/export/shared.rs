@@ -1,8 +1,12 @@
-//! Which values of a program may share memory with what it changes.
+//! Outputs that may share memory with what a program changes.
+//!
+//! PyTorch writes new contents of state and inputs in place, at the end. What is given besides
+//! and is the same memory would change with it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::export::program::{Arg, Call, Input, Output, Program, Returned, Target, Var};
+use super::program::{Arg, Call, Input, Metadata, Output, Program, Returned, Target, Var, VarInfo};
+use crate::common::schema::schemas;
 
 /// Operators that may give their operand or a view of it although their schema does not say so.
 const SILENT_VIEWS: &[&str] = &[
@@ -22,8 +26,46 @@ const SILENT_VIEWS: &[&str] = &[
     "aten::type_as",
 ];
 
+/// Copies the outputs that may be the memory of what the program changes.
+pub(super) fn keep_apart(program: &mut Program) {
+    let Some(schema) = schemas().find("aten::clone", "") else { return };
+    let mut copies = BTreeMap::new();
+    for var in shared_outputs(program) {
+        let Some(VarInfo { kind, name }) = program.var(var).cloned() else { continue };
+        let name = new_name(program, &format!("{name}_kept"));
+        let copy = Var(program.vars.len() as u32);
+        program.vars.push(VarInfo { kind, name: name.clone() });
+        program.graph.calls.push(Call {
+            target: Target::Operator(schema),
+            args: vec![var.into()],
+            results: vec![Returned::One(copy)],
+            name,
+            metadata: Metadata::default(),
+        });
+        copies.insert(var, copy);
+    }
+    for arg in &mut program.graph.outputs {
+        if let Arg::Tensor(var) = arg
+            && let Some(copy) = copies.get(var)
+        {
+            *var = *copy;
+        }
+    }
+}
+
+/// A name that no value and no call has.
+fn new_name(program: &Program, like: &str) -> String {
+    let taken = |name: &str| {
+        program.vars.iter().any(|v| v.name == name)
+            || program.graph.calls.iter().any(|c| c.name == name)
+    };
+    let numbered = (1..).map(|i| format!("{like}_{i}"));
+    let mut names = std::iter::once(like.to_owned()).chain(numbered);
+    names.find(|name| !taken(name)).unwrap_or_default()
+}
+
 /// The outputs of a program that may be the memory of what it changes, in order.
-pub(super) fn shared_outputs(program: &Program) -> Vec<Var> {
+fn shared_outputs(program: &Program) -> Vec<Var> {
     let mut shared: BTreeSet<Var> =
         program.outputs.iter().filter_map(|output| changed(program, output)).collect();
     if shared.is_empty() {
