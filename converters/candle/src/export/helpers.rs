@@ -53,11 +53,8 @@ pub(crate) const HELPERS: &[Helper] = helpers! {
     "select"
     "sign"
     "sizes"
-<<<<<<< HEAD
     "slice"
-=======
     "sort_keys"
->>>>>>> fixes
     "take"
     "top_k"
     "tree_votes"

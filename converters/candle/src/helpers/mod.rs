@@ -42,11 +42,8 @@ mod sign;
 // Called by generated code only: the executor keeps sizes signed.
 #[allow(dead_code)]
 mod sizes;
-<<<<<<< HEAD
 mod slice;
-=======
 mod sort_keys;
->>>>>>> fixes
 mod take;
 mod top_k;
 mod tree_votes;
@@ -92,12 +89,9 @@ pub use scan::scan;
 pub use scatter_nd::scatter_nd;
 pub use scatter_nd_with::scatter_nd_with;
 pub use select::select;
-<<<<<<< HEAD
 pub use sign::sign;
 pub use slice::slice;
-=======
 pub use sort_keys::sort_keys;
->>>>>>> fixes
 pub use take::take;
 pub use top_k::top_k;
 pub use tree_votes::tree_votes;
