@@ -100,11 +100,14 @@ struct State {
     binds: FxHashSet<NodeId>,
     /// Sizes in the place of symbols whose node went.
     bindings: Bindings,
+    /// Reshapes to sizes that are not all known.
+    reshapes: Vec<NodeId>,
 }
 
 impl State {
     fn of(f: &Function, func: FuncId, regions: &[RegionId]) -> Self {
         let mut uses = vec![0u32; f.values.len()];
+        let mut reshapes = Vec::new();
         let mut add = |v: ValueId| {
             if let Some(n) = uses.get_mut(v.index()) {
                 *n += 1;
@@ -113,6 +116,11 @@ impl State {
         for region in regions.iter().filter_map(|&r| f.regions.get(r)) {
             for &node in &region.nodes {
                 f.nodes[node].inputs().for_each(&mut add);
+                if let Op::Reshape(op) = &f.nodes[node].op
+                    && op.dims.iter().any(|d| d.as_known().is_none())
+                {
+                    reshapes.push(node);
+                }
             }
             region.results.iter().copied().for_each(&mut add);
         }
@@ -129,6 +137,7 @@ impl State {
             binds: binds.collect(),
             binders,
             bindings: Bindings::default(),
+            reshapes,
         }
     }
     fn uses(&self, v: ValueId) -> u32 {
@@ -488,8 +497,7 @@ impl Site<'_> {
                 dims.iter().map(|d| d.substitute(&mut |s| bound.get(&s).cloned())).collect();
             numel(&known).as_known()
         };
-        let mut nodes = f.regions.values().flat_map(|r| &r.nodes).copied();
-        nodes.find(|&id| {
+        self.state.reshapes.iter().copied().find(|&id| {
             let n = &f.nodes[id];
             let (Op::Reshape(op), Some(x)) = (&n.op, n.inputs().next()) else { return false };
             let Type::Tensor(from) = f.ty(x) else { return false };

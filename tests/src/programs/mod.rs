@@ -116,7 +116,7 @@ pub fn program(seed: u64, steps: usize, wide: bool) -> Program {
     let func = module.functions.push(function);
     let region = module.functions[func].body;
     let builder = Builder::new(&mut module, func, region, OriginId(0));
-    let mut maker = Maker { b: builder, rng, pool: made, wide, size: size as i64, depth: 0 };
+    let mut maker = Maker { b: builder, rng, pool: made, wide, size, depth: 0 };
     for _ in 0..steps {
         step(&mut maker);
     }

@@ -69,7 +69,7 @@ fn group(m: &mut Maker<'_>) -> Done {
     if m.rng.one_in(2) {
         return m.computed(InstanceNormalization { epsilon: Float(0.01) }, &[x, scale, bias]);
     }
-    let num_groups = if c % 2 == 0 { 2 } else { 1 };
+    let num_groups = if c.is_multiple_of(2) { 2 } else { 1 };
     m.computed(
         GroupNormalization { num_groups, epsilon: Float(0.01), stash: None },
         &[x, scale, bias],

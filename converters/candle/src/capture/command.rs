@@ -102,6 +102,12 @@ impl Cargo {
         command
     }
 
+    /// The option that forbids another lock file, if there is one.
+    fn locked(&self) -> Option<&'static str> {
+        let given = |word: &&str| self.rest.iter().take_while(|w| *w != "--").any(|w| w == *word);
+        ["--locked", "--frozen"].into_iter().find(given)
+    }
+
     /// Options of the command that say which package is meant and how it is resolved.
     fn package_options(&self) -> Vec<OsString> {
         let mut out = Vec::new();
@@ -138,6 +144,12 @@ struct Package {
 /// Finds the candle that a cargo command builds with.
 pub fn find(command: &[OsString]) -> Result<Found, CommandError> {
     let cargo = Cargo::parse(command)?;
+    if let Some(word) = cargo.locked() {
+        return Err(CommandError::Cargo(format!(
+            "`{word}` cannot be kept: the lock file is another while a program is recorded, and is \
+             put back afterwards"
+        )));
+    }
     let out = cargo
         .command()
         .args(["metadata", "--format-version", "1"])
@@ -150,6 +162,10 @@ pub fn find(command: &[OsString]) -> Result<Found, CommandError> {
     }
     from_metadata(&out.stdout)
 }
+
+/// What cargo calls the registry whose packages are replaced.
+const CRATES_IO: [&str; 2] =
+    ["registry+https://github.com/rust-lang/crates.io-index", "sparse+https://index.crates.io/"];
 
 fn from_metadata(json: &[u8]) -> Result<Found, CommandError> {
     let metadata: Metadata = serde_json::from_slice(json)
@@ -178,10 +194,10 @@ fn found_part(metadata: &Metadata, part: Part) -> Result<Option<FoundPart>, Comm
         }
     };
     match package.source.as_deref() {
-        Some(source) if source.starts_with("registry+") => {}
+        Some(source) if CRATES_IO.contains(&source) => {}
         other => {
             let message = format!(
-                "{name} comes from {}: only that of a registry can be replaced",
+                "{name} comes from {}: only that of crates.io can be replaced",
                 other.unwrap_or("a folder")
             );
             return Err(CommandError::Candle(message));
@@ -269,6 +285,8 @@ mod tests {
         assert_eq!(cargo.package_options(), words("--manifest-path a/Cargo.toml -F x"));
         assert!(matches!(Cargo::parse(&words("make run")), Err(CommandError::NotCargo(_))));
         assert!(matches!(Cargo::parse(&[]), Err(CommandError::NotCargo(_))));
+        assert_eq!(Cargo::parse(&words("cargo run --locked")).unwrap().locked(), Some("--locked"));
+        assert_eq!(Cargo::parse(&words("cargo run -- --locked")).unwrap().locked(), None);
     }
 
     #[test]
@@ -281,13 +299,14 @@ mod tests {
         let metadata = |packages: &[String]| {
             format!(r#"{{"packages":[{}],"workspace_root":"/w"}}"#, packages.join(","))
         };
-        let registry = "\"registry+https://example.org/index\"";
+        let registry = format!("\"{}\"", CRATES_IO[0]);
+        let registry = registry.as_str();
         let good = metadata(&[package("0.11.1", registry)]);
         let found = from_metadata(good.as_bytes()).unwrap();
         assert_eq!(found.workspace, PathBuf::from("/w"));
         let [core] = &found.parts[..] else { panic!("{found:?}") };
         assert_eq!((core.folder.as_path(), core.version.as_str()), (Path::new("/r/c"), "0.11.1"));
-        let nn = good.replace("[{", "[{\"name\":\"candle-nn\",\"version\":\"0.11.1\",\"source\":\"registry+x\",\"manifest_path\":\"/r/n/Cargo.toml\"},{");
+        let nn = good.replace("[{", "[{\"name\":\"candle-nn\",\"version\":\"0.11.1\",\"source\":\"sparse+https://index.crates.io/\",\"manifest_path\":\"/r/n/Cargo.toml\"},{");
         assert_eq!(from_metadata(nn.as_bytes()).unwrap().parts.len(), 2);
         let refused = |packages: &[String], what: &str| {
             let error = from_metadata(metadata(packages).as_bytes()).unwrap_err().to_string();
@@ -296,6 +315,7 @@ mod tests {
         refused(&[], "does not use candle-core");
         refused(&[package("0.11.1", registry), package("0.10.0", registry)], "0.11.1 and 0.10.0");
         refused(&[package("0.11.1", "null")], "a folder");
+        refused(&[package("0.11.1", "\"registry+https://example.org/index\"")], "example.org");
         assert!(from_metadata(b"{").is_err());
     }
 
