@@ -59,7 +59,7 @@ fn reason(why: &str) -> String {
 
 /// What is said of NaN.
 const NAN: &str = "NaN is what candle makes of it where its functions compare: `Max` and `Min` of \
-                   two give the first one where either is NaN, `Relu` and `Sign` give 0, and \
+                   two give the first one where either is NaN, `Relu` gives 0, and \
                    greatest and least elements (reductions, `ArgMax` and `ArgMin`, `MaxPool`, \
                    running ones) pass NaN over unless it comes first.";
 

@@ -7,9 +7,9 @@
 //! it. So what is written and what is run cannot differ.
 //!
 //! NaN is what candle makes of it where its functions compare. The greater or lesser of two is the
-//! first one where either is NaN (a program that asks for the number gets it); `relu` of NaN and
-//! its sign are 0; the greatest or least element of a tensor or a window, its position, and
-//! running ones pass NaN over unless it comes first. In the hub these are NaN, or its position.
+//! first one where either is NaN (a program that asks for the number gets it); `relu` of NaN is 0;
+//! the greatest or least element of a tensor or a window, its position, and running ones pass NaN
+//! over unless it comes first. In the hub these are NaN, or its position.
 //!
 //! The executor needs the feature `exec`, which compiles candle.
 //!

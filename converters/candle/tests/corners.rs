@@ -3,33 +3,16 @@
 
 #[allow(dead_code)]
 mod common;
+#[path = "common/exec.rs"]
+mod exec;
 
-use std::collections::BTreeMap;
-
-use airconv_api::{Executor, Report, RunOptions};
-use airconv_candle::CandleExecutor;
 use airconv_ir::array::Array;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
-use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::op::*;
-use airconv_ir::verify::{Stage, verify};
-
-type Named = BTreeMap<String, Datum>;
-
-fn interpreted(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
-    Interpreter::new(module.clone(), EvalLimits::default()).run(inputs).unwrap()
-}
-
-fn executed(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
-    let verified = verify(module, Stage::Canonical).unwrap();
-    let mut report = Report::default();
-    CandleExecutor
-        .run(&verified, inputs, &RunOptions::default(), &mut report)
-        .unwrap_or_else(|_| panic!("{report:?}"))
-}
+use exec::{Named, executed, interpreted};
 
 /// A program of inputs of these types.
 fn small(

@@ -2,6 +2,8 @@
 //! code is that of `tests/golden`, compiled into this test.
 
 mod common;
+#[path = "common/exec.rs"]
+mod exec;
 
 #[allow(dead_code)]
 #[rustfmt::skip]
@@ -14,28 +16,12 @@ mod mlp;
 
 use std::collections::BTreeMap;
 
-use airconv_api::{Executor, Report, RunOptions};
-use airconv_candle::CandleExecutor;
 use airconv_ir::array::Array;
 use airconv_ir::dtype::DType;
-use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
+use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
-use airconv_ir::verify::{Stage, verify};
 use candle_core::{Device, Tensor};
-
-type Named = BTreeMap<String, Datum>;
-
-fn interpreted(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
-    Interpreter::new(module.clone(), EvalLimits::default()).run(inputs).unwrap()
-}
-
-fn executed(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
-    let verified = verify(module, Stage::Canonical).unwrap();
-    let mut report = Report::default();
-    CandleExecutor
-        .run(&verified, inputs, &RunOptions::default(), &mut report)
-        .unwrap_or_else(|_| panic!("{report:?}"))
-}
+use exec::{executed, interpreted};
 
 fn numbers(datum: &Datum) -> Vec<f64> {
     let array = datum.as_array().unwrap();

@@ -1,6 +1,7 @@
 //! Runs the steps of a program: memory, sizes, control flow, and host ops. What runs a kernel is
 //! a [`Backend`].
 
+mod oracle;
 mod steady;
 mod straight;
 
@@ -22,6 +23,8 @@ use crate::ir::{
 };
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
+
+pub use self::oracle::Oracle;
 
 /// What runs kernels.
 pub trait Backend {
@@ -788,19 +791,5 @@ fn written(step: &Step, program: &Program, out: &mut Vec<BufferId>) {
         }
         Step::Bind(_) | Step::BindShape(_) | Step::Fit(_) | Step::Assert { .. } | Step::Free(_) => {
         }
-    }
-}
-
-/// Runs kernels in the interpreter of this level.
-#[derive(Clone, Copy, Debug)]
-pub struct Oracle<'p>(pub &'p Program);
-
-impl Backend for Oracle<'_> {
-    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
-        use crate::interp::{Fault, run_kernel};
-        run_kernel(self.0.kernel(launch.kernel), buffers, sizes).map_err(|fault| match fault {
-            Fault::Check(code) => LaunchError::Check(code),
-            other => LaunchError::Broken(format!("{other:?}")),
-        })
     }
 }

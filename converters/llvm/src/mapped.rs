@@ -5,7 +5,8 @@ use std::ops::Range;
 /// The parts of memory that show files and cannot be written, ascending.
 ///
 /// The pages of such a part are copies of what the file holds: without them it is as it was, and
-/// they come back where they are looked at.
+/// they come back where they are looked at. It says nothing of memory that is made later, which
+/// may lie where a file was.
 #[derive(Debug, Default)]
 pub struct Mapped(Vec<Range<usize>>);
 
@@ -16,7 +17,8 @@ impl Mapped {
         Mapped(maps.lines().filter_map(file).collect())
     }
 
-    /// Gives the pages of some bytes back, if they lie in a file that was mapped and still is.
+    /// Gives the pages of some bytes back, if they lie in a file. The bytes have been there since
+    /// before this was made.
     pub fn release(&self, bytes: &[u8]) {
         let range = bytes.as_ptr_range();
         let (start, end) = (range.start as usize, range.end as usize);
@@ -25,6 +27,15 @@ impl Mapped {
             return;
         }
         release_pages(start, end);
+    }
+}
+
+/// Gives the pages of some bytes back, if they lie in a file and are many.
+pub fn release(bytes: &[u8]) {
+    /// For fewer bytes it is not worth looking.
+    const LEAST: usize = 256 << 10;
+    if bytes.len() >= LEAST {
+        Mapped::now().release(bytes);
     }
 }
 

@@ -2,19 +2,17 @@
 //! against the interpreter of kernels, with odd sizes.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use airconv_ir::dim::Dim;
-use airconv_ir::dtype::DType;
-use airconv_ir::entity::TensorId;
+mod common;
+
 use airconv_kernel::interp::run_kernel;
-use airconv_kernel::ir::{
-    Access, Buffer, BufferId, BufferKind, Elem, Expr, Kernel, KernelId, Launch, Program, Step, UnOp,
-};
+use airconv_kernel::ir::{Access, Elem, Expr, Kernel, Launch, Program, UnOp};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::Backend;
 use airconv_kernel::schedule::schedule;
 use airconv_kernel::text::parse;
 use airconv_llvm::Isa;
 use airconv_llvm::executor::{Compiled, JitOptions};
+use common::one_launch;
 
 fn numbers(len: usize, mut seed: u64) -> Vec<f32> {
     (0..len)
@@ -77,25 +75,7 @@ struct Runner {
 
 impl Runner {
     fn new(kernel: &Kernel, lengths: &[usize], sizes: &[i64], constants: &[usize]) -> Runner {
-        let buffer = |i: usize, len: usize| Buffer {
-            dtype: Some(DType::F32),
-            shape: vec![Dim::Known(len as i64)],
-            kind: match constants.contains(&i) {
-                true => BufferKind::Constant(TensorId(i as u32)),
-                false => BufferKind::Temporary,
-            },
-        };
-        let launch = Launch {
-            kernel: KernelId(0),
-            buffers: (0..lengths.len() as u32).map(BufferId).collect(),
-            sizes: sizes.iter().map(|&n| Dim::Known(n)).collect(),
-        };
-        let program = Program {
-            buffers: lengths.iter().enumerate().map(|(i, &n)| buffer(i, n)).collect(),
-            kernels: vec![kernel.clone()],
-            steps: vec![Step::Launch(launch.clone())],
-            ..Program::default()
-        };
+        let (program, launch) = one_launch(kernel, lengths, sizes, constants);
         Runner { program, launch }
     }
 

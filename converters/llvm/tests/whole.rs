@@ -2,19 +2,17 @@
 //! does them.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use airconv_ir::dim::Dim;
-use airconv_ir::dtype::DType;
-use airconv_ir::entity::TensorId;
+mod common;
+
 use airconv_kernel::interp::run_kernel;
-use airconv_kernel::ir::{
-    Buffer, BufferId, BufferKind, Elem, Kernel, KernelId, Launch, Program, Step,
-};
+use airconv_kernel::ir::{Elem, Kernel};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::Backend;
 use airconv_kernel::schedule::schedule;
 use airconv_kernel::text::parse;
 use airconv_llvm::Isa;
 use airconv_llvm::executor::{Compiled, JitOptions};
+use common::one_launch;
 
 /// Numbers that repeat.
 struct Numbers(u64);
@@ -55,15 +53,6 @@ fn bytes(len: usize, elem: Elem, fill: Fill, seed: u64) -> Vec<u8> {
     }
 }
 
-fn dtype(elem: Elem) -> DType {
-    match elem {
-        Elem::U8 => DType::U8,
-        Elem::I8 => DType::I8,
-        Elem::I32 => DType::I32,
-        _ => DType::F32,
-    }
-}
-
 fn mems(buffers: &mut [Vec<u8>]) -> Vec<Mem> {
     buffers.iter_mut().map(|b| Mem { ptr: b.as_mut_ptr(), len: b.len() }).collect()
 }
@@ -73,26 +62,9 @@ fn check(text: &str, given: &[Vec<u8>], sizes: &[i64], constants: &[usize]) {
     let kernel: Kernel = schedule(parse(text).unwrap_or_else(|e| panic!("{e}\n{text}")));
     let mut wanted = given.to_vec();
     run_kernel(&kernel, &mems(&mut wanted), sizes).unwrap();
-    let buffer = |i: usize, bytes: &Vec<u8>| {
-        let elem = kernel.params[i].elem;
-        let kind = match constants.contains(&i) {
-            true => BufferKind::Constant(TensorId(i as u32)),
-            false => BufferKind::Temporary,
-        };
-        let len = (bytes.len() / elem.bytes()) as i64;
-        Buffer { dtype: Some(dtype(elem)), shape: vec![Dim::Known(len)], kind }
-    };
-    let launch = Launch {
-        kernel: KernelId(0),
-        buffers: (0..given.len() as u32).map(BufferId).collect(),
-        sizes: sizes.iter().map(|&n| Dim::Known(n)).collect(),
-    };
-    let program = Program {
-        buffers: given.iter().enumerate().map(|(i, b)| buffer(i, b)).collect(),
-        kernels: vec![kernel.clone()],
-        steps: vec![Step::Launch(launch.clone())],
-        ..Program::default()
-    };
+    let elements = |(i, bytes): (usize, &Vec<u8>)| bytes.len() / kernel.params[i].elem.bytes();
+    let lengths: Vec<usize> = given.iter().enumerate().map(elements).collect();
+    let (program, launch) = one_launch(&kernel, &lengths, sizes, constants);
     for isa in [Isa::V2, Isa::V3, Isa::V4, Isa::Amx] {
         if !isa.runs_here() {
             continue;

@@ -36,8 +36,7 @@ mod unix {
     extern "C" fn pass_on(signal: libc::c_int) {
         match CHILD.load(Ordering::SeqCst) {
             0 => PENDING.store(signal, Ordering::SeqCst),
-            // SAFETY: `kill` may be called in a handler of signals; the child has not been waited
-            // for, so the number is still its own.
+            // SAFETY: `kill` may be called in a handler of signals. It changes no memory.
             child => unsafe {
                 libc::kill(child, signal);
             },
@@ -52,7 +51,14 @@ mod unix {
             let handler = pass_on as extern "C" fn(libc::c_int) as libc::sighandler_t;
             // SAFETY: the handler only reads an atomic and calls `kill`. Programs that are started
             // have the default handlers again.
-            Self(SIGNALS.map(|signal| unsafe { libc::signal(signal, handler) }))
+            Self(SIGNALS.map(|signal| unsafe {
+                let before = libc::signal(signal, handler);
+                if before == libc::SIG_IGN {
+                    // What was to be ignored (as `nohup` asks for) still is.
+                    libc::signal(signal, before);
+                }
+                before
+            }))
         }
     }
 

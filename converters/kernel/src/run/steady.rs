@@ -203,8 +203,11 @@ impl<'p, B: Backend> Machine<'p, B> {
                     place.is_some()
                 }
                 Step::Fit(fit) => {
-                    frame.fit(fit)?;
-                    true
+                    let known = [&fit.from, &fit.to].iter().all(|d| frame.size(d).is_ok());
+                    if known {
+                        frame.fit(fit)?;
+                    }
+                    known
                 }
                 _ => true,
             };

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::plan::Layout;
 use crate::buffer::Buffer;
-use crate::mapped::Mapped;
+use crate::mapped;
 use crate::micro::amx::Grade;
 
 /// As what an operand is packed.
@@ -44,15 +44,12 @@ pub struct Constants {
     /// Bytes of those that are right operands of products.
     pub(super) weights: i64,
     packed: Mutex<FxHashMap<PackedKey, Arc<Buffer>>>,
-    /// Where constants lie in files, whose pages are not wanted once they are packed.
-    mapped: Mapped,
 }
 
 impl Constants {
     /// None packed yet; `weights` are the bytes of [`Constants::weights`].
     pub fn new(program: &Program, weights: i64) -> Constants {
-        let (constant, mapped) = (program.unchanging(), Mapped::now());
-        Constants { constant, weights, packed: Mutex::default(), mapped }
+        Constants { constant: program.unchanging(), weights, packed: Mutex::default() }
     }
 
     /// Bytes of the constants of a program that are right operands of products: `right` says for
@@ -128,8 +125,9 @@ impl Constants {
             return found.clone();
         }
         let made = Arc::new(make(&key.3));
+        // What is packed is not looked at as it lies in its file.
         // SAFETY: the memory of a constant of the program at hand, which lives as long as it.
-        self.mapped.release(unsafe { std::slice::from_raw_parts(source.ptr, source.len) });
+        mapped::release(unsafe { std::slice::from_raw_parts(source.ptr, source.len) });
         packed.insert(key, made.clone());
         made
     }

@@ -3,7 +3,17 @@
 //! Times are estimates in cycles of one core, from what the micro-kernels reach on large
 //! products and what memory gives; their ratio is what counts.
 
+use super::Axis;
 use crate::micro::amx::{CHUNK, Grade};
+
+/// What a size that is not known is taken for.
+const USUAL: i64 = 128;
+
+/// How many combinations of axes there are, with sizes that are not known as they usually are.
+pub fn usual_count(axes: &[Axis]) -> i64 {
+    let sizes = axes.iter().map(|a| a.extent.as_known().unwrap_or(USUAL));
+    sizes.fold(1i64, i64::saturating_mul).max(1)
+}
 
 /// A product to be judged.
 #[derive(Clone, Copy, Debug)]

@@ -10,7 +10,7 @@ use airconv_kernel::run::LaunchError;
 use rustc_hash::FxHashMap;
 
 use super::constants::{Constants, Side};
-use super::cost::Work;
+use super::cost::{Work, usual_count};
 use super::epilogue::{OfKernel, is_long};
 use super::find::{Product, find};
 use super::gather::{GatherCall, gather_module, gather_name};
@@ -39,9 +39,6 @@ pub(super) const MOST_BATCH: usize = 8;
 
 /// The most of K that is done at once of an operand in runs.
 const GATHERED_K: usize = 2560;
-
-/// What a size that is not known is taken for when a tile is chosen.
-const USUAL: i64 = 128;
 
 /// How a product is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,10 +119,7 @@ impl Selected {
         if product.batch.len() > MOST_BATCH || product.is_window() {
             return None;
         }
-        let estimate = |axes: &[super::Axis]| {
-            let sizes = axes.iter().map(|a| a.extent.as_known().unwrap_or(USUAL));
-            sizes.fold(1i64, i64::saturating_mul).max(1) as usize
-        };
+        let estimate = |axes: &[super::Axis]| usual_count(axes) as usize;
         let (m, n) = (estimate(&product.rows), estimate(&product.columns));
         let work = Work {
             m: m as i64,

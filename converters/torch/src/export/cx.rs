@@ -7,7 +7,8 @@ use airconv_ir::entity::ValueId;
 use airconv_ir::module::Node;
 use airconv_ir::types::TensorType;
 
-use super::exporter::{Exporter, check_dtype, stem};
+use super::exporter::{Exporter, check_dtype};
+use super::names::stem;
 use super::program::{Arg, Kind, Returned, Target, Var};
 use crate::common::schema::{Schema, schemas};
 

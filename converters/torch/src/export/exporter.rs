@@ -19,7 +19,7 @@ use airconv_ir::verify::{Stage, Verified, verify};
 use rustc_hash::FxHashMap;
 
 use super::cx::{ExportCx, Refuse};
-use super::names::{Names, Qualified};
+use super::names::{Names, Qualified, name_calls};
 use super::program::{
     Arg, Call, Graph, Input, Kind, Metadata, Output, Program, Returned, Stored, StoredKind, Target,
     Var, VarInfo,
@@ -752,41 +752,6 @@ impl<'m> Exporter<'m> {
         };
         keep_apart(&mut program);
         program
-    }
-}
-
-/// A call of one result has its name; other calls get one of their own.
-fn name_calls(graph: &mut Graph, given: &[String], names: &mut Names) {
-    for call in &mut graph.calls {
-        call.name = match call.results.as_slice() {
-            [Returned::One(var)]
-                if !matches!(call.target, Target::Cond(..) | Target::While(..)) =>
-            {
-                given[var.0 as usize].clone()
-            }
-            _ => names.fresh(stem(&call.target)),
-        };
-        match &mut call.target {
-            Target::Cond(a, b) | Target::While(a, b) => {
-                name_calls(a, given, names);
-                name_calls(b, given, names);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// What results of a call are named after.
-pub(super) fn stem(target: &Target) -> &str {
-    match target {
-        Target::Operator(schema) => {
-            schema.name.split("::").nth(1).unwrap_or("call").trim_start_matches('_')
-        }
-        Target::Size => "sym_size",
-        Target::Item => "item",
-        Target::Arithmetic(_) => "size",
-        Target::Cond(..) => "cond",
-        Target::While(..) => "while_loop",
     }
 }
 

@@ -2,6 +2,8 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::program::{Graph, Returned, Target};
+
 /// Words that cannot be names, or that generated code uses for something else.
 const RESERVED: &[&str] = &[
     "False",
@@ -236,6 +238,41 @@ impl Qualified {
         self.modules.extend(paths);
         self.names.insert(full);
         true
+    }
+}
+
+/// A call of one result has its name; other calls get one of their own.
+pub(super) fn name_calls(graph: &mut Graph, given: &[String], names: &mut Names) {
+    for call in &mut graph.calls {
+        call.name = match call.results.as_slice() {
+            [Returned::One(var)]
+                if !matches!(call.target, Target::Cond(..) | Target::While(..)) =>
+            {
+                given[var.0 as usize].clone()
+            }
+            _ => names.fresh(stem(&call.target)),
+        };
+        match &mut call.target {
+            Target::Cond(a, b) | Target::While(a, b) => {
+                name_calls(a, given, names);
+                name_calls(b, given, names);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What results of a call are named after.
+pub(super) fn stem(target: &Target) -> &str {
+    match target {
+        Target::Operator(schema) => {
+            schema.name.split("::").nth(1).unwrap_or("call").trim_start_matches('_')
+        }
+        Target::Size => "sym_size",
+        Target::Item => "item",
+        Target::Arithmetic(_) => "size",
+        Target::Cond(..) => "cond",
+        Target::While(..) => "while_loop",
     }
 }
 

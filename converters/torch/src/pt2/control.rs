@@ -4,8 +4,9 @@ use airconv_ir::entity::{RegionId, ValueId};
 use airconv_ir::op::{If, Loop, Scan};
 use airconv_ir::types::Type;
 
-use super::import::{GraphReader, Names, is_assertion};
+use super::import::{GraphReader, Names};
 use super::records::{Argument, Graph, Node};
+use super::target::is_assertion;
 use crate::import::Item;
 use crate::import::arg::Arg;
 use crate::import::call::Stop;

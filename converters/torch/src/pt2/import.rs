@@ -17,6 +17,7 @@ use super::records::{
     Argument, ExportedProgram, Graph, InputSpec, Node, OptionalTensorArgument, SymBoolArgument,
     SymExpr, SymFloatArgument, SymInt, SymIntArgument, TensorArgument, TensorMeta,
 };
+use super::target::{has_rule, is_assertion, operator, saves_statistics, shown};
 use super::{control, expr, uses};
 use crate::common::schema::{Schema, schemas};
 use crate::common::{dtype, opaque};
@@ -24,7 +25,6 @@ use crate::error::FileError;
 use crate::import::alias::Handle;
 use crate::import::arg::Arg;
 use crate::import::call::Stop;
-use crate::import::rules::find_functional;
 use crate::import::share::Layout;
 use crate::import::{Importer, Item, NO_RULE};
 
@@ -762,46 +762,6 @@ fn known_size(size: &SymInt) -> Option<Dim> {
         SymInt::AsInt(n) => Some(Dim::Known(*n)),
         SymInt::AsExpr(_) => None,
     }
-}
-
-/// Whether an operator gives the mean and the deviation that it found beside its result.
-fn saves_statistics(target: &str) -> bool {
-    let name = target.split('.').nth(3).unwrap_or("");
-    name.contains("batch_norm") || matches!(name, "native_layer_norm" | "native_group_norm")
-}
-
-/// Operators that state what ranges and types say already.
-pub(super) fn is_assertion(target: &str) -> bool {
-    let name = target.split('.').nth(1).unwrap_or("");
-    matches!(
-        name,
-        "_assert_scalar"
-            | "_assert_async"
-            | "_assert_tensor_metadata"
-            | "sym_constrain_range"
-            | "sym_constrain_range_for_size"
-            | "_functional_assert_async"
-    )
-}
-
-/// `aten.add.Tensor` as `aten::add` and `Tensor`.
-fn operator(target: &str) -> Option<(String, &str)> {
-    let (namespace, rest) = target.split_once('.')?;
-    let (name, overload) = rest.rsplit_once('.')?;
-    Some((format!("{namespace}::{name}"), if overload == "default" { "" } else { overload }))
-}
-
-/// Whether an operator can be read at all.
-fn has_rule(target: &str) -> bool {
-    let Some(target) = target.strip_prefix("torch.ops.") else { return true };
-    let Some((name, overload)) = operator(target) else { return true };
-    name.starts_with("higher_order") || find_functional(&name, overload).is_some()
-}
-
-/// An operator as users know it.
-fn shown(target: &str) -> String {
-    let target = target.strip_prefix("torch.ops.").unwrap_or(target);
-    target.strip_suffix(".default").unwrap_or(target).to_owned()
 }
 
 /// The path of the innermost module: entries are `KEY,PATH,CLASS`, separated by `;`.

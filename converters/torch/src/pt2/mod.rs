@@ -16,6 +16,7 @@ mod payload;
 mod reader;
 mod records;
 mod symbols;
+mod target;
 #[cfg(test)]
 mod tests;
 mod uses;

@@ -2,11 +2,11 @@
 
 use rustc_hash::FxHashSet;
 
-use super::import::is_assertion;
 use super::records::{
     Argument, Graph, Node, OptionalTensorArgument, SymBoolArgument, SymFloatArgument,
     SymIntArgument,
 };
+use super::target::is_assertion;
 
 /// Adds the names that nodes and outputs of a graph use, its sub-graphs apart. Assertions state
 /// what is known, so that what only they use counts as not used.

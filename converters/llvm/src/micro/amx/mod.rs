@@ -21,6 +21,7 @@
 mod multiply;
 mod split;
 
+pub(crate) use multiply::shapes;
 pub use multiply::{
     AmxCall, AmxFn, AmxSpec, KernelFn, amx_module, kernel_module, kernel_name, variant,
 };

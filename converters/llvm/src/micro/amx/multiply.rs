@@ -279,7 +279,7 @@ fn finish(spec: &AmxSpec, epilogue: &dyn Epilogue) -> Function {
 
 /// What tiles are: all of 16 rows of 64 bytes. Where there are fewer rows, what is made of the
 /// others is not used.
-fn shapes() -> String {
+pub(crate) fn shapes() -> String {
     let mut bytes = [0u8; 64];
     bytes[0] = 1;
     for tile in 0..8 {

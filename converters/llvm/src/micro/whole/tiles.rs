@@ -2,6 +2,7 @@
 
 use super::{GROUP, WholeTile};
 use crate::emit::{Function, Module};
+use crate::micro::amx::shapes;
 use crate::target::Isa;
 
 /// Rows of a tile.
@@ -77,17 +78,10 @@ pub fn tiles_module(tile: WholeTile) -> String {
 
 /// The function that says what tiles are: all of 16 rows of 64 bytes.
 fn begin(name: &str) -> Function {
-    let mut bytes = [0u8; 64];
-    bytes[0] = 1;
-    for tile in 0..8 {
-        bytes[16 + 2 * tile] = 64;
-        bytes[48 + tile] = ROWS as u8;
-    }
-    let bytes: Vec<String> = bytes.iter().map(|b| format!("i8 {b}")).collect();
     let mut f = Function::new(format_args!("define void @{name}() nounwind"));
     f.declare("void @llvm.x86.ldtilecfg(ptr)");
     f.line("%shapes = alloca <64 x i8>, align 64");
-    f.line(format_args!("store <64 x i8> < {} >, ptr %shapes, align 64", bytes.join(", ")));
+    f.line(format_args!("store {}, ptr %shapes, align 64", shapes()));
     f.line("call void @llvm.x86.ldtilecfg(ptr %shapes)");
     f.line("ret void");
     f

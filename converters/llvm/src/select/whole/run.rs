@@ -35,9 +35,6 @@ const BLOCK: i64 = 96;
 /// The fewest rows for which a right operand that is not known before is worth being packed.
 const MANY: i64 = 16;
 
-/// What a size that is not known is taken for.
-const USUAL: i64 = 128;
-
 /// A product of bytes with the names of the code for it.
 pub struct Selected {
     kernel: Kernel,
@@ -94,11 +91,7 @@ impl Selected {
         if !own || product.epilogue.ty(value) != elem(product.out.param).scalar() {
             return None;
         }
-        let estimate = |axes: &[crate::select::Axis]| {
-            let sizes = axes.iter().map(|a| a.extent.as_known().unwrap_or(USUAL));
-            sizes.fold(1i64, i64::saturating_mul).max(1)
-        };
-        let (m, n) = (estimate(&product.rows), estimate(&product.columns));
+        let (m, n) = (cost::usual_count(&product.rows), cost::usual_count(&product.columns));
         let known = |param: u32| constants.get(param as usize).copied().unwrap_or(false);
         let known_zero = match &whole.right {
             Zero::Number(_) => true,
