@@ -349,6 +349,9 @@ pub(crate) struct Bench {
     /// that are installed by default.
     #[arg(long, value_name = "NAMES", help_heading = "Running")]
     pub against: Option<String>,
+    /// Only tell what memory and time it takes to come to the first run.
+    #[arg(long, hide = true)]
+    pub once: bool,
     #[command(flatten)]
     pub running: Running,
     #[command(flatten)]

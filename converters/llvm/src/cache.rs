@@ -29,12 +29,13 @@ const AFTER_EVICTION: u64 = 80;
 pub struct Key(blake3::Hash);
 
 impl Key {
-    /// The key of the object of `ir` for `target`, by LLVM of `version`.
-    pub fn new(ir: &str, version: &str, target: &Target) -> Key {
+    /// The key of the object of `ir` for `target`, by the compiler that `compiler` tells from
+    /// others.
+    pub fn new(ir: &str, compiler: &str, target: &Target) -> Key {
         let mut hasher = blake3::Hasher::new();
         let emitter = EMITTER_VERSION.to_string();
         let tune = target.tune.as_deref().unwrap_or("");
-        for part in [&emitter, version, &target.triple, &target.cpu, &target.features, tune, ir] {
+        for part in [&emitter, compiler, &target.triple, &target.cpu, &target.features, tune, ir] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part.as_bytes());
         }

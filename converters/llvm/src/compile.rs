@@ -43,8 +43,11 @@ const FUNCTION_ATTRIBUTES: u32 = u32::MAX;
 /// What compiles: libLLVM in this process, or `llc` beside it.
 #[derive(Clone, Debug)]
 pub enum Compiler {
-    /// libLLVM.
-    Library(&'static Library),
+    /// libLLVM, which is opened when there is something to compile.
+    Library {
+        /// What tells it from others.
+        identity: String,
+    },
     /// The program `llc`, where there is no libLLVM.
     Llc {
         /// The program.
@@ -55,33 +58,33 @@ pub enum Compiler {
 }
 
 impl Compiler {
-    /// libLLVM if it can be opened, else an `llc` that is new enough, else the error of libLLVM.
+    /// libLLVM if there is one, else an `llc` that is new enough, else the error of libLLVM.
     pub fn find() -> Result<Compiler> {
-        match Library::get() {
-            Ok(library) => Ok(Compiler::Library(library)),
+        match Library::identity() {
+            Ok(identity) => Ok(Compiler::Library { identity }),
             Err(error) => find_llc().ok_or(error),
         }
     }
 
-    /// The version of LLVM.
-    pub fn version(&self) -> String {
+    /// What tells this compiler from others, of other versions too.
+    pub fn identity(&self) -> &str {
         match self {
-            Compiler::Library(library) => library.version_text(),
-            Compiler::Llc { version, .. } => version.clone(),
+            Compiler::Library { identity } => identity,
+            Compiler::Llc { version, .. } => version,
         }
     }
 
     /// Compiles one module.
     pub fn compile(&self, ir: &str, target: &Target, output: Output) -> Result<Vec<u8>> {
         match self {
-            Compiler::Library(library) => compile(library, ir, target, output),
+            Compiler::Library { .. } => compile(Library::get()?, ir, target, output),
             Compiler::Llc { path, .. } => compile_with_llc(path, ir, target, output),
         }
     }
 
     /// Compiles one module with checks built in. It takes libLLVM.
     pub fn instrumented(&self, ir: &str, target: &Target, sanitizer: Sanitizer) -> Result<Vec<u8>> {
-        let Compiler::Library(library) = self else {
+        let Compiler::Library { .. } = self else {
             return Err(LlvmError::NeedsLibrary("building checks into code"));
         };
         let (attribute, passes) = match sanitizer {
@@ -95,12 +98,12 @@ impl Compiler {
                 _ => line.to_owned(),
             })
             .collect();
-        compile_after(library, &marked.join("\n"), target, Output::Object, Some(passes))
+        compile_after(Library::get()?, &marked.join("\n"), target, Output::Object, Some(passes))
     }
 
     /// Compiles one module to an object, or takes it from the cache.
     pub fn object(&self, ir: &str, target: &Target, cache: &Cache) -> Result<Vec<u8>> {
-        let key = Key::new(ir, &self.version(), target);
+        let key = Key::new(ir, self.identity(), target);
         if let Some(object) = cache.get(&key) {
             return Ok(object);
         }

@@ -20,9 +20,8 @@ use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
 use crate::cache::Cache;
 use crate::compile::Compiler;
 use crate::error::{LlvmError, Result};
-use crate::jit::Jit;
 use crate::kernel::{Context, host};
-use crate::library::Library;
+use crate::linked::Linked;
 use crate::mapped::Mapped;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
@@ -93,7 +92,7 @@ pub struct Compiled {
     constants: Constants,
     pool: Pool,
     // Dropped last: the functions live in it.
-    _jit: Jit,
+    _linked: Linked,
 }
 
 impl Compiled {
@@ -138,25 +137,21 @@ impl Compiled {
         let pool = Pool::new(options.threads);
         let compiler = Compiler::find()?;
         let objects = compiler.compile_all(&distinct, &target, &options.cache, 2)?;
-        let jit = Jit::new(Library::get()?)?;
-        jit.define(host::NARROW, host::narrow as *const ())?;
-        for object in &objects {
-            jit.add_object(object)?;
-        }
+        let linked = Linked::link(&objects, &[(host::NARROW, host::narrow as *const ())])?;
         let mut kernels = Vec::with_capacity(found.len());
         for found in found {
             kernels.push(match found {
-                Found::Product(product) => Native::Product(Box::new(product.link(&jit)?)),
-                Found::Whole(product) => Native::Whole(Box::new(product.link(&jit)?)),
+                Found::Product(product) => Native::Product(Box::new(product.link(&linked)?)),
+                Found::Whole(product) => Native::Whole(Box::new(product.link(&linked)?)),
                 Found::Nest(NestText { name, extent, grain, sizes }) => {
-                    let address = jit.lookup(&name)?;
+                    let address = linked.lookup(&name)?;
                     // SAFETY: every emitted kernel has this type.
                     let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
                     Native::Nest(Nest { function, extent, grain, sizes })
                 }
             });
         }
-        Ok(Compiled { kernels, constants: Constants::new(program, weights), pool, _jit: jit })
+        Ok(Compiled { kernels, constants: Constants::new(program, weights), pool, _linked: linked })
     }
 
     /// How many kernels run as matrix products.
@@ -314,7 +309,7 @@ impl Executor for LlvmExecutor {
         &[Choice::Threads, Choice::Isa, Choice::Precision, Choice::NativeOnly]
     }
     fn available(&self) -> std::result::Result<(), String> {
-        Library::get().map(|_| ()).map_err(|e| e.to_string())
+        Compiler::find().map(|_| ()).map_err(|e| e.to_string())
     }
     fn run(
         &self,

@@ -6,14 +6,12 @@ use std::sync::Mutex;
 
 use crate::error::{LlvmError, Result};
 use crate::library::{Library, Ref, SymbolPair, c_string};
+#[cfg(target_os = "linux")]
+use crate::linked::MATH_LIBRARY;
 
 /// LLVM's `LLVMJITSymbolGenericFlagsExported` and `...Callable`.
 const EXPORTED: u8 = 1;
 const CALLABLE: u8 = 4;
-
-/// Where names that are not in objects come from, beside the process itself.
-#[cfg(target_os = "linux")]
-const MATH_LIBRARY: &std::ffi::CStr = c"libm.so.6";
 
 /// Objects linked into this process. Code and data live until the `Jit` is dropped: whoever
 /// holds an address keeps the `Jit`. Threads may share it.

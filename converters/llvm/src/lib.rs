@@ -1,26 +1,26 @@
 //! LLVM IR text to callable code.
 //!
 //! ```no_run
-//! use airconv_llvm::{Cache, Compiler, Jit, Library, Target};
+//! use airconv_llvm::{Cache, Compiler, Linked, Target};
 //!
 //! # fn main() -> airconv_llvm::Result<()> {
 //! let ir = "define float @twice(float %x) {\n  %y = fadd float %x, %x\n  ret float %y\n}\n";
 //! let object = Compiler::find()?.object(ir, &Target::host(), &Cache::user())?;
-//! let jit = Jit::new(Library::get()?)?;
-//! jit.add_object(&object)?;
-//! let twice = jit.lookup("twice")?;
+//! let code = Linked::link(&[object.into()], &[])?;
+//! let twice = code.lookup("twice")?;
 //! # Ok(())
 //! # }
 //! ```
 //!
 //! Nothing of LLVM is needed to build this crate: [`Library`] opens it at run time. [`Target`]
-//! says what code is generated for, [`mod@compile`] generates it, [`cache`] keeps it, [`jit`] links
-//! it into the process, and [`pool`] runs it on threads.
+//! says what code is generated for, [`mod@compile`] generates it, [`cache`] keeps it, [`linked`]
+//! links it into the process, and [`pool`] runs it on threads. What the cache has needs no LLVM.
 
 pub mod artefact;
 pub mod buffer;
 pub mod cache;
 pub mod compile;
+mod elf;
 pub mod emit;
 pub mod error;
 pub mod executor;
@@ -28,6 +28,7 @@ pub mod float_mode;
 pub mod jit;
 pub mod kernel;
 pub mod library;
+pub mod linked;
 mod mapped;
 pub mod micro;
 mod nest;
@@ -43,5 +44,6 @@ pub use error::{LlvmError, Result};
 pub use float_mode::FlushGuard;
 pub use jit::Jit;
 pub use library::Library;
+pub use linked::Linked;
 pub use pool::Pool;
 pub use target::{Isa, Target};

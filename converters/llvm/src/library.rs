@@ -163,6 +163,26 @@ impl Library {
         Ok(FOUND.get_or_init(|| lib))
     }
 
+    /// What tells the library of this process from others: the path, size and time of change of
+    /// its file, which is not opened. Where only the loader knows where the library is, it is
+    /// opened, and the version tells.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn identity() -> Result<String> {
+        let named = std::env::var_os(PATH_VARIABLE).filter(|p| !p.is_empty()).map(PathBuf::from);
+        let files = match named {
+            Some(path) => vec![path],
+            None => candidates(),
+        };
+        let found = files.iter().filter(|path| path.is_absolute()).find_map(|path| {
+            let file = path.metadata().ok()?;
+            let changed = file.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Some(format!("{} {} {}", path.display(), file.len(), changed.as_nanos()))
+        });
+        found.map_or_else(|| Library::get().map(Library::version_text), Ok)
+    }
+
     fn search() -> Result<&'static Library> {
         if let Some(path) = std::env::var_os(PATH_VARIABLE).filter(|p| !p.is_empty()) {
             return Library::open(Path::new(&path));
@@ -331,31 +351,31 @@ fn initialise(lib: &libloading::Library, architecture: &str) {
     }
 }
 
-/// Where libLLVM may be, best first.
+/// Where libLLVM may be, best first: for each version files, and then names for the loader.
 fn candidates() -> Vec<PathBuf> {
-    let mut out = Vec::new();
-    for v in (OLDEST..=NEWEST).rev() {
-        if cfg!(windows) {
-            out.push(PathBuf::from("LLVM-C.dll"));
-            continue;
-        }
-        if cfg!(target_os = "macos") {
-            for root in ["/opt/homebrew/opt", "/usr/local/opt"] {
-                out.push(PathBuf::from(format!("{root}/llvm@{v}/lib/libLLVM.dylib")));
-            }
-            continue;
-        }
-        out.push(PathBuf::from(format!("libLLVM.so.{v}.1")));
-        out.push(PathBuf::from(format!("libLLVM-{v}.so")));
-        for lib in ["lib", "lib64"] {
-            out.push(PathBuf::from(format!("/usr/lib/llvm-{v}/{lib}/libLLVM.so.{v}.1")));
-            out.push(PathBuf::from(format!("/usr/lib/llvm-{v}/{lib}/libLLVM-{v}.so")));
-            out.push(PathBuf::from(format!("/usr/lib/llvm{v}/{lib}/libLLVM.so.{v}.1")));
-        }
-        out.push(PathBuf::from(format!("/usr/lib64/llvm{v}/lib/libLLVM.so.{v}.1")));
+    if cfg!(windows) {
+        return vec![PathBuf::from("LLVM-C.dll")];
     }
-    out.dedup();
-    out
+    let versions = (OLDEST..=NEWEST).rev();
+    if cfg!(target_os = "macos") {
+        let roots = ["/opt/homebrew/opt", "/usr/local/opt"];
+        return versions
+            .flat_map(|v| roots.map(|root| format!("{root}/llvm@{v}/lib/libLLVM.dylib").into()))
+            .collect();
+    }
+    let multiarch = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    versions
+        .flat_map(|v| {
+            let own = ["lib", "lib64"].map(|lib| format!("/usr/lib/llvm-{v}/{lib}"));
+            let others = [format!("/usr/lib/llvm{v}/lib"), format!("/usr/lib64/llvm{v}/lib")];
+            let system = [multiarch.clone(), "/usr/lib64".to_owned(), "/usr/lib".to_owned()];
+            let folders = own.into_iter().chain(others).chain(system);
+            let names = [format!("libLLVM.so.{v}.1"), format!("libLLVM-{v}.so")];
+            let files: Vec<PathBuf> =
+                folders.flat_map(|f| names.clone().map(|name| Path::new(&f).join(name))).collect();
+            files.into_iter().chain(names.map(PathBuf::from))
+        })
+        .collect()
 }
 
 /// A C string of a Rust one.

@@ -19,7 +19,7 @@ use super::plan::{Layout, Plan, offsets};
 use super::tiles;
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::jit::Jit;
+use crate::linked::Linked;
 use crate::micro::amx::Grade;
 use crate::micro::{
     GatheredCall, GatheredFn, GemmFn, GemmSpec, Identity, MOST_TAPS, PackCall, PackSpec, Tile,
@@ -188,9 +188,9 @@ impl Selected {
     ///
     /// # Errors
     /// When the code is not there.
-    pub fn link(self, jit: &Jit) -> Result<Compiled> {
-        let gemm = jit.lookup(&self.gemm)?;
-        let (pack, gather) = (jit.lookup(&self.pack)?, jit.lookup(&self.gather)?);
+    pub fn link(self, linked: &Linked) -> Result<Compiled> {
+        let gemm = linked.lookup(&self.gemm)?;
+        let (pack, gather) = (linked.lookup(&self.pack)?, linked.lookup(&self.gather)?);
         // SAFETY: the modules define them with these types.
         let (gemm, pack, gather) = unsafe {
             (
@@ -205,8 +205,8 @@ impl Selected {
                 std::mem::transmute::<*const (), ChunkFn>(gather),
             )
         };
-        let tiles = self.tiles.as_ref().map(|names| names.link(jit)).transpose()?;
-        let convert = self.convert.as_ref().map(|names| names.link(jit)).transpose()?;
+        let tiles = self.tiles.as_ref().map(|names| names.link(linked)).transpose()?;
+        let convert = self.convert.as_ref().map(|names| names.link(linked)).transpose()?;
         let Selected { kernel, product, tile, isa, .. } = self;
         let lanes = isa.f32_lanes() as i64;
         Ok(Compiled {

@@ -14,7 +14,7 @@ use super::plan::{Layout, Plan, offsets};
 use super::run::{At, Compiled, GRAIN, Given, MOST_BATCH, Operand, PANELS, Planned, Shared};
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::jit::Jit;
+use crate::linked::Linked;
 use crate::micro::amx::{
     AmxCall, AmxFn, AmxSpec, CHUNK, COLUMNS, Grade, KernelFn, LeftCall, ROWS, Range, RightCall,
     SplitSpec, amx_module, exact, kernel_module, kernel_name, split_module, strip_bytes, variant,
@@ -55,12 +55,12 @@ impl Names {
     ///
     /// # Errors
     /// When it is not there.
-    pub(super) fn link(&self, jit: &Jit) -> Result<Code> {
+    pub(super) fn link(&self, linked: &Linked) -> Result<Code> {
         let split = &self.split;
         let kernel = kernel_name(split.grade);
         let [multiply, kernel, even, gathered, right] =
             [&self.multiply, &kernel, &split.even, &split.gathered, &split.right]
-                .map(|name| jit.lookup(name));
+                .map(|name| linked.lookup(name));
         // SAFETY: the modules define them with these types.
         unsafe {
             Ok(Code {

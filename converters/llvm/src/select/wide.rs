@@ -14,7 +14,7 @@ use super::run::{Compiled, Shared};
 use crate::buffer::Buffer;
 use crate::emit::{Function, Module, READ_ALIGN};
 use crate::error::Result;
-use crate::jit::Jit;
+use crate::linked::Linked;
 use crate::pool::{ChunkFn, Pool};
 use crate::target::Isa;
 
@@ -66,10 +66,10 @@ impl Names {
     ///
     /// # Errors
     /// When it is not there.
-    pub(super) fn link(&self, jit: &Jit) -> Result<Code> {
+    pub(super) fn link(&self, linked: &Linked) -> Result<Code> {
         let find = |name: &String| -> Result<ChunkFn> {
             // SAFETY: the module defines it with this type.
-            Ok(unsafe { std::mem::transmute::<*const (), ChunkFn>(jit.lookup(name)?) })
+            Ok(unsafe { std::mem::transmute::<*const (), ChunkFn>(linked.lookup(name)?) })
         };
         Ok(Code {
             widen: [find(&self.widen[0])?, find(&self.widen[1])?],

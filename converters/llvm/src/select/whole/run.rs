@@ -14,7 +14,7 @@ use super::pack::{Form, Left, Right, row_sum};
 use super::{Whole, Zero};
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::jit::Jit;
+use crate::linked::Linked;
 use crate::micro::whole::{
     CHUNK, FinishCall, FinishFn, FinishSpec, KernelFn, TILE_ROWS, TileFn, TileNames, WholeTile,
     finish_module, kernel_module, tiles_module,
@@ -136,12 +136,12 @@ impl Selected {
     ///
     /// # Errors
     /// When the code is not there.
-    pub fn link(self, jit: &Jit) -> Result<Compiled> {
-        let (multiply, finish) = (jit.lookup(&self.multiply)?, jit.lookup(&self.finish)?);
+    pub fn link(self, linked: &Linked) -> Result<Compiled> {
+        let (multiply, finish) = (linked.lookup(&self.multiply)?, linked.lookup(&self.finish)?);
         let tiles = match &self.tiles {
             Some(names) => {
                 let [multiply, begin, end] =
-                    [&names.multiply, &names.begin, &names.end].map(|name| jit.lookup(name));
+                    [&names.multiply, &names.begin, &names.end].map(|name| linked.lookup(name));
                 // SAFETY: the module defines them with these types.
                 unsafe {
                     Some(Tiles {
