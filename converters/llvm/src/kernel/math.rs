@@ -172,21 +172,23 @@ impl Emitter<'_> {
         x.varying && self.isa.f32_lanes() == 16 && whole
     }
 
+    /// A number times 2 to an integer power, where [`Self::scales`] holds of the power.
+    fn scaled(&mut self, p: &Value, n: &Value) -> Value {
+        let t = "<16 x float>";
+        let (p, n) = (self.spread(p, Scalar::F32), self.spread(n, Scalar::F32));
+        self.f.declare(format!("{t} @llvm.x86.avx512.mask.scalef.ps.512({t}, {t}, {t}, i16, i32)"));
+        Value::varying(self.f.value(format_args!(
+            "call {t} @llvm.x86.avx512.mask.scalef.ps.512({t} {p}, {t} {n}, {t} {p}, i16 -1, \
+             i32 4)"
+        )))
+    }
+
     /// A number between 1/2 and 2 times 2 to an integer power between -126 and 128, and beyond
     /// where [`Self::scales`] holds.
     fn times_exp2(&mut self, p: &Value, n: &Value) -> Value {
         let f = Scalar::F32;
-        if self.scales(p) {
-            let t = "<16 x float>";
-            let n = self.spread(n, f);
-            self.f.declare(format!(
-                "{t} @llvm.x86.avx512.mask.scalef.ps.512({t}, {t}, {t}, i16, i32)"
-            ));
-            return Value::varying(self.f.value(format_args!(
-                "call {t} @llvm.x86.avx512.mask.scalef.ps.512({t} {}, {t} {n}, {t} {}, i16 -1, \
-                 i32 4)",
-                p.name, p.name
-            )));
+        if self.scales(n) {
+            return self.scaled(p, n);
         }
         // Two halves of the power, so that the greatest does not overflow.
         let half = self.c(0.5);
@@ -221,21 +223,43 @@ impl Emitter<'_> {
         self.keep_nan(x, &y)
     }
 
-    /// e to a power for which the result is a normal number.
-    /// Reduction by ln 2 in two parts (Cody and Waite), Taylor polynomial of degree 7.
-    fn exp_within(&mut self, x: &Value) -> Value {
-        let f = Scalar::F32;
+    /// A power of e as a power of 2 times one near 1 (Cody and Waite, ln 2 in two parts): the
+    /// exponents of the two, a whole number and one between -ln 2 / 2 and ln 2 / 2.
+    fn reduced(&mut self, x: &Value) -> (Value, Value) {
         let log2e = self.c(std::f64::consts::LOG2_E);
-        let scaled = self.op2("fmul", f, x, &log2e);
-        let n = self.intrinsic("roundeven", f, &[&scaled]);
+        let scaled = self.op2("fmul", Scalar::F32, x, &log2e);
+        let n = self.intrinsic("roundeven", Scalar::F32, &[&scaled]);
         let (hi, lo) = (self.c(-0.693_359_375), self.c(2.121_944_400_546_905_8e-4));
         let r = self.fma(&n, &hi, x);
         let r = self.fma(&n, &lo, &r);
+        (n, r)
+    }
+
+    /// e to a power for which the result is a normal number, by a Taylor polynomial of degree 7.
+    fn exp_within(&mut self, x: &Value) -> Value {
+        let (n, r) = self.reduced(x);
         let p = self.poly(
             &r,
             &[1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0],
         );
         self.times_exp2(&p, &n)
+    }
+
+    /// e to a power between 0 and 88, less 1, by the same polynomial without its 1.
+    fn expm1_within(&mut self, x: &Value) -> Value {
+        let f = Scalar::F32;
+        let (n, r) = self.reduced(x);
+        let p =
+            self.poly(&r, &[1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5]);
+        let square = self.op2("fmul", f, &r, &r);
+        let p = self.fma(&square, &p, &r);
+        let one = self.c(1.0);
+        let power = match self.scales(&n) {
+            true => self.scaled(&one, &n),
+            false => self.exp2_of(&n),
+        };
+        let less = self.op2("fsub", f, &power, &one);
+        self.fma(&p, &power, &less)
     }
 
     /// A finite number over one that is 1 or more, which may be infinite or not a number; within
@@ -322,41 +346,20 @@ impl Emitter<'_> {
         self.select(f, &bad, &nan, &y)
     }
 
-    /// The hyperbolic tangent within 4 ulp: an odd Taylor polynomial near zero, elsewhere by
-    /// the exponential of twice the magnitude.
+    /// The hyperbolic tangent within 3 ulp: `e^2x - 1` over `e^2x + 1` of the magnitude.
     fn tanh(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
         let magnitude = self.intrinsic("fabs", f, &[x]);
         let held = self.at_most(&magnitude, 10.0);
-        let two = self.c(2.0);
         let twice = self.op2("fadd", f, &held, &held);
-        let e = self.exp_within(&twice);
-        let one = self.c(1.0);
-        let sum = self.op2("fadd", f, &e, &one);
-        let part = match self.scales(&sum) {
-            true => self.quotient(&two, &sum),
-            false => self.op2("fdiv", f, &two, &sum),
+        let less_one = self.expm1_within(&twice);
+        let two = self.c(2.0);
+        let sum = self.op2("fadd", f, &less_one, &two);
+        let y = match self.scales(&sum) {
+            true => self.quotient(&less_one, &sum),
+            false => self.op2("fdiv", f, &less_one, &sum),
         };
-        let far = self.op2("fsub", f, &one, &part);
-        let far = self.intrinsic("copysign", f, &[&far, x]);
-        let z = self.op2("fmul", f, x, x);
-        let p = self.poly(
-            &z,
-            &[
-                -929_569.0 / 638_512_875.0,
-                21844.0 / 6_081_075.0,
-                -1382.0 / 155_925.0,
-                62.0 / 2835.0,
-                -17.0 / 315.0,
-                2.0 / 15.0,
-                -1.0 / 3.0,
-            ],
-        );
-        let p = self.op2("fmul", f, &p, &z);
-        let near = self.fma(&p, x, x);
-        let edge = self.c(0.55);
-        let is_near = self.compare_as("fcmp olt", f, &magnitude, &edge);
-        let y = self.select(f, &is_near, &near, &far);
+        let y = self.intrinsic("copysign", f, &[&y, x]);
         self.keep_nan(x, &y)
     }
 
