@@ -349,6 +349,9 @@ pub(crate) struct Bench {
     /// that are installed by default.
     #[arg(long, value_name = "NAMES", help_heading = "Running")]
     pub against: Option<String>,
+    /// Tell of each kernel what it takes, how it is done, and why so.
+    #[arg(long, help_heading = "Running")]
+    pub explain: bool,
     /// Only tell what memory and time it takes to come to the first run.
     #[arg(long, hide = true)]
     pub once: bool,

@@ -123,3 +123,22 @@ fn executors_agree() {
     assert_eq!(code(&out), 2);
     assert!(text(&out.stderr).contains("v9"), "{}", text(&out.stderr));
 }
+
+#[test]
+fn bench_tells_of_each_kernel_what_it_takes_and_why() {
+    let folder = tempfile::tempdir().unwrap();
+    model(folder.path(), "net.onnx", 2.0);
+    let args =
+        ["bench", "net.onnx", "--against", "none", "--explain", "--json", "--size", "batch=3"];
+    let out = airconv(&args, folder.path());
+    assert_eq!(code(&out), 0, "{}", text(&out.stderr));
+    let told: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    let kernels = told["kernels"].as_array().unwrap();
+    assert_eq!(kernels.len(), 1, "{told}");
+    assert_eq!(kernels[0]["launches"], 1);
+    assert_eq!(kernels[0]["why"], "it is no matrix product");
+    assert!(kernels[0]["us"].as_f64().unwrap() > 0.0);
+    // A process of its own took the kernel from the cache.
+    assert!(told["cached_ms"].as_f64().unwrap() > 0.0, "{told}");
+    assert!(told["peak_kib"].as_u64().is_some(), "{told}");
+}

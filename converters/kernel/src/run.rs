@@ -4,6 +4,7 @@
 mod oracle;
 mod steady;
 mod straight;
+mod timed;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
 
 pub use self::oracle::Oracle;
+pub use self::timed::{Spent, Timed};
 
 /// What runs kernels.
 pub trait Backend {

@@ -26,10 +26,9 @@ use crate::mapped::Mapped;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
-use crate::select;
-use crate::select::Constants;
 use crate::select::run::{Means, Selected};
 use crate::select::whole::{self, has_bytes};
+use crate::select::{self, Constants, Declined, Explained};
 use crate::target::{Isa, Target};
 
 /// How code is made and run.
@@ -86,9 +85,35 @@ struct Nest {
     sizes: Vec<Option<u32>>,
 }
 
+/// Decides how a kernel is done, and adds the texts of the code for it.
+fn how(
+    kernel: &Kernel,
+    constants: &[bool],
+    means: Means,
+    texts: &mut Vec<String>,
+) -> Result<(Found, Explained)> {
+    let declined = match Selected::new(kernel, constants, means, texts) {
+        Ok(product) => {
+            let why = product.explain(means.grade);
+            return Ok((Found::Product(Box::new(product)), why));
+        }
+        Err(Declined::Bytes) => match whole::Selected::new(kernel, constants, means, texts) {
+            Ok(product) => {
+                let why = product.explain();
+                return Ok((Found::Whole(Box::new(product)), why));
+            }
+            Err(declined) => declined,
+        },
+        Err(declined) => declined,
+    };
+    let nest = NestText::new(kernel, means.isa, texts)?;
+    Ok((Found::Nest(nest), Explained::loops(declined, means.isa)))
+}
+
 /// The kernels of a program as native code.
 pub struct Compiled {
     kernels: Vec<Native>,
+    explained: Vec<Explained>,
     constants: Constants,
     pool: Pool,
     // Dropped last: the functions live in it.
@@ -119,16 +144,11 @@ impl Compiled {
             Means { isa, grade: options.grade, weights, always_tiles: options.always_tiles };
         let mut texts = Vec::with_capacity(program.kernels.len());
         let mut found = Vec::with_capacity(program.kernels.len());
+        let mut explained = Vec::with_capacity(program.kernels.len());
         for (kernel, constant) in kernels().zip(Constants::of_kernels(program)) {
-            if let Some(product) = Selected::new(kernel, &constant, means, &mut texts) {
-                found.push(Found::Product(Box::new(product)));
-                continue;
-            }
-            if let Some(product) = whole::Selected::new(kernel, &constant, means, &mut texts) {
-                found.push(Found::Whole(Box::new(product)));
-                continue;
-            }
-            found.push(Found::Nest(NestText::new(kernel, isa, &mut texts)?));
+            let (how, why) = how(kernel, &constant, means, &mut texts)?;
+            found.push(how);
+            explained.push(why);
         }
         let distinct: Vec<&str> = {
             let mut seen = std::collections::BTreeSet::new();
@@ -151,7 +171,13 @@ impl Compiled {
                 }
             });
         }
-        Ok(Compiled { kernels, constants: Constants::new(program, weights), pool, _linked: linked })
+        let constants = Constants::new(program, weights);
+        Ok(Compiled { kernels, explained, constants, pool, _linked: linked })
+    }
+
+    /// How a kernel, by its position in the program, is done, and why so.
+    pub fn explained(&self, kernel: usize) -> Option<&Explained> {
+        self.explained.get(kernel)
     }
 
     /// How many kernels run as matrix products.

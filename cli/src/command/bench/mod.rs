@@ -1,6 +1,7 @@
 //! `airconv bench IN`: native code against other frameworks, run by run in turns.
 
 mod cached;
+mod kernels;
 mod peer;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use airconv_ir::verify::Stage;
 use airconv_kernel::run::{Machine, RunLimits};
 use airconv_llvm::executor::prepare;
 use cached::{Cached, peak};
+use kernels::Kernels;
 use peer::{Peer, Task, Unable};
 use serde_json::{Value, json};
 
@@ -54,6 +56,10 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
         output::line(Cached { grown, start: compile }.line());
         return Ok(());
     }
+    let kernels = match args.explain {
+        true => Some(Kernels::measure(&lowered, &compiled, &inputs).map_err(system)?),
+        false => None,
+    };
     let cached = Cached::measure();
     let mut peers = match names.is_empty() {
         true => Vec::new(),
@@ -77,7 +83,7 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
         rounds += 1;
     }
     drop(progress);
-    let result = Outcome { threads: options.threads, compile, ours, cached, first };
+    let result = Outcome { threads: options.threads, compile, ours, cached, kernels, first };
     match args.common.json {
         true => output::json(&result.json(&peers)),
         false => result.print(&peers),
@@ -163,6 +169,7 @@ struct Outcome {
     compile: Duration,
     ours: Times,
     cached: Option<Cached>,
+    kernels: Option<Kernels>,
     first: Vec<(String, Datum)>,
 }
 
@@ -222,6 +229,9 @@ impl Outcome {
             "lowered and compiled in {compile:.0} ms{}",
             again.unwrap_or_default()
         ));
+        if let Some(kernels) = &self.kernels {
+            kernels.print();
+        }
     }
 
     fn json(&self, peers: &[Row<'_>]) -> Value {
@@ -255,6 +265,7 @@ impl Outcome {
             "min_ms": min,
             "median_ms": median,
             "peak_kib": self.cached.map(|c| c.grown),
+            "kernels": self.kernels.as_ref().map(Kernels::json),
             "peers": peers.iter().map(row).collect::<Vec<_>>(),
         })
     }
@@ -302,7 +313,7 @@ mod tests {
 
     fn outcome(first: Vec<(String, Datum)>) -> Outcome {
         let (compile, ours) = (Duration::ZERO, Times::default());
-        Outcome { threads: 1, compile, ours, cached: None, first }
+        Outcome { threads: 1, compile, ours, cached: None, kernels: None, first }
     }
 
     #[test]

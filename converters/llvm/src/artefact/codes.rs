@@ -109,8 +109,8 @@ fn one(
     for (&means, texts) in levels.iter().zip(&mut *texts) {
         let before = texts.len();
         let selected = Selected::for_sizes(kernel, constant, means, &likely, texts);
-        let external = selected.as_ref().and_then(Selected::external);
-        let (Some(selected), Some(external)) = (selected, external) else {
+        let external = selected.as_ref().ok().and_then(Selected::external);
+        let (Ok(selected), Some(external)) = (selected, external) else {
             texts.truncate(before);
             sure = false;
             codes.push(None);

@@ -64,12 +64,33 @@ const CACHED: i64 = 48 << 20;
 const MARGIN: f64 = 0.7;
 const MARGIN_RUNS: f64 = 0.35;
 
-impl Work {
+/// What a product is estimated to take.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The time on tiles over that with vectors.
+    pub share: f64,
+    /// The share from which on tiles are not taken.
+    pub most: f64,
+}
+
+impl Estimate {
     /// Whether tiles are faster.
+    pub fn pays(self) -> bool {
+        self.share < self.most
+    }
+}
+
+impl Work {
+    /// Whether tiles are faster by estimate.
     pub fn pays(self, grade: Grade) -> bool {
+        self.estimate(grade).is_some_and(Estimate::pays)
+    }
+
+    /// What it takes on tiles against vectors; `None` where it is too small for tiles.
+    pub fn estimate(self, grade: Grade) -> Option<Estimate> {
         let Work { m, n, k, .. } = self;
         if m < 4 || n < 16 || k < 16 {
-            return false;
+            return None;
         }
         let [m, n, k] = [m, n, k].map(|x| x as f64);
         let bytes = if self.weights > CACHED { FAR } else { NEAR };
@@ -92,7 +113,8 @@ impl Work {
             + tall * wide / 1024.0 * BLOCK
             + if self.constant { 0.0 } else { long * wide * (PACK + SPLIT) }
             + START;
-        tiles < plain * if self.run.is_some() { MARGIN_RUNS } else { MARGIN }
+        let most = if self.run.is_some() { MARGIN_RUNS } else { MARGIN };
+        Some(Estimate { share: tiles / plain, most })
     }
 
     /// Work, while constants come from further away.

@@ -17,6 +17,7 @@ mod axes;
 mod constants;
 pub mod cost;
 mod epilogue;
+pub mod explain;
 mod export;
 pub mod find;
 pub mod gather;
@@ -36,6 +37,7 @@ use airconv_kernel::ir::Kernel;
 
 pub use axes::split_axes;
 pub use constants::Constants;
+pub use explain::{Declined, Explained};
 pub use find::{Axis, Product, find};
 pub use phases::split_phases;
 pub use run::Compiled;

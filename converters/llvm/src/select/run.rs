@@ -10,8 +10,9 @@ use airconv_kernel::run::LaunchError;
 use rustc_hash::FxHashMap;
 
 use super::constants::{Constants, Side};
-use super::cost::{Work, usual_count};
+use super::cost::{Estimate, Work, usual_count};
 use super::epilogue::{OfKernel, is_long};
+use super::explain::Declined;
 use super::find::{Product, find};
 use super::gather::{GatherCall, gather_module, gather_name};
 use super::gathered::Gathered;
@@ -55,9 +56,11 @@ pub(super) enum Form {
 pub struct Selected {
     pub(super) kernel: Kernel,
     pub(super) product: Product,
+    pub(super) work: Work,
+    pub(super) estimate: Option<Estimate>,
     pub(super) tile: Tile,
     pub(super) form: Form,
-    isa: Isa,
+    pub(super) isa: Isa,
     pub(super) gemm: String,
     pub(super) pack: String,
     pub(super) gather: String,
@@ -88,8 +91,8 @@ pub struct Means {
 }
 
 impl Selected {
-    /// The product that a kernel is, with texts of modules that have to be compiled for it;
-    /// `None` when it is no product or not worth it.
+    /// The product that a kernel is, with texts of modules that have to be compiled for it; or why
+    /// it is none, or not worth it.
     ///
     /// `constants` are the parameters that are constants of the program wherever it is launched.
     pub fn new(
@@ -97,7 +100,7 @@ impl Selected {
         constants: &[bool],
         means: Means,
         texts: &mut Vec<String>,
-    ) -> Option<Selected> {
+    ) -> Result<Selected, Declined> {
         Selected::for_sizes(kernel, constants, means, &[], texts)
     }
 
@@ -109,47 +112,56 @@ impl Selected {
         means: Means,
         sizes: &[i64],
         texts: &mut Vec<String>,
-    ) -> Option<Selected> {
+    ) -> Result<Selected, Declined> {
         let isa = means.isa;
-        let product = find(kernel).filter(|p| p.whole.is_none())?;
+        let product = find(kernel).ok_or(Declined::NoProduct)?;
+        if product.whole.is_some() {
+            return Err(Declined::Bytes);
+        }
         let known = constants.get(product.right.param as usize).copied().unwrap_or(false);
         if product.is_thin() && !known {
-            return None;
+            return Err(Declined::Thin);
         }
-        if product.batch.len() > MOST_BATCH || product.is_window() {
-            return None;
+        if product.batch.len() > MOST_BATCH {
+            return Err(Declined::Axes);
         }
-        let estimate = |axes: &[super::Axis]| usual_count(axes) as usize;
-        let (m, n) = (estimate(&product.rows), estimate(&product.columns));
+        if product.is_window() {
+            return Err(Declined::Small);
+        }
         let work = Work {
-            m: m as i64,
-            n: n as i64,
-            k: estimate(&product.sums) as i64,
+            m: usual_count(&product.rows),
+            n: usual_count(&product.columns),
+            k: usual_count(&product.sums),
             constant: known,
             run: run_of(&product),
             weights: means.weights,
             long: is_long(&product),
         };
-        let on_tiles =
-            isa == Isa::Amx && !product.window && (means.always_tiles || work.pays(means.grade));
-        let tile = if on_tiles { tiles::TILE } else { Tile::choose(isa, m, n) };
+        let estimate = work.estimate(means.grade).filter(|_| isa == Isa::Amx && !product.window);
+        let pays = estimate.is_some_and(Estimate::pays);
+        let on_tiles = isa == Isa::Amx && !product.window && (means.always_tiles || pays);
+        let tile = if on_tiles {
+            tiles::TILE
+        } else {
+            Tile::choose(isa, work.m as usize, work.n as usize)
+        };
         let trial = Plan::new(kernel, &product, tile, sizes);
         let form = match trial.as_ref().and_then(|p| p.gathered.as_ref()) {
             Some(g) if product.window => {
                 if g.taps > MOST_TAPS as i64 {
-                    return None;
+                    return Err(Declined::Taps);
                 }
                 Form::Window
             }
             Some(_) => Form::Gathered,
             None if product.guards.is_empty() && !product.window => Form::Even,
-            None => return None,
+            None => return Err(Declined::Guards),
         };
         let wide = super::wide::needed(kernel, &product);
         if wide && isa == Isa::V2 {
-            return None;
+            return Err(Declined::Narrow);
         }
-        let epilogue = OfKernel::new(&product, isa)?;
+        let epilogue = OfKernel::new(&product, isa).ok_or(Declined::Epilogue)?;
         let identity = crate::micro::Epilogue::is_identity(&epilogue);
         let epilogue: &dyn crate::micro::Epilogue = if identity { &Identity } else { &epilogue };
         let spec = GemmSpec { name: "gemm".to_owned(), ..GemmSpec::with_tile(isa, tile) };
@@ -169,8 +181,10 @@ impl Selected {
         texts.push(gather_module(isa, tile));
         let gather = gather_name(isa, tile);
         let (kernel, pack) = (kernel.clone(), pack.name);
-        Some(Selected {
+        Ok(Selected {
             kernel,
+            work,
+            estimate,
             product,
             tile,
             form,

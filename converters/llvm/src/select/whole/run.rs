@@ -24,6 +24,7 @@ use crate::pool::Pool;
 use crate::select::constants::{Constants, Side, ZeroOf};
 use crate::select::cost;
 use crate::select::epilogue::OfKernel;
+use crate::select::explain::Declined;
 use crate::select::find::{Product, find};
 use crate::select::plan::{Layout, Plan, offsets};
 use crate::select::run::{At, GRAIN, MOST_BATCH, Means, Planned, Shared};
@@ -38,12 +39,14 @@ const MANY: i64 = 16;
 /// A product of bytes with the names of the code for it.
 pub struct Selected {
     kernel: Kernel,
-    product: Product,
+    /// Rows, columns and length of sums, as far as they are known, else as they usually are.
+    pub(in crate::select) sizes: [i64; 3],
+    pub(in crate::select) product: Product,
     whole: Whole,
     form: Form,
     multiply: String,
     finish: String,
-    tiles: Option<TileNames>,
+    pub(in crate::select) tiles: Option<TileNames>,
     always_tiles: bool,
 }
 
@@ -68,7 +71,7 @@ fn is_own(kernel: &Kernel, zero: &Zero, elem: Elem) -> bool {
 
 impl Selected {
     /// The product of bytes that a kernel is, with texts of modules that have to be compiled for
-    /// it; `None` when it is none or not worth it.
+    /// it; or why it is none, or not worth it.
     ///
     /// `constants` are the parameters that are constants of the program wherever it is launched.
     pub fn new(
@@ -76,20 +79,23 @@ impl Selected {
         constants: &[bool],
         means: Means,
         texts: &mut Vec<String>,
-    ) -> Option<Selected> {
+    ) -> Result<Selected, Declined> {
         let isa = means.isa;
-        let product = find(kernel)?;
-        let whole = product.whole.clone()?;
+        let product = find(kernel).ok_or(Declined::NoProduct)?;
+        let whole = product.whole.clone().ok_or(Declined::NoProduct)?;
         let elem = |param: u32| kernel.params[param as usize].elem;
-        let element = element(elem(product.out.param))?;
-        if product.window || product.is_window() || product.batch.len() > MOST_BATCH {
-            return None;
+        let element = element(elem(product.out.param)).ok_or(Declined::Epilogue)?;
+        if product.window || product.is_window() {
+            return Err(Declined::Small);
+        }
+        if product.batch.len() > MOST_BATCH {
+            return Err(Declined::Axes);
         }
         let own = is_own(kernel, &whole.left, elem(product.left.param))
             && is_own(kernel, &whole.right, elem(product.right.param));
-        let value = product.value()?;
+        let value = product.value().ok_or(Declined::Epilogue)?;
         if !own || product.epilogue.ty(value) != elem(product.out.param).scalar() {
-            return None;
+            return Err(Declined::Epilogue);
         }
         let (m, n) = (cost::usual_count(&product.rows), cost::usual_count(&product.columns));
         let known = |param: u32| constants.get(param as usize).copied().unwrap_or(false);
@@ -98,16 +104,17 @@ impl Selected {
             Zero::Element { param, .. } => known(*param),
         };
         if !(known(product.right.param) && known_zero) && m < MANY {
-            return None;
+            return Err(Declined::Thin);
         }
-        let tile = WholeTile::choose(isa, usize::try_from(n).ok()?)?;
+        let columns = usize::try_from(n).unwrap_or(usize::MAX);
+        let tile = WholeTile::choose(isa, columns).ok_or(Declined::Narrow)?;
         let form = Form { tile, chunks: isa == Isa::Amx };
         let trial = Plan::new(kernel, &product, plain(tile), &[]);
         let gathered = trial.as_ref().is_some_and(|p| p.gathered.is_some());
         if !product.guards.is_empty() && !gathered {
-            return None;
+            return Err(Declined::Guards);
         }
-        let epilogue = OfKernel::new(&product, isa)?;
+        let epilogue = OfKernel::new(&product, isa).ok_or(Declined::Epilogue)?;
         let identity = epilogue.is_identity();
         let epilogue: &dyn Epilogue = if identity { &Identity } else { &epilogue };
         let spec = FinishSpec { name: "finish", isa, tile, element };
@@ -120,8 +127,9 @@ impl Selected {
             texts.push(tiles_module(tile));
             TileNames::new(tile)
         });
-        Some(Selected {
+        Ok(Selected {
             kernel: kernel.clone(),
+            sizes: [m, n, cost::usual_count(&product.sums)],
             product,
             whole,
             form,
