@@ -234,9 +234,13 @@ fn draw(dtype: DType, shape: Vec<usize>, bits: &mut Bits) -> Result<Array, Strin
         let values: Vec<i64> = (0..numel).map(|_| (bits.next() % 2) as i64).collect();
         return Array::from_i64s(dtype, shape, &values).map_err(|e| e.to_string());
     }
-    let values: Vec<f64> =
-        (0..numel).map(|_| (bits.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0).collect();
-    Array::from_f64s(dtype, shape, &values).map_err(|e| e.to_string())
+    let drawn = (0..numel).map(|_| (bits.next() >> 11) as f64 / (1u64 << 52) as f64 - 1.0);
+    let array = match dtype {
+        // Without the memory of doubles: these are often large.
+        DType::F32 => Array::from_vec(shape, drawn.map(|x| x as f32).collect()),
+        _ => Array::from_f64s(dtype, shape, &drawn.collect::<Vec<f64>>()),
+    };
+    array.map_err(|e| e.to_string())
 }
 
 fn num_complex_one() -> airconv_ir::array::Complex64 {

@@ -22,7 +22,7 @@ use crate::compile::Compiler;
 use crate::error::{LlvmError, Result};
 use crate::kernel::{Context, host};
 use crate::linked::Linked;
-use crate::mapped::Mapped;
+use crate::mapped::{Mapped, release_free};
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
@@ -312,6 +312,7 @@ pub fn prepare(
             mapped.release(bytes);
         }
     }
+    release_free();
     Ok((lowered, compiled))
 }
 

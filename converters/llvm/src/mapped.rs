@@ -30,6 +30,15 @@ impl Mapped {
     }
 }
 
+/// Gives back what was allocated and is free again, which the C library keeps for later.
+pub fn release_free() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: it touches memory that nobody holds.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Gives the pages of some bytes back, if they lie in a file and are many.
 pub fn release(bytes: &[u8]) {
     /// For fewer bytes it is not worth looking.
