@@ -342,6 +342,39 @@ pub(crate) fn inputs(
     airconv_api::inputs::seeded(module, running.seed, &sizes).map_err(output::usage)
 }
 
+/// Runs a program; where nodes of it wait for sizes or values of inputs, as it is for these.
+pub(crate) fn run_on(
+    registry: &Registry,
+    executor: &dyn Executor,
+    program: &Verified<'_>,
+    inputs: &BTreeMap<String, Datum>,
+    options: &RunOptions,
+    report: &mut Report,
+) -> Result<Vec<(String, Datum)>, airconv_api::Failed> {
+    if executor.takes_opaque() {
+        return executor.run(program, inputs, options, report);
+    }
+    match registry.for_inputs(program.module(), inputs, report) {
+        None => executor.run(program, inputs, options, report),
+        Some(module) => {
+            let left = inputs_left(&module, inputs);
+            match verify(&module, Stage::Imported) {
+                Ok(fixed) => executor.run(&fixed, &left, options, report),
+                Err(_) => executor.run(program, inputs, options, report),
+            }
+        }
+    }
+}
+
+/// Those of some inputs that a program has.
+pub(crate) fn inputs_left(
+    module: &Module,
+    inputs: &BTreeMap<String, Datum>,
+) -> BTreeMap<String, Datum> {
+    let names = module.main().inputs.iter().map(|input| &input.name);
+    names.filter_map(|name| Some((name.clone(), inputs.get(name)?.clone()))).collect()
+}
+
 /// The inputs in a file.
 fn inputs_of(module: &Module, path: &Path) -> Result<BTreeMap<String, Datum>, Exit> {
     let of = |e: &dyn std::fmt::Display| format!("{}: {e}", path.display());

@@ -22,7 +22,7 @@ pub(crate) fn run(registry: &Registry, args: &Run) -> Result<(), Exit> {
     let inputs = session::inputs(&module, &args.running, &args.reading, BTreeMap::new())?;
     let outputs = {
         let _progress = Progress::start("running", &args.common);
-        executor.run(&verified, &inputs, &options, &mut report)
+        session::run_on(registry, executor, &verified, &inputs, &options, &mut report)
     };
     output::report(&report, &args.common);
     let outputs = outputs.map_err(Exit::from)?;

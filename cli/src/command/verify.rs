@@ -35,7 +35,7 @@ pub(crate) fn run(registry: &Registry, args: &Verify) -> Result<(), Exit> {
     let mut results = Vec::new();
     for (module, executor) in verified.iter().zip(executors) {
         let _progress = Progress::start(&format!("running on {}", executor.name()), common);
-        match executor.run(module, &inputs, &options, &mut report) {
+        match session::run_on(registry, executor, module, &inputs, &options, &mut report) {
             Ok(outputs) => results.push(outputs),
             Err(failed) => return Err(session::fail(&report, common, failed)),
         }

@@ -18,6 +18,7 @@ pub mod legalize;
 pub mod limits;
 pub mod npz;
 pub mod report;
+mod waiting;
 pub mod weights;
 
 use std::collections::BTreeMap;
@@ -229,6 +230,10 @@ pub trait Executor {
     /// The options that make a difference to it.
     fn takes(&self) -> &'static [Choice] {
         &[]
+    }
+    /// Whether it runs nodes that have no meaning in the hub, as their source format means them.
+    fn takes_opaque(&self) -> bool {
+        false
     }
     /// Runs a module on named inputs.
     fn run(

@@ -64,6 +64,9 @@ impl Executor for OrtExecutor {
             _ => Err("needs a Python with onnxruntime and numpy (pip install onnxruntime); name it with AIRCONV_PYTHON".to_owned()),
         }
     }
+    fn takes_opaque(&self) -> bool {
+        true
+    }
     fn run(
         &self,
         module: &Verified<'_>,

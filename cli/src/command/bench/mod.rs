@@ -42,14 +42,18 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
     let verified = session::verified(&module, Stage::Imported, &args.common, &mut report)?;
     let inputs = session::inputs(&module, &args.running, &args.reading, BTreeMap::new())?;
     let options = RunOptions { threads: threads(&args.running), ..args.running.options() };
+    let fixed = registry.for_inputs(&module, &inputs, &mut report);
+    let program = fixed.as_ref().unwrap_or(&module);
+    let program = session::verified(program, Stage::Imported, &args.common, &mut report)?;
+    let given = session::inputs_left(program.module(), &inputs);
     let started = Instant::now();
-    let made = prepare(&verified, &inputs, &options, &mut report);
+    let made = prepare(&program, &given, &options, &mut report);
     let (lowered, compiled) =
         made.map_err(|failed| session::fail(&report, &args.common, failed))?;
     let compile = started.elapsed();
     output::report(&report, &args.common);
     let mut machine = Machine::new(&lowered, &compiled, RunLimits::default());
-    let first = machine.run(&inputs).map_err(system)?;
+    let first = machine.run(&given).map_err(system)?;
     let grown = peak().zip(before).map(|(after, before)| after.saturating_sub(before));
     if args.once {
         let grown = grown.ok_or_else(|| system("nothing tells how much memory is used"))?;
@@ -57,7 +61,7 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
         return Ok(());
     }
     let kernels = match args.explain {
-        true => Some(Kernels::measure(&lowered, &compiled, &inputs).map_err(system)?),
+        true => Some(Kernels::measure(&lowered, &compiled, &given).map_err(system)?),
         false => None,
     };
     let cached = Cached::measure();
@@ -73,7 +77,7 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
         || begun.elapsed() < MOST && (rounds < WARM + RUNS || begun.elapsed() < LEAST)
     {
         let start = Instant::now();
-        let outputs = machine.run(&inputs).map_err(system)?;
+        let outputs = machine.run(&given).map_err(system)?;
         let took = start.elapsed();
         drop(outputs);
         if rounds >= WARM {
