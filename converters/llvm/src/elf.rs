@@ -172,8 +172,7 @@ fn names(files: &[File<'_>], layout: &Layout<'_>) -> Result<FxHashMap<Box<str>, 
         for symbol in file.symbols().filter(|s| s.is_global()) {
             let Some(at) = place(object, &symbol, layout) else { continue };
             let name = symbol.name().map_err(broken)?;
-            let before = names.insert(Box::from(name), at);
-            if before.is_some() && !symbol.is_weak() {
+            if names.insert(Box::from(name), at).is_some() {
                 return Err(LlvmError::Jit(format!("`{name}` is defined twice")));
             }
         }

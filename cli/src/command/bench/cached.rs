@@ -27,8 +27,9 @@ impl Cached {
         Some(Self { grown: grown.parse().ok()?, start })
     }
 
-    /// Starts a process that measures; `None` where that cannot be done.
+    /// Starts a process that measures; `None` where that cannot be done, or nothing is cached.
     pub(super) fn measure() -> Option<Self> {
+        airconv_llvm::Cache::user().folder()?;
         let mut command = Command::new(std::env::current_exe().ok()?);
         command.args(std::env::args_os().skip(1)).arg("--once");
         let out = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;

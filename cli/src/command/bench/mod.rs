@@ -87,7 +87,7 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
         rounds += 1;
     }
     drop(progress);
-    let result = Outcome { threads: options.threads, compile, ours, cached, kernels, first };
+    let result = Outcome { threads: options.threads, compile, ours, grown, cached, kernels, first };
     match args.common.json {
         true => output::json(&result.json(&peers)),
         false => result.print(&peers),
@@ -172,12 +172,19 @@ struct Outcome {
     threads: usize,
     compile: Duration,
     ours: Times,
+    /// Of this process, which compiled.
+    grown: Option<u64>,
     cached: Option<Cached>,
     kernels: Option<Kernels>,
     first: Vec<(String, Datum)>,
 }
 
 impl Outcome {
+    /// By how many KiB the most resident memory has grown, without compiling where there is a cache.
+    fn memory(&self) -> Option<u64> {
+        self.cached.map(|c| c.grown).or(self.grown)
+    }
+
     /// How far the outputs are from a peer's: the greatest difference over the greatest magnitude
     /// of each, or what differs otherwise.
     fn apart(&self, outputs: &BTreeMap<usize, Datum>) -> Result<f64, String> {
@@ -196,7 +203,7 @@ impl Outcome {
             "", "min ms", "median ms", "MiB"
         ));
         let (min, median) = self.ours.summary();
-        let memory = self.cached.map_or_else(|| "?".to_owned(), |c| mebibytes(c.grown));
+        let memory = self.memory().map_or_else(|| "?".to_owned(), mebibytes);
         output::line(format!("{:24} {min:10.3} {median:10.3} {memory:>9}", "airconv (llvm)"));
         for row in peers {
             let peer = match &row.found {
@@ -268,7 +275,7 @@ impl Outcome {
             "cached_ms": self.cached.map(|c| milliseconds(c.start)),
             "min_ms": min,
             "median_ms": median,
-            "peak_kib": self.cached.map(|c| c.grown),
+            "peak_kib": self.memory(),
             "kernels": self.kernels.as_ref().map(Kernels::json),
             "peers": peers.iter().map(row).collect::<Vec<_>>(),
         })
@@ -317,7 +324,7 @@ mod tests {
 
     fn outcome(first: Vec<(String, Datum)>) -> Outcome {
         let (compile, ours) = (Duration::ZERO, Times::default());
-        Outcome { threads: 1, compile, ours, cached: None, kernels: None, first }
+        Outcome { threads: 1, compile, ours, grown: None, cached: None, kernels: None, first }
     }
 
     #[test]
