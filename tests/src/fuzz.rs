@@ -6,6 +6,7 @@
 
 pub mod archives;
 pub mod mutate;
+pub mod onnx;
 pub mod seeds;
 
 use std::cell::RefCell;
