@@ -12,6 +12,7 @@ pub mod decompose;
 pub mod diag;
 pub mod dim;
 pub mod dtype;
+pub mod ensemble;
 pub mod entity;
 pub mod graph;
 pub mod infer;

@@ -2,13 +2,13 @@
 //! for every other dtype.
 
 use num_traits::{AsPrimitive, Float as NumFloat};
-use rustc_hash::FxHashMap;
 
 use super::scores::{self, Second, Transform};
 use super::{EvalCx, EvalError, EvalResult, Labels, Matrix, matrix, one};
 use crate::array::{Array, Data, FloatElement};
 use crate::attr::Float;
 use crate::dtype::DType;
+use crate::ensemble;
 use crate::entity::TensorId;
 use crate::op::{TreeEnsemble, TreeEnsembleClassifier, TreeEnsembleRegressor};
 
@@ -24,24 +24,20 @@ impl Number for f64 {}
 
 /// The comparison of a node.
 enum Test<T> {
-    LessOrEqual,
-    Less,
-    GreaterOrEqual,
-    Greater,
-    Equal,
-    NotEqual,
+    Compare(ensemble::Test),
     Member(Vec<T>),
 }
 
 impl<T: NumFloat> Test<T> {
     fn holds(&self, x: T, threshold: T) -> bool {
+        use ensemble::Test::*;
         match self {
-            Self::LessOrEqual => x <= threshold,
-            Self::Less => x < threshold,
-            Self::GreaterOrEqual => x >= threshold,
-            Self::Greater => x > threshold,
-            Self::Equal => x == threshold,
-            Self::NotEqual => x != threshold,
+            Self::Compare(LessOrEqual) => x <= threshold,
+            Self::Compare(Less) => x < threshold,
+            Self::Compare(GreaterOrEqual) => x >= threshold,
+            Self::Compare(Greater) => x > threshold,
+            Self::Compare(Equal) => x == threshold,
+            Self::Compare(NotEqual) => x != threshold,
             Self::Member(set) => set.contains(&x),
         }
     }
@@ -201,100 +197,47 @@ where
     }
 }
 
-/// The parts of a classifier or regressor of versions 1 and 3 that say what the trees are.
-struct Lists<'a, T> {
-    tree_ids: &'a [i64],
-    node_ids: &'a [i64],
-    features: &'a [i64],
-    modes: &'a [String],
-    values: Vec<T>,
-    holds: &'a [i64],
-    fails: &'a [i64],
-    missing: &'a [i64],
-    vote_trees: &'a [i64],
-    vote_nodes: &'a [i64],
-    vote_targets: &'a [i64],
-    vote_weights: Vec<T>,
-}
-
-impl<T: Number> Lists<'_, T>
+/// The trees of a classifier or regressor of versions 1 and 3, with their thresholds and weights.
+fn forest<T: Number>(
+    lists: ensemble::Lists<'_>,
+    thresholds: &[T],
+    weights: &[T],
+) -> Result<Forest<T>, EvalError>
 where
     f64: AsPrimitive<T>,
     f32: AsPrimitive<T>,
 {
-    fn forest(&self) -> Result<Forest<T>, EvalError> {
-        let ids: Vec<(i64, i64)> =
-            self.tree_ids.iter().copied().zip(self.node_ids.iter().copied()).collect();
-        let mut index: FxHashMap<(i64, i64), usize> = FxHashMap::default();
-        for (i, &id) in ids.iter().enumerate() {
-            if index.insert(id, i).is_some() {
-                return EvalError::failed(format!("node {} of tree {} occurs twice", id.1, id.0));
-            }
-        }
-        let mut by_leaf: Vec<Vec<(usize, T)>> = vec![Vec::new(); ids.len()];
-        let votes = self.vote_trees.iter().zip(self.vote_nodes);
-        for ((&tree, &node), (&target, &weight)) in
-            votes.zip(self.vote_targets.iter().zip(&self.vote_weights))
-        {
-            let Some(&leaf) = index.get(&(tree, node)) else {
-                return EvalError::failed(format!("there is no node {node} in tree {tree}"));
-            };
-            let Ok(target) = usize::try_from(target) else {
-                return EvalError::failed(format!("a leaf votes for target {target}"));
-            };
-            if let Some(list) = by_leaf.get_mut(leaf) {
-                list.push((target, weight));
-            }
-        }
-        let mut forest = Forest { nodes: Vec::new(), roots: Vec::new(), votes: Vec::new() };
-        let mut previous = None;
-        for (i, &(tree, _)) in ids.iter().enumerate() {
-            if previous != Some(tree) {
-                forest.roots.push(i);
-            }
-            previous = Some(tree);
-            let mode = self.modes.get(i).map_or("LEAF", String::as_str);
-            let Some(test) = test(mode) else {
-                let start = forest.votes.len();
-                forest.votes.extend(by_leaf.get(i).into_iter().flatten());
-                forest.nodes.push(Node::Leaf(start..forest.votes.len()));
-                continue;
-            };
-            let next = |list: &[i64]| -> Result<usize, EvalError> {
-                let node = list.get(i).copied().unwrap_or(-1);
-                match index.get(&(tree, node)) {
-                    Some(&at) => Ok(at),
-                    None => EvalError::failed(format!("there is no node {node} in tree {tree}")),
+    let trees = lists.trees().map_err(EvalError::Failed)?;
+    let mut votes = Vec::with_capacity(weights.len());
+    let mut nodes = Vec::with_capacity(trees.nodes.len());
+    for (i, node) in trees.nodes.into_iter().enumerate() {
+        nodes.push(match node {
+            ensemble::Node::Leaf(cast) => {
+                let start = votes.len();
+                for vote in cast {
+                    let (Some(&target), Some(&weight)) =
+                        (lists.targets.get(vote), weights.get(vote))
+                    else {
+                        continue;
+                    };
+                    let Ok(target) = usize::try_from(target) else {
+                        return EvalError::failed(format!("a leaf votes for target {target}"));
+                    };
+                    votes.push((target, weight));
                 }
-            };
-            forest.nodes.push(Node::Branch {
-                feature: self
-                    .features
-                    .get(i)
-                    .and_then(|&f| f.try_into().ok())
-                    .unwrap_or(usize::MAX),
-                test,
-                threshold: self.values.get(i).copied().unwrap_or_else(T::zero),
-                missing_holds: self.missing.get(i) == Some(&1),
-                holds: next(self.holds)?,
-                fails: next(self.fails)?,
-            });
-        }
-        Ok(forest)
+                Node::Leaf(start..votes.len())
+            }
+            ensemble::Node::Branch { feature, test, missing_holds, holds, fails } => Node::Branch {
+                feature: usize::try_from(feature).unwrap_or(usize::MAX),
+                test: Test::Compare(test),
+                threshold: thresholds.get(i).copied().unwrap_or_else(T::zero),
+                missing_holds,
+                holds,
+                fails,
+            },
+        });
     }
-}
-
-/// The comparison with this name; `None` for a leaf.
-fn test<T>(mode: &str) -> Option<Test<T>> {
-    Some(match mode {
-        "LEAF" => return None,
-        "BRANCH_LEQ" => Test::LessOrEqual,
-        "BRANCH_LT" => Test::Less,
-        "BRANCH_GTE" => Test::GreaterOrEqual,
-        "BRANCH_GT" => Test::Greater,
-        "BRANCH_EQ" => Test::Equal,
-        _ => Test::NotEqual,
-    })
+    Ok(Forest { nodes, roots: trees.roots, votes })
 }
 
 /// Whether the trees compute in double precision.
@@ -322,21 +265,9 @@ where
 {
     let x: Matrix<T> = matrix(cx, "tree_ensemble_regressor")?;
     let base: Vec<T> = numbers(cx, &op.base_values, op.base_values_as_tensor)?;
-    let forest = Lists {
-        tree_ids: &op.nodes_treeids,
-        node_ids: &op.nodes_nodeids,
-        features: &op.nodes_featureids,
-        modes: &op.nodes_modes,
-        values: numbers(cx, &op.nodes_values, op.nodes_values_as_tensor)?,
-        holds: &op.nodes_truenodeids,
-        fails: &op.nodes_falsenodeids,
-        missing: &op.nodes_missing_value_tracks_true,
-        vote_trees: &op.target_treeids,
-        vote_nodes: &op.target_nodeids,
-        vote_targets: &op.target_ids,
-        vote_weights: numbers(cx, &op.target_weights, op.target_weights_as_tensor)?,
-    }
-    .forest()?;
+    let thresholds: Vec<T> = numbers(cx, &op.nodes_values, op.nodes_values_as_tensor)?;
+    let weights: Vec<T> = numbers(cx, &op.target_weights, op.target_weights_as_tensor)?;
+    let forest = forest(op.into(), &thresholds, &weights)?;
     let how = match op.aggregate_function.as_str() {
         "AVERAGE" => Aggregate::Average,
         "MIN" => Aggregate::Min,
@@ -393,15 +324,12 @@ where
                 Some(_) => id.saturating_add(count),
             }
         };
-        let test = match modes.get(i) {
-            Some(0) => Test::LessOrEqual,
-            Some(1) => Test::Less,
-            Some(2) => Test::GreaterOrEqual,
-            Some(3) => Test::Greater,
-            Some(4) => Test::Equal,
-            Some(5) => Test::NotEqual,
-            Some(6) => Test::Member(sets.next().unwrap_or_default().to_vec()),
-            other => return EvalError::failed(format!("there is no mode {other:?}")),
+        let mode = modes.get(i).copied();
+        let comparison = mode.and_then(|m| usize::try_from(m).ok());
+        let test = match comparison.and_then(|m| ensemble::Test::ALL.get(m)) {
+            Some(&test) => Test::Compare(test),
+            None if mode == Some(6) => Test::Member(sets.next().unwrap_or_default().to_vec()),
+            None => return EvalError::failed(format!("there is no mode {mode:?}")),
         };
         forest.nodes.push(Node::Branch {
             feature: usize::try_from(feature).unwrap_or(usize::MAX),
@@ -459,21 +387,9 @@ where
 {
     let x: Matrix<T> = matrix(cx, "tree_ensemble_classifier")?;
     let base: Vec<T> = numbers(cx, &op.base_values, op.base_values_as_tensor)?;
-    let lists = Lists {
-        tree_ids: &op.nodes_treeids,
-        node_ids: &op.nodes_nodeids,
-        features: &op.nodes_featureids,
-        modes: &op.nodes_modes,
-        values: numbers(cx, &op.nodes_values, op.nodes_values_as_tensor)?,
-        holds: &op.nodes_truenodeids,
-        fails: &op.nodes_falsenodeids,
-        missing: &op.nodes_missing_value_tracks_true,
-        vote_trees: &op.class_treeids,
-        vote_nodes: &op.class_nodeids,
-        vote_targets: &op.class_ids,
-        vote_weights: numbers(cx, &op.class_weights, op.class_weights_as_tensor)?,
-    };
-    let forest = lists.forest()?;
+    let thresholds: Vec<T> = numbers(cx, &op.nodes_values, op.nodes_values_as_tensor)?;
+    let weights: Vec<T> = numbers(cx, &op.class_weights, op.class_weights_as_tensor)?;
+    let forest = forest(op.into(), &thresholds, &weights)?;
     let labels = Labels { ints: &op.classlabels_int64s, strings: &op.classlabels_strings };
     let classes = labels.len();
     let voter = Voter {
@@ -482,7 +398,7 @@ where
         transform: Transform::parse(&op.post_transform),
         // All votes are for one of two classes.
         one_sided: classes == 2 && op.class_ids.iter().all(|c| Some(c) == op.class_ids.first()),
-        all_positive: lists.vote_weights.iter().all(|w| *w >= T::zero()),
+        all_positive: weights.iter().all(|w| *w >= T::zero()),
     };
     cx.check_size(DType::F32, &[x.rows, classes])?;
     let (mut ids, mut out) = (Vec::new(), Vec::new());

@@ -1,13 +1,12 @@
 //! Rules of the ml family: trees, linear models and tables.
 
-use std::collections::BTreeMap;
-
 use airconv_ir::array::Array;
 use airconv_ir::attr::Float;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
+use airconv_ir::ensemble::{Lists, Node};
 use airconv_ir::entity::TensorId;
-use airconv_ir::op::{Op, OpKind, TreeEnsembleClassifier};
+use airconv_ir::op::{Op, OpKind};
 
 use super::cx::{Cx, Refuse, other};
 use super::rules::Rule;
@@ -23,20 +22,11 @@ pub(super) const RULES: &[(OpKind, Rule)] = &[
     (OpKind::OneHotEncoder, one_hot_encoder),
 ];
 
-/// What the lists of an ensemble say.
-struct Trees<'a> {
-    trees: &'a [i64],
-    ids: &'a [i64],
-    features: &'a [i64],
-    modes: &'a [String],
+/// The trees of an ensemble, with their thresholds and weights.
+struct Ensemble<'a> {
+    lists: Lists<'a>,
     thresholds: Vec<f32>,
-    holds: &'a [i64],
-    fails: &'a [i64],
-    missing: &'a [i64],
-    vote_trees: &'a [i64],
-    vote_nodes: &'a [i64],
-    vote_targets: &'a [i64],
-    votes: Vec<f32>,
+    weights: Vec<f32>,
 }
 
 fn floats(cx: &Cx<'_, '_>, plain: &[Float], tensor: Option<TensorId>) -> Result<Vec<f32>, Refuse> {
@@ -50,18 +40,7 @@ fn floats(cx: &Cx<'_, '_>, plain: &[Float], tensor: Option<TensorId>) -> Result<
 /// The rows of nodes, the roots, and the positions of votes.
 type Nodes = (Vec<i64>, Vec<i64>, Vec<usize>);
 
-fn mode(name: &str) -> i64 {
-    match name {
-        "BRANCH_LEQ" => 0,
-        "BRANCH_LT" => 1,
-        "BRANCH_GTE" => 2,
-        "BRANCH_GT" => 3,
-        "BRANCH_EQ" => 4,
-        _ => 5,
-    }
-}
-
-impl Trees<'_> {
+impl Ensemble<'_> {
     /// The sums of votes as a variable: `[rows, count]` of `f32`.
     fn sums(&self, cx: &mut Cx<'_, '_>, count: usize) -> Result<Var, Refuse> {
         let ty = cx.ty(0)?;
@@ -73,8 +52,8 @@ impl Trees<'_> {
         }
         let (nodes, roots, order) = self.nodes(count)?;
         let targets: Vec<i64> =
-            order.iter().filter_map(|&v| self.vote_targets.get(v).copied()).collect();
-        let votes: Vec<f32> = order.iter().filter_map(|&v| self.votes.get(v).copied()).collect();
+            order.iter().filter_map(|&v| self.lists.targets.get(v).copied()).collect();
+        let votes: Vec<f32> = order.iter().filter_map(|&v| self.weights.get(v).copied()).collect();
         let rows = nodes.len() / 5;
         let mut thresholds = self.thresholds.clone();
         thresholds.resize(rows, 0.0);
@@ -98,50 +77,32 @@ impl Trees<'_> {
 
     /// The rows of nodes one after the other, the roots, and votes in the order of leaves.
     fn nodes(&self, count: usize) -> Result<Nodes, Refuse> {
-        let mut index: BTreeMap<(i64, i64), usize> = BTreeMap::new();
-        for (i, id) in self.trees.iter().copied().zip(self.ids.iter().copied()).enumerate() {
-            if index.insert(id, i).is_some() {
-                return Refuse::because("a node of a tree occurs twice");
+        let trees = self.lists.trees().map_err(Refuse)?;
+        let fits = |v: &usize| {
+            let target = self.lists.targets.get(*v).and_then(|&t| usize::try_from(t).ok());
+            target.is_some_and(|t| t < count) && *v < self.weights.len()
+        };
+        let (mut nodes, mut order) = (Vec::new(), Vec::new());
+        for node in trees.nodes {
+            match node {
+                Node::Leaf(votes) => {
+                    if !votes.iter().all(fits) {
+                        return Refuse::because("a vote has no target");
+                    }
+                    let start = order.len() as i64;
+                    order.extend(votes);
+                    nodes.extend([-1, 0, start, order.len() as i64, 0]);
+                }
+                Node::Branch { feature, .. } if feature < 0 => {
+                    return Refuse::because("a node has no feature");
+                }
+                Node::Branch { feature, test, missing_holds, holds, fails } => {
+                    let missing = i64::from(missing_holds);
+                    nodes.extend([feature, test as i64, holds as i64, fails as i64, missing]);
+                }
             }
         }
-        let mut by_leaf: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        let places = self.vote_trees.iter().copied().zip(self.vote_nodes.iter().copied());
-        for (v, place) in places.enumerate() {
-            let target = self.vote_targets.get(v).copied().unwrap_or(-1);
-            let fits = usize::try_from(target).is_ok_and(|t| t < count);
-            match index.get(&place).filter(|_| fits && v < self.votes.len()) {
-                Some(&leaf) => by_leaf.entry(leaf).or_default().push(v),
-                None => return Refuse::because("a vote has no leaf or no target"),
-            }
-        }
-        let (mut nodes, mut roots, mut order) = (Vec::new(), Vec::new(), Vec::new());
-        let mut before = None;
-        for (i, &tree) in self.trees.iter().enumerate().take(self.ids.len()) {
-            if before != Some(tree) {
-                roots.push(i as i64);
-            }
-            before = Some(tree);
-            let name = self.modes.get(i).map_or("LEAF", String::as_str);
-            if name == "LEAF" {
-                let start = order.len() as i64;
-                order.extend(by_leaf.get(&i).into_iter().flatten().copied());
-                nodes.extend([-1, 0, start, order.len() as i64, 0]);
-                continue;
-            }
-            let next = |list: &[i64]| {
-                let node = list.get(i).copied().unwrap_or(-1);
-                index.get(&(tree, node)).map(|&at| at as i64)
-            };
-            let (Some(yes), Some(no)) = (next(self.holds), next(self.fails)) else {
-                return Refuse::because("a node leads to one that does not exist");
-            };
-            let Some(&feature) = self.features.get(i).filter(|f| **f >= 0) else {
-                return Refuse::because("a node has no feature");
-            };
-            let missing = i64::from(self.missing.get(i) == Some(&1));
-            nodes.extend([feature, mode(name), yes, no, missing]);
-        }
-        Ok((nodes, roots, order))
+        Ok((nodes, trees.roots.into_iter().map(|r| r as i64).collect(), order))
     }
 }
 
@@ -175,19 +136,10 @@ fn regressor<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     if count != 1 && !base.is_empty() {
         return Refuse::because("several targets have bases");
     }
-    let trees = Trees {
-        trees: &t.nodes_treeids,
-        ids: &t.nodes_nodeids,
-        features: &t.nodes_featureids,
-        modes: &t.nodes_modes,
+    let trees = Ensemble {
+        lists: t.into(),
         thresholds: floats(cx, &t.nodes_values, t.nodes_values_as_tensor)?,
-        holds: &t.nodes_truenodeids,
-        fails: &t.nodes_falsenodeids,
-        missing: &t.nodes_missing_value_tracks_true,
-        vote_trees: &t.target_treeids,
-        vote_nodes: &t.target_nodeids,
-        vote_targets: &t.target_ids,
-        votes: floats(cx, &t.target_weights, t.target_weights_as_tensor)?,
+        weights: floats(cx, &t.target_weights, t.target_weights_as_tensor)?,
     };
     let mut y = trees.sums(cx, count)?;
     if divisor.is_some() {
@@ -240,9 +192,12 @@ fn classifier<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     }
     let classes = t.classlabels_int64s.len();
     let base = floats(cx, &t.base_values, t.base_values_as_tensor)?;
-    let votes = floats(cx, &t.class_weights, t.class_weights_as_tensor)?;
-    let positive = votes.iter().all(|w| *w >= 0.0);
-    let trees = trees_of(cx, t, votes)?;
+    let trees = Ensemble {
+        lists: t.into(),
+        thresholds: floats(cx, &t.nodes_values, t.nodes_values_as_tensor)?,
+        weights: floats(cx, &t.class_weights, t.class_weights_as_tensor)?,
+    };
+    let positive = trees.weights.iter().all(|w| *w >= 0.0);
     if classes > 2 {
         if base.len() != classes && !(positive && base.is_empty()) {
             return Refuse::because("a class may have neither votes nor a base");
@@ -279,27 +234,6 @@ fn classifier<'m>(cx: &mut Cx<'_, 'm>, op: &'m Op) -> Result<(), Refuse> {
     let both = cx.temp(&CAT, args, DType::F32, &pair);
     let both = if logistic { transformed(cx, both, "LOGISTIC")? } else { both };
     cx.same_at(1, both)
-}
-
-fn trees_of<'a>(
-    cx: &Cx<'_, '_>,
-    t: &'a TreeEnsembleClassifier,
-    votes: Vec<f32>,
-) -> Result<Trees<'a>, Refuse> {
-    Ok(Trees {
-        trees: &t.nodes_treeids,
-        ids: &t.nodes_nodeids,
-        features: &t.nodes_featureids,
-        modes: &t.nodes_modes,
-        thresholds: floats(cx, &t.nodes_values, t.nodes_values_as_tensor)?,
-        holds: &t.nodes_truenodeids,
-        fails: &t.nodes_falsenodeids,
-        missing: &t.nodes_missing_value_tracks_true,
-        vote_trees: &t.class_treeids,
-        vote_nodes: &t.class_nodeids,
-        vote_targets: &t.class_ids,
-        votes,
-    })
 }
 
 /// Linear scores of three classes and more.

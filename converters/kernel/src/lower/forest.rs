@@ -5,49 +5,15 @@
 
 use airconv_ir::attr::Float;
 use airconv_ir::dtype::DType;
+use airconv_ir::ensemble::{Lists, Node};
 use airconv_ir::entity::TensorId;
 use airconv_ir::module::Module;
 use airconv_ir::op::{TreeEnsemble, TreeEnsembleClassifier, TreeEnsembleRegressor};
-use rustc_hash::FxHashMap;
 
 use super::Stop;
 use super::code::{integers_of, numbers_of};
 
-/// The comparison of a node, by its number in `tree_ensemble`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Test {
-    LessOrEqual,
-    Less,
-    GreaterOrEqual,
-    Greater,
-    Equal,
-    NotEqual,
-}
-
-impl Test {
-    /// All, by number.
-    pub const ALL: [Test; 6] = [
-        Test::LessOrEqual,
-        Test::Less,
-        Test::GreaterOrEqual,
-        Test::Greater,
-        Test::Equal,
-        Test::NotEqual,
-    ];
-
-    /// The comparison with this name; `None` for a leaf.
-    fn named(mode: &str) -> Option<Test> {
-        Some(match mode {
-            "LEAF" => return None,
-            "BRANCH_LEQ" => Test::LessOrEqual,
-            "BRANCH_LT" => Test::Less,
-            "BRANCH_GTE" => Test::GreaterOrEqual,
-            "BRANCH_GT" => Test::Greater,
-            "BRANCH_EQ" => Test::Equal,
-            _ => Test::NotEqual,
-        })
-    }
-}
+pub(super) use airconv_ir::ensemble::Test;
 
 /// The comparisons of all nodes.
 #[derive(Clone, Copy, Debug)]
@@ -143,70 +109,22 @@ fn numbers(
     Ok(list)
 }
 
-/// The trees of a classifier or regressor of versions 1 and 3.
-struct Lists<'a> {
-    tree_ids: &'a [i64],
-    node_ids: &'a [i64],
-    features: &'a [i64],
-    modes: &'a [String],
-    values: Vec<f64>,
-    holds: &'a [i64],
-    fails: &'a [i64],
-    missing: &'a [i64],
-    vote_trees: &'a [i64],
-    vote_nodes: &'a [i64],
-    vote_targets: &'a [i64],
-    vote_weights: Vec<f64>,
-}
-
-impl Lists<'_> {
-    fn raw(&self) -> Result<(Vec<Raw>, Vec<usize>), Stop> {
-        let ids: Vec<(i64, i64)> =
-            self.tree_ids.iter().copied().zip(self.node_ids.iter().copied()).collect();
-        let index: FxHashMap<(i64, i64), usize> =
-            ids.iter().enumerate().map(|(i, &id)| (id, i)).collect();
-        if index.len() != ids.len() {
-            return refuse("a node occurs twice");
+/// The nodes of a classifier or regressor of versions 1 and 3, with their thresholds and weights.
+fn raw(
+    lists: Lists<'_>,
+    thresholds: &[f64],
+    weights: &[f64],
+) -> Result<(Vec<Raw>, Vec<usize>), Stop> {
+    let trees = lists.trees().map_err(Stop::Unsupported)?;
+    let vote = |v: usize| Some((*lists.targets.get(v)?, *weights.get(v)?));
+    let node = |(i, node): (usize, Node)| match node {
+        Node::Leaf(votes) => Raw::Leaf(votes.into_iter().filter_map(vote).collect()),
+        Node::Branch { feature, test, missing_holds, holds, fails } => {
+            let threshold = thresholds.get(i).copied().unwrap_or(0.0);
+            Raw::Branch { feature, test, threshold, missing: missing_holds, holds, fails }
         }
-        let mut by_leaf: Vec<Vec<(i64, f64)>> = vec![Vec::new(); ids.len()];
-        let votes = self.vote_trees.iter().zip(self.vote_nodes);
-        for ((&tree, &node), vote) in
-            votes.zip(self.vote_targets.iter().copied().zip(self.vote_weights.iter().copied()))
-        {
-            match index.get(&(tree, node)).and_then(|&leaf| by_leaf.get_mut(leaf)) {
-                Some(list) => list.push(vote),
-                None => return refuse("a vote of a node that does not exist"),
-            }
-        }
-        let (mut nodes, mut roots) = (Vec::with_capacity(ids.len()), Vec::new());
-        let mut previous = None;
-        for (i, (&(tree, _), votes)) in ids.iter().zip(by_leaf).enumerate() {
-            if previous != Some(tree) {
-                roots.push(i);
-            }
-            previous = Some(tree);
-            let Some(test) = Test::named(self.modes.get(i).map_or("LEAF", String::as_str)) else {
-                nodes.push(Raw::Leaf(votes));
-                continue;
-            };
-            let next = |list: &[i64]| -> Result<usize, Stop> {
-                let node = list.get(i).copied().unwrap_or(-1);
-                match index.get(&(tree, node)) {
-                    Some(&at) => Ok(at),
-                    None => refuse("a node leads to one that does not exist"),
-                }
-            };
-            nodes.push(Raw::Branch {
-                feature: self.features.get(i).copied().unwrap_or(-1),
-                test,
-                threshold: self.values.get(i).copied().unwrap_or(0.0),
-                missing: self.missing.get(i) == Some(&1),
-                holds: next(self.holds)?,
-                fails: next(self.fails)?,
-            });
-        }
-        Ok((nodes, roots))
-    }
+    };
+    Ok((trees.nodes.into_iter().enumerate().map(node).collect(), trees.roots))
 }
 
 /// The tables of a regressor.
@@ -216,21 +134,9 @@ pub(super) fn of_regressor(
     double: bool,
 ) -> Result<Forest, Stop> {
     let get = |plain: &[Float], tensor| numbers(module, plain, tensor, double);
-    let lists = Lists {
-        tree_ids: &op.nodes_treeids,
-        node_ids: &op.nodes_nodeids,
-        features: &op.nodes_featureids,
-        modes: &op.nodes_modes,
-        values: get(&op.nodes_values, op.nodes_values_as_tensor)?,
-        holds: &op.nodes_truenodeids,
-        fails: &op.nodes_falsenodeids,
-        missing: &op.nodes_missing_value_tracks_true,
-        vote_trees: &op.target_treeids,
-        vote_nodes: &op.target_nodeids,
-        vote_targets: &op.target_ids,
-        vote_weights: get(&op.target_weights, op.target_weights_as_tensor)?,
-    };
-    let (nodes, roots) = lists.raw()?;
+    let thresholds = get(&op.nodes_values, op.nodes_values_as_tensor)?;
+    let weights = get(&op.target_weights, op.target_weights_as_tensor)?;
+    let (nodes, roots) = raw(op.into(), &thresholds, &weights)?;
     numbered(module, nodes, &roots, op.n_targets, double)
 }
 
@@ -241,23 +147,11 @@ pub(super) fn of_classifier(
     double: bool,
 ) -> Result<Forest, Stop> {
     let get = |plain: &[Float], tensor| numbers(module, plain, tensor, double);
-    let lists = Lists {
-        tree_ids: &op.nodes_treeids,
-        node_ids: &op.nodes_nodeids,
-        features: &op.nodes_featureids,
-        modes: &op.nodes_modes,
-        values: get(&op.nodes_values, op.nodes_values_as_tensor)?,
-        holds: &op.nodes_truenodeids,
-        fails: &op.nodes_falsenodeids,
-        missing: &op.nodes_missing_value_tracks_true,
-        vote_trees: &op.class_treeids,
-        vote_nodes: &op.class_nodeids,
-        vote_targets: &op.class_ids,
-        vote_weights: get(&op.class_weights, op.class_weights_as_tensor)?,
-    };
-    let (nodes, roots) = lists.raw()?;
+    let thresholds = get(&op.nodes_values, op.nodes_values_as_tensor)?;
+    let weights = get(&op.class_weights, op.class_weights_as_tensor)?;
+    let (nodes, roots) = raw(op.into(), &thresholds, &weights)?;
     let classes = op.classlabels_int64s.len().max(op.classlabels_strings.len()) as i64;
-    let all_positive = lists.vote_weights.iter().all(|w| *w >= 0.0);
+    let all_positive = weights.iter().all(|w| *w >= 0.0);
     let made = numbered(module, nodes, &roots, classes, double)?;
     Ok(Forest { all_positive, ..made })
 }
