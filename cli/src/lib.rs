@@ -78,7 +78,9 @@ pub fn registry() -> Registry {
         .executor(airconv_kernel::c::CExecutor::default())
         .executor(airconv_llvm::executor::LlvmExecutor);
     #[cfg(feature = "candle")]
-    let registry = registry.executor(airconv_candle::CandleExecutor);
+    let registry = airconv_candle::CandleExecutor::all()
+        .into_iter()
+        .fold(registry, |registry, executor| registry.executor(executor));
     #[cfg(feature = "tch")]
     let registry =
         registry.executor(airconv_tch::TorchScriptExecutor).executor(airconv_tch::TchExecutor);

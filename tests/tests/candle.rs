@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use airconv_api::{ReadOptions, RunOptions};
+use airconv_api::{Executor, ReadOptions, RunOptions};
 use airconv_candle::CandleExecutor;
 use airconv_ir::module::Origin;
 use airconv_tests::node_case::{Verdict, all_cases, by_executor, read, run_changed};
@@ -78,8 +78,8 @@ fn page(tried: &BTreeMap<String, Tried>) -> String {
     text
 }
 
-#[test]
-fn node_tests_give_the_expected_outputs_or_are_refused() {
+/// What came of the node tests on an executor, by operator, and what it got wrong.
+fn node_tests(executor: &CandleExecutor) -> (BTreeMap<String, Tried>, Vec<String>) {
     let cases = all_cases(&corpus().join("node"));
     assert_eq!(cases.len(), 1765, "the node tests are laid out by ./test (corpus/node_cases.py)");
     let next = AtomicUsize::new(0);
@@ -87,7 +87,7 @@ fn node_tests_give_the_expected_outputs_or_are_refused() {
     let wrong = Mutex::new(Vec::new());
     let work = || {
         let options = RunOptions::default();
-        let run = by_executor(&CandleExecutor, &options);
+        let run = by_executor(executor, &options);
         while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
             let name = case.file_name().and_then(|n| n.to_str()).unwrap_or_default();
             let known = DIFFERENT.iter().find(|(n, _)| *n == name);
@@ -122,14 +122,45 @@ fn node_tests_give_the_expected_outputs_or_are_refused() {
         scope.spawn(work);
         work();
     });
-    let tried = tried.into_inner().unwrap();
-    let passed: usize = tried.values().map(|t| t.passed).sum();
-    eprintln!("candle: {passed} of {} pass", cases.len());
+    let mut wrong = wrong.into_inner().unwrap();
+    wrong.sort();
+    (tried.into_inner().unwrap(), wrong)
+}
+
+fn passed(tried: &BTreeMap<String, Tried>) -> usize {
+    tried.values().map(|t| t.passed).sum()
+}
+
+#[test]
+fn node_tests_give_the_expected_outputs_or_are_refused() {
+    let (tried, wrong) = node_tests(&CandleExecutor::default());
+    let passed = passed(&tried);
+    eprintln!("candle: {passed} pass");
     if std::env::var_os("AIRCONV_BLESS").is_some_and(|v| v == "1") {
         std::fs::write(root().join("converters/candle/OPS.md"), page(&tried)).unwrap();
     }
-    let mut wrong = wrong.into_inner().unwrap();
-    wrong.sort();
     assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
     assert!(passed >= 1300, "only {passed} pass");
+}
+
+/// On devices candle lacks some dtypes and calls: there the run fails, and that is counted.
+#[test]
+#[cfg_attr(
+    not(any(feature = "cuda", feature = "metal")),
+    ignore = "needs a device, see Cargo.toml"
+)]
+fn node_tests_on_devices_give_the_expected_outputs_or_fail() {
+    for executor in CandleExecutor::all().iter().skip(1) {
+        if let Err(why) = executor.available() {
+            eprintln!("{}: 1765 skipped: {why}", executor.name());
+            continue;
+        }
+        let (tried, wrong) = node_tests(executor);
+        let (failed, wrong): (Vec<String>, Vec<String>) =
+            wrong.into_iter().partition(|why| why.contains("[run-failed]"));
+        let passed = passed(&tried);
+        eprintln!("{}: {passed} pass, {} fail", executor.name(), failed.len());
+        assert!(wrong.is_empty(), "{} wrong answers:\n{}", wrong.len(), wrong.join("\n"));
+        assert!(passed >= 600, "only {passed} pass");
+    }
 }

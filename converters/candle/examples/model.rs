@@ -59,7 +59,8 @@ fn run(model: &str, inputs: &str, outputs: &str, report: &mut Report) -> Result<
     let members = npz::read(Path::new(inputs)).map_err(|_| Failed::System)?;
     let inputs = from_members(&module, members).map_err(|_| Failed::Malformed)?;
     let options = RunOptions::default();
-    let results = airconv_candle::CandleExecutor.run(&verified, &inputs, &options, report)?;
+    let results =
+        airconv_candle::CandleExecutor::default().run(&verified, &inputs, &options, report)?;
     let arrays = results.iter().filter_map(|(n, d)| Some((n.as_str(), d.as_array()?)));
     npz::write(Path::new(outputs), arrays).map_err(|_| Failed::System)
 }

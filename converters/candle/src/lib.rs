@@ -11,7 +11,8 @@
 //! the greatest or least element of a tensor or a window, its position, and running ones pass NaN
 //! over unless it comes first. In the hub these are NaN, or its position.
 //!
-//! The executor needs the feature `exec`, which compiles candle.
+//! The executor needs the feature `exec`, which compiles candle; with `cuda` or `metal` it runs on
+//! such a device too.
 //!
 //! The other way, programs that use candle are [recorded](capture) while they run, and read.
 

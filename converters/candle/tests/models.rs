@@ -2,6 +2,10 @@
 //! written for them agree. The code is that of `tests/golden`, compiled into this test.
 
 #[allow(dead_code)]
+#[path = "common/exec.rs"]
+mod exec;
+
+#[allow(dead_code)]
 #[rustfmt::skip]
 #[path = "golden/conv_batch_norm/lib.rs"]
 mod conv_batch_norm;
@@ -22,7 +26,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use airconv_api::{Executor, ReadOptions, Reader, Report, RunOptions, WriteOptions, Writer, npz};
-use airconv_candle::{CandleExecutor, CandleWriter};
+use airconv_candle::CandleWriter;
 use airconv_ir::array::Array;
 use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
@@ -179,11 +183,15 @@ fn agrees(model: &Model) {
             inputs.iter().map(|(n, a)| (n.clone(), Datum::from(a.clone()))).collect();
         let by_interpreter =
             Interpreter::new(module.clone(), EvalLimits::default()).run(&data).unwrap();
-        let mut report = Report::default();
-        let by_executor = CandleExecutor
-            .run(&verified, &data, &RunOptions::default(), &mut report)
-            .unwrap_or_else(|_| panic!("{name}: {report:?}"));
-        for (by, results) in [("the interpreter", by_interpreter), ("the executor", by_executor)] {
+        let mut found = vec![("the interpreter", by_interpreter)];
+        for executor in exec::executors() {
+            let mut report = Report::default();
+            let results = executor
+                .run(&verified, &data, &RunOptions::default(), &mut report)
+                .unwrap_or_else(|_| panic!("{name}: {report:?}"));
+            found.push((executor.name(), results));
+        }
+        for (by, results) in found {
             assert_eq!(results.len(), expected.len());
             for (output, datum) in results {
                 let actual = numbers(datum.as_array().unwrap());

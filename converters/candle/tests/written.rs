@@ -38,6 +38,12 @@ fn blocks_become_structs_and_lists() {
     golden("mlp", &common::mlp(), false, &files);
 }
 
+/// A block without a projection is the block with one that is absent, and both are one struct.
+#[test]
+fn what_some_blocks_lack_is_optional() {
+    golden("residual", &common::residual(), false, &["src/lib.rs"]);
+}
+
 #[test]
 fn control_flow_becomes_that_of_rust() {
     golden("control", &common::control(), true, &["src/lib.rs"]);

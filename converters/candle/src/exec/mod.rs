@@ -1,4 +1,5 @@
-//! Running hub programs on candle, in process, on the CPU.
+//! Running hub programs on candle, in process, on the CPU, or with the features `cuda` and `metal`
+//! on such a device.
 
 pub mod bind;
 mod layer;
@@ -20,16 +21,60 @@ use candle_core::{Device, Tensor};
 use crate::lower::{Lowered, lower};
 use run::Run;
 
-/// Runs hub programs by calling candle for each op.
+/// Where programs run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// On the CPU.
+    #[default]
+    Cpu,
+    /// On the first CUDA device; `CUDA_VISIBLE_DEVICES` says which one that is.
+    Cuda,
+    /// On the Metal device.
+    Metal,
+}
+
+/// Runs hub programs by calling candle for each op; on the CPU by default.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct CandleExecutor;
+pub struct CandleExecutor {
+    place: Place,
+}
+
+impl CandleExecutor {
+    /// All that this build has, that of the CPU first.
+    pub fn all() -> Vec<Self> {
+        let built = [
+            (Place::Cpu, true),
+            (Place::Cuda, cfg!(feature = "cuda")),
+            (Place::Metal, cfg!(feature = "metal")),
+        ];
+        built.into_iter().filter(|b| b.1).map(|(place, _)| Self { place }).collect()
+    }
+
+    /// The device, or why there is none.
+    fn device(self) -> Result<Device, String> {
+        // Where a driver's library is missing, its bindings may panic.
+        let made = catch_unwind(|| match self.place {
+            Place::Cpu => Ok(Device::Cpu),
+            Place::Cuda => Device::new_cuda(0),
+            Place::Metal => Device::new_metal(0),
+        });
+        match made {
+            Ok(device) => device.map_err(|e| without_trace(&e)),
+            Err(_) => Err(format!("`{}` finds no driver", self.name())),
+        }
+    }
+}
 
 impl Executor for CandleExecutor {
     fn name(&self) -> &'static str {
-        "candle"
+        match self.place {
+            Place::Cpu => "candle",
+            Place::Cuda => "candle-cuda",
+            Place::Metal => "candle-metal",
+        }
     }
     fn available(&self) -> Result<(), String> {
-        Ok(())
+        self.device().map(|_| ())
     }
     fn run(
         &self,
@@ -43,8 +88,9 @@ impl Executor for CandleExecutor {
             report.push(Diagnostic::error("run-failed", e));
             Failed::System
         };
-        let params = params(&lowered, inputs).map_err(|e| fail(report, e))?;
-        let run = Run::new(&lowered.program, &lowered.module, Device::Cpu);
+        let device = self.device().map_err(|e| fail(report, e))?;
+        let params = params(&lowered, inputs, &device).map_err(|e| fail(report, e))?;
+        let run = Run::new(&lowered.program, &lowered.module, device);
         // Candle checks most of what it is asked to do, but not all of it.
         let results = catch_unwind(AssertUnwindSafe(|| run.run(params)))
             .map_err(|_| fail(report, "candle panicked".to_owned()))?
@@ -99,7 +145,11 @@ fn lower_for(
 }
 
 /// The tensors of the parameters, from inputs by name or from what the module holds for them.
-fn params(lowered: &Lowered, inputs: &BTreeMap<String, Datum>) -> Result<Vec<Tensor>, String> {
+fn params(
+    lowered: &Lowered,
+    inputs: &BTreeMap<String, Datum>,
+    device: &Device,
+) -> Result<Vec<Tensor>, String> {
     let mut out = Vec::new();
     for input in &lowered.module.main().inputs {
         let stored = match &input.role {
@@ -116,7 +166,7 @@ fn params(lowered: &Lowered, inputs: &BTreeMap<String, Datum>) -> Result<Vec<Ten
             (None, None) => return Err(format!("input `{}` is not given", input.name)),
         };
         let array = array.ok_or_else(|| format!("input `{}` is no tensor", input.name))?;
-        let tensor = tensor::to_tensor(&array, &Device::Cpu).map_err(|e| e.to_string())?;
+        let tensor = tensor::to_tensor(&array, device).map_err(|e| e.to_string())?;
         out.push(tensor);
     }
     Ok(out)

@@ -11,7 +11,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::names::{self, Used};
 use super::print::{Naming, Printed, print};
-use super::tree::{Body, Item, Module};
+use super::tree::{Body, Module, Presence, children};
 use crate::program::dtype::is_float;
 use crate::program::{Callee, Program, Source, Stmt, Var};
 
@@ -34,6 +34,16 @@ pub(super) struct Class {
     pub members: Vec<usize>,
     /// The names of the fields that are loaded.
     fields: Vec<String>,
+    /// The numbers of the text; of those that differ, those of one module.
+    texts: Vec<String>,
+}
+
+impl Class {
+    /// A number that is no parameter, in the text of one of the modules.
+    pub fn text(&self, column: usize, printed: &Printed) -> Option<String> {
+        let own = printed.consts.get(column).map(|c| &c.text).filter(|t| !t.is_empty());
+        own.or_else(|| self.texts.get(column)).cloned()
+    }
 }
 
 /// All classes of a program.
@@ -44,6 +54,10 @@ pub(super) struct Classes<'p> {
     pub classes: Vec<Class>,
     sizes: FxHashMap<usize, Vec<Dim>>,
     args: FxHashMap<usize, Vec<(String, String)>>,
+    /// Modules that are absent, with those that they are like.
+    absent: FxHashMap<usize, usize>,
+    /// The first tensor of each module, below its path.
+    within: FxHashMap<usize, String>,
     /// The one input of the program that a value is made of, without any weight.
     derived: FxHashMap<Var, Var>,
     /// The tensors of the weights file by name.
@@ -60,11 +74,13 @@ impl<'p> Classes<'p> {
             classes: Vec::new(),
             sizes: FxHashMap::default(),
             args: FxHashMap::default(),
+            absent: FxHashMap::default(),
+            within: FxHashMap::default(),
             derived: derived(program),
             tensors: BTreeMap::new(),
         };
         let mut levels: BTreeMap<usize, Vec<&Module>> = BTreeMap::new();
-        height(root, &mut levels);
+        height(root, &mut levels, &mut classes.absent);
         let mut used = Used::default();
         for name in RESERVED {
             used.fresh(name);
@@ -92,6 +108,7 @@ impl<'p> Classes<'p> {
         }
         for (_, members) in groups {
             let params = params(&members);
+            let texts = texts(&members);
             let Some((first, printed)) = members.first() else { continue };
             let fields: Vec<String> = printed.fields.iter().map(|f| f.name.clone()).collect();
             let name = self.class_name(program, first, &fields, used);
@@ -100,10 +117,15 @@ impl<'p> Classes<'p> {
                 self.of.insert(module.id, class);
                 self.sizes.insert(module.id, printed.sizes.iter().map(|s| s.1.clone()).collect());
                 let value = |p: &Param| {
-                    let column = p.columns.first().and_then(|&c| printed.consts.get(c));
-                    (p.name.clone(), column.map(|c| c.text.clone()).unwrap_or_default())
+                    let own = p.columns.iter().filter_map(|&c| printed.consts.get(c));
+                    let own = own.map(|c| &c.text).find(|t| !t.is_empty());
+                    let other = || p.columns.first().and_then(|&c| texts.get(c));
+                    (p.name.clone(), own.or_else(other).cloned().unwrap_or_default())
                 };
                 self.args.insert(module.id, params.iter().map(value).collect());
+                if let Some(name) = self.first_tensor(module, printed) {
+                    self.within.insert(module.id, name);
+                }
                 for (name, var) in &printed.tensors {
                     let other = self.tensors.insert(name.clone(), *var);
                     let same = |o: Var| program.info(o).source == program.info(*var).source;
@@ -113,7 +135,7 @@ impl<'p> Classes<'p> {
                 }
             }
             let members = members.iter().map(|(m, _)| m.id).collect();
-            self.classes.push(Class { name, params, members, fields });
+            self.classes.push(Class { name, params, members, fields, texts });
         }
         Ok(())
     }
@@ -154,9 +176,38 @@ impl<'p> Classes<'p> {
         used.fresh(&name)
     }
 
+    /// A module, or for one that is absent the one that it is like.
+    fn present(&self, module: usize) -> usize {
+        self.absent.get(&module).copied().unwrap_or(module)
+    }
+    /// The first tensor of a module, itself or within it, below its path.
+    fn first_tensor(&self, module: &Module, printed: &Printed) -> Option<String> {
+        let base = module.base.join(".");
+        if let Some((name, _)) = printed.tensors.first() {
+            return name.strip_prefix(&base)?.strip_prefix('.').map(str::to_owned);
+        }
+        let mut inner = Vec::new();
+        children(&module.body, &mut inner);
+        let first = inner.into_iter().find(|m| m.presence == Presence::Always)?;
+        let path = first.base.strip_prefix(&module.base[..])?.join(".");
+        Some(format!("{path}.{}", self.within.get(&first.id)?))
+    }
+    /// The first tensor of a module, below its path.
+    pub fn tensor_within(&self, module: usize) -> Option<String> {
+        self.within.get(&self.present(module)).cloned()
+    }
+    /// Whether a module is absent.
+    pub fn is_absent(&self, module: usize) -> bool {
+        self.absent.contains_key(&module)
+    }
+    /// Whether modules that are like this one differ in a number of their text.
+    pub fn differs(&self, module: usize, column: usize) -> bool {
+        let class = self.class_of(module).and_then(|c| self.classes.get(c));
+        class.is_some_and(|c| c.params.iter().any(|p| p.columns.contains(&column)))
+    }
     /// The class of a module.
     pub fn class_of(&self, module: usize) -> Option<usize> {
-        self.of.get(&module).copied()
+        self.of.get(&self.present(module)).copied()
     }
     /// Whether there are other modules of the class of a module.
     pub fn is_shared(&self, module: usize) -> bool {
@@ -169,11 +220,11 @@ impl<'p> Classes<'p> {
     }
     /// The sizes that a module's `forward` is passed.
     pub fn sizes(&self, module: usize) -> Vec<Dim> {
-        self.sizes.get(&module).cloned().unwrap_or_default()
+        self.sizes.get(&self.present(module)).cloned().unwrap_or_default()
     }
     /// The names and values of the numbers that a module is loaded with.
     pub fn args(&self, module: usize) -> Vec<(String, String)> {
-        self.args.get(&module).cloned().unwrap_or_default()
+        self.args.get(&self.present(module)).cloned().unwrap_or_default()
     }
     /// The float dtype of most weights.
     pub fn main_dtype(&self) -> DType {
@@ -264,28 +315,44 @@ fn key(p: &Printed) -> String {
     )
 }
 
+/// The numbers of the text of members, each as the first one has it to which it is not all one.
+fn texts(members: &[(&Module, Printed)]) -> Vec<String> {
+    let columns = members.first().map_or(0, |(_, p)| p.consts.len());
+    let text = |c: usize| {
+        let mut all = members.iter().filter_map(|(_, p)| p.consts.get(c)).map(|k| &k.text);
+        all.find(|t| !t.is_empty()).cloned().unwrap_or_default()
+    };
+    (0..columns).map(text).collect()
+}
+
 /// The numbers in which members differ; those that always agree are one.
 fn params(members: &[(&Module, Printed)]) -> Vec<Param> {
     let columns = members.first().map_or(0, |(_, p)| p.consts.len());
-    let mut found: BTreeMap<Vec<&str>, Vec<usize>> = BTreeMap::new();
-    let mut order: Vec<Vec<&str>> = Vec::new();
+    let mut found: Vec<(Vec<&str>, Vec<usize>)> = Vec::new();
     for c in 0..columns {
         let values: Vec<&str> =
             members.iter().filter_map(|(_, p)| p.consts.get(c)).map(|k| k.text.as_str()).collect();
-        if values.iter().all(|v| Some(v) == values.first()) {
+        let mut known = values.iter().filter(|v| !v.is_empty());
+        let first = known.next();
+        if known.all(|v| Some(v) == first) {
             continue;
         }
-        if !found.contains_key(&values) {
-            order.push(values.clone());
+        let agree = |a: &str, b: &str| a == b || a.is_empty() || b.is_empty();
+        let same = |all: &[&str]| all.iter().zip(&values).all(|(a, b)| agree(a, b));
+        match found.iter_mut().find(|(all, _)| same(all)) {
+            Some((all, columns)) => {
+                let gaps = all.iter_mut().zip(&values).filter(|(a, _)| a.is_empty());
+                gaps.for_each(|(a, b)| *a = b);
+                columns.push(c);
+            }
+            None => found.push((values, vec![c])),
         }
-        found.entry(values).or_default().push(c);
     }
     let Some((_, first)) = members.first() else { return Vec::new() };
     let mut used = Used::default();
-    order
+    found
         .into_iter()
-        .filter_map(|values| found.remove(&values))
-        .map(|columns| {
+        .map(|(_, columns)| {
             let consts = columns.iter().filter_map(|&c| first.consts.get(c));
             let in_forward = consts.clone().any(|c| c.in_forward);
             let hint = consts.map(|c| c.hint.as_str()).find(|h| !h.is_empty()).unwrap_or("size");
@@ -296,7 +363,7 @@ fn params(members: &[(&Module, Printed)]) -> Vec<Param> {
 
 /// What a module is called: as its class in the source, or after the last part of its path that
 /// is no number; and the names of what it is in, for where that is taken.
-fn plain_name(program: &Program, module: &Module) -> (String, Vec<String>) {
+pub(super) fn plain_name(program: &Program, module: &Module) -> (String, Vec<String>) {
     let mut words = module.path.iter().rev().filter(|p| p.parse::<usize>().is_err());
     let last = words.next().map_or("Block", |w| w);
     let element = module.path.last().is_some_and(|p| p.parse::<usize>().is_ok());
@@ -321,25 +388,29 @@ fn plain_name(program: &Program, module: &Module) -> (String, Vec<String>) {
     (name, words.map(|w| names::camel(w)).collect())
 }
 
-/// Sorts modules by how deep they nest.
-fn height<'m>(module: &'m Module, levels: &mut BTreeMap<usize, Vec<&'m Module>>) -> usize {
-    let h = height_in(&module.body, levels);
+/// Sorts modules by how deep they nest, and takes down those that are absent.
+fn height<'m>(
+    module: &'m Module,
+    levels: &mut BTreeMap<usize, Vec<&'m Module>>,
+    absent: &mut FxHashMap<usize, usize>,
+) -> usize {
+    if let Presence::Absent { like } = module.presence {
+        absent.insert(module.id, like);
+        return height_in(&module.body, &mut BTreeMap::new(), &mut FxHashMap::default());
+    }
+    let h = height_in(&module.body, levels, absent);
     levels.entry(h).or_default().push(module);
     h
 }
 
-fn height_in<'m>(body: &'m Body, levels: &mut BTreeMap<usize, Vec<&'m Module>>) -> usize {
-    let mut most = 0;
-    for item in &body.items {
-        let h = match item {
-            Item::Child(m) => height(m, levels) + 1,
-            Item::If { then, other, .. } => height_in(then, levels).max(height_in(other, levels)),
-            Item::Loop { body, .. } => height_in(body, levels),
-            Item::Stmt(..) => 0,
-        };
-        most = most.max(h);
-    }
-    most
+fn height_in<'m>(
+    body: &'m Body,
+    levels: &mut BTreeMap<usize, Vec<&'m Module>>,
+    absent: &mut FxHashMap<usize, usize>,
+) -> usize {
+    let mut inner = Vec::new();
+    children(body, &mut inner);
+    inner.into_iter().map(|m| height(m, levels, absent) + 1).max().unwrap_or(0)
 }
 
 /// The float dtype that most of the weights have.

@@ -20,6 +20,9 @@ use crate::program::{Program, Var};
 
 /// The table in `Cargo.toml` that marks a folder as written here.
 const MARK: &str = "[package.metadata.airconv]";
+/// How often modules that lack something are completed, each time without those that did not
+/// become alike by it.
+const MOST_TRIES: usize = 3;
 /// The most lines of one file that holds all structs.
 const LONG: usize = 500;
 
@@ -37,10 +40,35 @@ pub(super) struct Code {
 
 /// The code of a crate that goes to this folder.
 pub(super) fn code(lowered: &Lowered, path: &Path, single: bool) -> Result<Code, String> {
-    let program = &super::order::chained(&lowered.program);
-    let root = tree::root(program);
-    let classes = Classes::of(program, &lowered.module, &root)?;
-    let structs = structs(program, &classes, &root)?;
+    let program = super::order::chained(&lowered.program);
+    let root = tree::root(&program);
+    let mut except = BTreeSet::new();
+    for _ in 0..MOST_TRIES {
+        let (mut program, mut root) = (program.clone(), root.clone());
+        let pairs = super::optional::complete(&mut program, &mut root, &except);
+        if pairs.is_empty() {
+            break;
+        }
+        let Ok(classes) = Classes::of(&program, &lowered.module, &root) else { break };
+        let alike = |(a, b): &&(usize, usize)| classes.class_of(*a) == classes.class_of(*b);
+        if pairs.iter().all(|p| alike(&p)) {
+            return crate_of(&program, &root, classes, path, single);
+        }
+        except.extend(pairs.iter().filter(|p| !alike(p)).map(|p| p.0));
+    }
+    let classes = Classes::of(&program, &lowered.module, &root)?;
+    crate_of(&program, &root, classes, path, single)
+}
+
+/// The files of modules whose classes are known.
+fn crate_of(
+    program: &Program,
+    root: &tree::Module,
+    classes: Classes<'_>,
+    path: &Path,
+    single: bool,
+) -> Result<Code, String> {
+    let structs = structs(program, &classes, root)?;
     let name = crate_name(path);
     let mut helpers: BTreeSet<&'static str> =
         structs.iter().flat_map(|s| s.helpers.iter().copied()).collect();

@@ -8,6 +8,7 @@ mod files;
 mod helpers;
 mod literal;
 mod names;
+mod optional;
 mod order;
 mod parity;
 mod print;

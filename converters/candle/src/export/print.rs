@@ -24,6 +24,7 @@ use super::tree::{Body, Item, Module};
 use crate::program::calls::{
     ADD, ATTENTION, BROADCAST_ADD, BROADCAST_AS, CHUNK, CONTIGUOUS, NARROW, UNSQUEEZE,
 };
+use crate::program::dtype::is_float;
 use crate::program::{Arg, Call, Callee, Program, Source, Stmt, Var};
 
 /// The most calls and arguments of an expression that is written where its value is read.
@@ -38,6 +39,7 @@ const NEAR: usize = 3;
 /// A number that may differ between modules that are alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Const {
+    /// Empty where any number will do.
     pub text: String,
     /// What it is called when it differs.
     pub hint: String,
@@ -451,13 +453,17 @@ impl<'p> Printer<'p> {
     /// that others read too is called after the layer, and what `joins` values after a value.
     fn bind(&mut self, var: Var, reads: &[Var], layer: Option<&str>, joins: bool) -> String {
         let over = |v: &&Var| self.left.get(v).copied().unwrap_or(0) == 0;
-        let flowing = reads.iter().filter(over).find_map(|v| match self.scope.forms.get(v) {
-            Some(Form::Local(name) | Form::Ref(name)) => {
-                let alone = self.total.get(v).copied().unwrap_or(0) <= 1;
-                (joins || alone || layer.is_none()).then(|| name.clone())
-            }
-            _ => None,
-        });
+        // What a layer makes of indices is nothing like them.
+        let float = |v: Var| is_float(self.program.info(v).dtype);
+        let alike = |v: &&Var| layer.is_none() || float(**v) == float(var);
+        let flowing =
+            reads.iter().filter(over).filter(alike).find_map(|v| match self.scope.forms.get(v) {
+                Some(Form::Local(name) | Form::Ref(name)) => {
+                    let alone = self.total.get(v).copied().unwrap_or(0) <= 1;
+                    (joins || alone || layer.is_none()).then(|| name.clone())
+                }
+                _ => None,
+            });
         let name = match self.naming {
             Naming::Numbered => self.number(),
             Naming::Told if self.output_name(var).is_some() => {

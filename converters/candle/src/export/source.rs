@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
 
-use super::class::{Class, Classes, Param};
+use super::class::{Class, Classes};
 use super::names;
 use super::print::{Naming, Printed, print};
-use super::tree::{Body, Item, Module};
+use super::tree::{Body, Item, Module, Presence};
 use crate::program::dtype::held;
 use crate::program::{Program, Var};
 
@@ -72,6 +72,7 @@ fn find(module: &Module, id: usize) -> Option<&Module> {
 
 fn find_in(body: &Body, id: usize) -> Option<&Module> {
     body.items.iter().find_map(|item| match item {
+        Item::Child(m) if matches!(m.presence, Presence::Absent { .. }) => None,
         Item::Child(m) => find(m, id),
         Item::If { then, other, .. } => find_in(then, id).or_else(|| find_in(other, id)),
         Item::Loop { body, .. } => find_in(body, id),
@@ -80,13 +81,13 @@ fn find_in(body: &Body, id: usize) -> Option<&Module> {
 }
 
 /// Numbers in the place of `__kN__`: those that differ by name.
-fn with_numbers(text: &str, printed: &Printed, params: &[Param], field: bool) -> String {
+fn with_numbers(text: &str, printed: &Printed, class: &Class, field: bool) -> String {
     replace(text, "__k", |i| {
-        let param = params.iter().find(|p| p.columns.contains(&i));
+        let param = class.params.iter().find(|p| p.columns.contains(&i));
         match param {
             Some(p) if field => Some(format!("self.{}", p.name)),
             Some(p) => Some(p.name.clone()),
-            None => printed.consts.get(i).map(|c| c.text.clone()),
+            None => class.text(i, printed),
         }
     })
 }
@@ -140,7 +141,7 @@ fn structure(
     for p in params.iter().filter(|p| p.in_forward) {
         loads.push_str(&format!("{},\n", p.name));
     }
-    let mut loads = with_numbers(&loads, printed, params, false);
+    let mut loads = with_numbers(&loads, printed, class, false);
     for p in params {
         // `stride: stride` is `stride`.
         loads = loads.replace(&format!("{0}: {0},", p.name), &format!("{},", p.name));
@@ -158,7 +159,7 @@ fn structure(
         (_, 1) => "Tensor".to_owned(),
         (_, n) => format!("({})", vec!["Tensor"; n].join(", ")),
     };
-    let body = with_numbers(&printed.body, printed, params, true);
+    let body = with_numbers(&printed.body, printed, class, true);
     let doc = if root { "The model.".to_owned() } else { member_paths(class, module) };
     let wide = results.len() > 6 && !root;
     let wide = if wide { "#[allow(clippy::type_complexity)]\n" } else { "" };

@@ -47,6 +47,34 @@ pub(super) struct Module {
     pub body: Body,
     /// Values from outside, by first use.
     pub inputs: Vec<Var>,
+    pub presence: Presence,
+}
+
+/// Whether a module is there in all modules that are like the one that it is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    Always,
+    /// It is there, and others lack it.
+    Optional,
+    /// It is not there and passes its input on; others have a module like the one of this number.
+    Absent {
+        like: usize,
+    },
+}
+
+/// The modules of a body, those of its blocks too.
+pub(super) fn children<'m>(body: &'m Body, out: &mut Vec<&'m Module>) {
+    for item in &body.items {
+        match item {
+            Item::Child(m) => out.push(m),
+            Item::If { then, other, .. } => {
+                children(then, out);
+                children(other, out);
+            }
+            Item::Loop { body, .. } => children(body, out),
+            Item::Stmt(..) => {}
+        }
+    }
 }
 
 /// The module that is the program.
@@ -54,8 +82,8 @@ pub(super) fn root(program: &Program) -> Module {
     let placed = place(program);
     let tree = Tree { program, placed };
     let body = tree.block(&program.body, &[]);
-    let mut root =
-        Module { id: 0, path: Vec::new(), base: Vec::new(), body, inputs: program.params.clone() };
+    let (path, base, inputs) = (Vec::new(), Vec::new(), program.params.clone());
+    let mut root = Module { id: 0, path, base, body, inputs, presence: Presence::Always };
     number(&mut root, &mut 0);
     root
 }
@@ -377,7 +405,8 @@ impl Tree<'_> {
                 });
             }
             let body = Body { items: self.items(stage, prefix, &wanted), results };
-            let module = Module { id: 0, path, base: prefix.to_vec(), body, inputs };
+            let (base, presence) = (prefix.to_vec(), Presence::Always);
+            let module = Module { id: 0, path, base, body, inputs, presence };
             items.push(Item::Child(Box::new(module)));
         }
         items.reverse();
@@ -471,7 +500,8 @@ impl Tree<'_> {
         let wanted = results.iter().copied().collect();
         let items = self.level(&unit.stmts, key, &wanted);
         let (path, base) = (key.to_vec(), key.to_vec());
-        Module { id: 0, path, base, body: Body { items, results }, inputs }
+        let body = Body { items, results };
+        Module { id: 0, path, base, body, inputs, presence: Presence::Always }
     }
 
     fn item(&self, stmt: &Stmt, prefix: &[Arc<str>]) -> Item {

@@ -16,11 +16,27 @@ pub fn interpreted(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
     Interpreter::new(module.clone(), EvalLimits::default()).run(inputs).unwrap()
 }
 
-/// What candle makes of a program.
-pub fn executed(module: &Module, inputs: &Named) -> Vec<(String, Datum)> {
+/// The executors of this build whose device is there; of others it is said that they are skipped.
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub fn executors() -> Vec<CandleExecutor> {
+    let there = |e: &CandleExecutor| match e.available() {
+        Ok(()) => true,
+        Err(why) => {
+            eprintln!("{}: skipped: {why}", e.name());
+            false
+        }
+    };
+    CandleExecutor::all().into_iter().filter(there).collect()
+}
+
+/// What candle makes of a program, on each device.
+pub fn executed(module: &Module, inputs: &Named) -> Vec<Vec<(String, Datum)>> {
     let verified = verify(module, Stage::Canonical).unwrap();
-    let mut report = Report::default();
-    CandleExecutor
-        .run(&verified, inputs, &RunOptions::default(), &mut report)
-        .unwrap_or_else(|_| panic!("{report:?}"))
+    let run = |executor: CandleExecutor| {
+        let mut report = Report::default();
+        executor
+            .run(&verified, inputs, &RunOptions::default(), &mut report)
+            .unwrap_or_else(|_| panic!("{}: {report:?}", executor.name()))
+    };
+    executors().into_iter().map(run).collect()
 }

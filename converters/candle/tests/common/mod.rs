@@ -76,6 +76,13 @@ impl Draft {
         let y = builder.matmul(x, w).unwrap();
         builder.broadcasting(Add {}, &[y, b]).unwrap()
     }
+    /// The norm over the last of two axes.
+    pub fn layer_norm(&mut self, path: &str, x: ValueId, size: usize) -> ValueId {
+        let scale = self.weight(&format!("{path}.weight"), &[size], 1.0);
+        let bias = self.weight(&format!("{path}.bias"), &[size], 0.0);
+        let norm = LayerNormalization { axis: 1, epsilon: Float(1e-5), stash: None };
+        self.emit(norm, &[x, scale, bias])
+    }
 }
 
 /// Residual blocks of two linear layers and a norm; one block is wider than the others.
@@ -89,14 +96,34 @@ pub fn mlp() -> Module {
         let h = d.emit(Gelu { approximate: GeluKind::Exact }, &[h]);
         let h = d.linear(&format!("{path}.fc2"), h, [wide, 8]);
         let sum = d.emit(Add {}, &[x, h]);
-        let scale = d.weight(&format!("{path}.norm.weight"), &[8], 1.0);
-        let bias = d.weight(&format!("{path}.norm.bias"), &[8], 0.0);
-        let norm = LayerNormalization { axis: 1, epsilon: Float(1e-5), stash: None };
-        x = d.emit(norm, &[sum, scale, bias]);
+        x = d.layer_norm(&format!("{path}.norm"), sum, 8);
     }
     let y = d.linear("head", x, [8, 3]);
     let y = d.emit(Softmax { axes: vec![1] }, &[y]);
     d.output("probabilities", y);
+    d.done()
+}
+
+/// Residual blocks, of which those that change the width project what they add.
+pub fn residual() -> Module {
+    let mut d = Draft::new();
+    let batch = d.size("batch");
+    let mut x = d.input("x", DType::F32, &[batch, Dim::Known(8)]);
+    for (path, [from, to]) in
+        [("layer1.0", [8, 8]), ("layer1.1", [8, 8]), ("layer2.0", [8, 12]), ("layer2.1", [12, 12])]
+    {
+        let h = d.linear(&format!("{path}.fc1"), x, [from, to]);
+        let h = d.emit(Relu {}, &[h]);
+        let h = d.linear(&format!("{path}.fc2"), h, [to, to]);
+        let mut shortcut = x;
+        if from != to {
+            let wide = d.linear(&format!("{path}.shortcut.proj"), x, [from, to]);
+            shortcut = d.layer_norm(&format!("{path}.shortcut.norm"), wide, to);
+        }
+        let sum = d.emit(Add {}, &[h, shortcut]);
+        x = d.layer_norm(&format!("{path}.norm"), sum, to);
+    }
+    d.output("y", x);
     d.done()
 }
 

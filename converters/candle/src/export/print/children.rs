@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::super::class::Classes;
 use super::super::names;
 use super::super::template::Position;
-use super::super::tree::{Body, Item, Module, Names};
+use super::super::tree::{Body, Item, Module, Names, Presence, children};
 use super::{Field, Form, Printer};
 use crate::program::{Callee, Stmt, Var};
 
@@ -20,26 +20,12 @@ pub(super) struct Lists {
     members: BTreeMap<Names, Vec<usize>>,
 }
 
-fn children<'m>(body: &'m Body, out: &mut Vec<&'m Module>) {
-    for item in &body.items {
-        match item {
-            Item::Child(m) => out.push(m),
-            Item::If { then, other, .. } => {
-                children(then, out);
-                children(other, out);
-            }
-            Item::Loop { body, .. } => children(body, out),
-            Item::Stmt(..) => {}
-        }
-    }
-}
-
 /// Children whose paths end in 0, 1, 2 ... and that are of one class.
 pub(super) fn lists(classes: &Classes, module: &Module) -> Lists {
     let mut all = Vec::new();
     children(&module.body, &mut all);
     let mut stems: BTreeMap<Names, BTreeMap<usize, &Module>> = BTreeMap::new();
-    for m in all {
+    for m in all.into_iter().filter(|m| m.presence == Presence::Always) {
         if let Some((last, stem)) = m.path.split_last()
             && let Ok(n) = last.parse::<usize>()
         {
@@ -88,6 +74,10 @@ impl<'p> Printer<'p> {
     /// Calls the children at a position: one, or a whole list; how many items that were.
     pub(super) fn children(&mut self, items: &'p [Item], at: usize) -> Result<usize, String> {
         let Some(Item::Child(first)) = items.get(at) else { return Ok(1) };
+        if first.presence != Presence::Always {
+            self.optional(first)?;
+            return Ok(1);
+        }
         if let Some((through, run)) = self.whole_list(items, at, first) {
             self.for_each(&run, through)?;
             return Ok(run.len());
@@ -133,6 +123,29 @@ impl<'p> Printer<'p> {
         };
         self.lines.push(format!("let {left} = {text};"));
         Ok(1)
+    }
+
+    /// Calls a child where it is there, and takes its input where it is not.
+    fn optional(&mut self, child: &'p Module) -> Result<(), String> {
+        let (&[input], &[result]) = (&child.inputs[..], &child.body.results[..]) else {
+            return Err("an optional module of several values".to_owned());
+        };
+        if !self.classes.sizes(child.id).is_empty() {
+            return Err("an optional module that needs to know sizes".to_owned());
+        }
+        let field = self.child_field(child)?;
+        let (text, reads) = self.borrowed(input)?;
+        let item = self.plain_name(&field);
+        self.used.release(&item);
+        self.done_reading(&reads);
+        let bare = text.strip_prefix('&').unwrap_or(&text);
+        let text = format!(
+            "match &self.{field} {{ Some({item}) => {item}.forward({text})?, None => {bare}.clone() }}"
+        );
+        let hint = if self.is_residual(result) { "residual" } else { field.as_str() };
+        let name = self.bind(result, &[], Some(hint), false);
+        self.lines.push(format!("let {name} = {text};"));
+        Ok(())
     }
 
     fn size_args(&mut self, child: &Module, args: &mut Vec<String>) {
@@ -205,9 +218,11 @@ impl<'p> Printer<'p> {
             self.done_reading(&inputs);
         }
         let flow = self.bind(end, &from, None, false);
-        let made = format!("let {initial} = ");
+        let made = [format!("let {initial} = "), format!("let mut {initial} = ")];
         let same = flow == initial;
-        match self.lines.iter_mut().rev().find(|l| same && l.starts_with(&made)) {
+        let last = |l: &&mut String| same && made.iter().any(|m| l.starts_with(m));
+        match self.lines.iter_mut().rev().find(last) {
+            Some(line) if line.starts_with("let mut ") => {}
             Some(line) => line.insert_str("let ".len(), "mut "),
             None => self.lines.push(format!("let mut {flow} = {initial};")),
         }
@@ -257,8 +272,16 @@ impl<'p> Printer<'p> {
         let name = self.field_names.fresh(&names::field(called));
         let vb =
             if dotted.is_empty() { "vb.clone()".to_owned() } else { format!("vb.pp({dotted:?})") };
-        let load = self.load_child(child, &vb)?;
-        let ty = self.class_text(child)?;
+        let mut load = self.load_child(child, &vb)?;
+        let mut ty = self.class_text(child)?;
+        if child.presence != Presence::Always {
+            let Some(tensor) = self.classes.tensor_within(child.id) else {
+                return Err("an optional module without a tensor".to_owned());
+            };
+            let tensor = format!("{dotted}.{tensor}");
+            load = format!("if vb.contains_tensor({tensor:?}) {{ Some({load}) }} else {{ None }}");
+            ty = format!("Option<{ty}>");
+        }
         self.by_weight.insert(key, name.clone());
         self.out.fields.push(Field { name: name.clone(), ty, load });
         Ok(name)
@@ -280,7 +303,10 @@ impl<'p> Printer<'p> {
 
     fn child_args(&mut self, id: usize) -> Vec<String> {
         let was = std::mem::replace(&mut self.in_forward, false);
-        let args = self.classes.args(id);
+        let mut args = self.classes.args(id);
+        if self.classes.is_absent(id) {
+            args.iter_mut().for_each(|(_, value)| value.clear());
+        }
         let texts = args.into_iter().map(|(hint, value)| self.note(value, &hint)).collect();
         self.in_forward = was;
         texts

@@ -7,7 +7,7 @@ use airconv_ir::dim::Dim;
 use super::super::literal::{float, known};
 use super::super::names;
 use super::args::tuple;
-use super::{Field, Form, Printer};
+use super::{Field, Form, Naming, Printer};
 use crate::program::dtype::{held, is_float, stored};
 use crate::program::{Arg, Call, Layer, Source, Var, Window};
 
@@ -170,7 +170,7 @@ impl Printer<'_> {
         format!("candle_nn::{function}{plain}({ins}, {outs}, {side}, {config}, {vb})?")
     }
 
-    /// The configuration of a convolution: what is not the default.
+    /// The configuration of a convolution: what is not the default for all modules that are alike.
     fn window(&mut self, ty: &str, w: Window) -> String {
         let mut fields = Vec::new();
         let parts = [
@@ -181,9 +181,14 @@ impl Printer<'_> {
             ("groups", w.groups, 1),
         ];
         for (name, value, default) in parts {
-            if value != default {
-                let value = self.count(value, name);
-                fields.push(format!("{name}: {value}"));
+            let column = self.out.consts.len();
+            let text = self.count(value, name);
+            let differs = match self.naming {
+                Naming::Numbered => true,
+                Naming::Told => self.classes.differs(self.module.id, column),
+            };
+            if value != default || differs {
+                fields.push(format!("{name}: {text}"));
             }
         }
         if fields.is_empty() {

@@ -9,7 +9,7 @@ use candle_transformers::models::{
 use serde_json::json;
 
 use super::config;
-use crate::case::{BATCH, Case, Size, Zoo, floats, tokens};
+use crate::case::{BATCH, Case, SEQ, Size, Zoo, floats, tokens};
 
 pub const CASES: &[Case] = &[
     ("vit", vit),
@@ -27,6 +27,7 @@ pub const CASES: &[Case] = &[
     ("segformer", segformer),
     ("clip_image", clip_image),
     ("clip", clip),
+    ("clip_text", clip_text),
     ("siglip_vision", siglip_vision),
 ];
 
@@ -145,8 +146,8 @@ fn segformer(zoo: &Zoo, name: &str) -> Result<()> {
     )
 }
 
-fn clip_model(zoo: &Zoo) -> Result<clip::ClipModel> {
-    let text_config = clip::text_model::ClipTextConfig {
+fn clip_text_config() -> clip::text_model::ClipTextConfig {
+    clip::text_model::ClipTextConfig {
         vocab_size: 50,
         embed_dim: 32,
         activation: clip::text_model::Activation::QuickGelu,
@@ -156,7 +157,11 @@ fn clip_model(zoo: &Zoo) -> Result<clip::ClipModel> {
         num_hidden_layers: 2,
         num_attention_heads: 4,
         projection_dim: 16,
-    };
+    }
+}
+
+fn clip_model(zoo: &Zoo) -> Result<clip::ClipModel> {
+    let text_config = clip_text_config();
     let vision_config = clip::vision_model::ClipVisionConfig {
         embed_dim: 32,
         activation: clip::text_model::Activation::QuickGelu,
@@ -198,6 +203,17 @@ fn clip(zoo: &Zoo, name: &str) -> Result<()> {
             Ok(vec![("pixel_values", pixels), ("input_ids", tokens(3, 9, 50)?)])
         },
         |x| model.forward(&x["pixel_values"], &x["input_ids"]),
+    )
+}
+
+/// The states of the text side, from which the end of each text has yet to be taken.
+fn clip_text(zoo: &Zoo, name: &str) -> Result<()> {
+    let model = clip::text_model::ClipTextTransformer::new(zoo.variables(), &clip_text_config())?;
+    zoo.record(
+        name,
+        &[BATCH, SEQ],
+        |s| Ok(vec![("input_ids", tokens(s["batch"], s["seq"], 50)?)]),
+        |x| model.forward_with_mask(&x["input_ids"], usize::MAX),
     )
 }
 
