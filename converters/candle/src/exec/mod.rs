@@ -171,3 +171,20 @@ fn params(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_that_this_build_lacks_is_not_available() {
+        let (cuda, metal) = (cfg!(feature = "cuda"), cfg!(feature = "metal"));
+        for (place, built) in [(Place::Cpu, true), (Place::Cuda, cuda), (Place::Metal, metal)] {
+            let executor = CandleExecutor { place };
+            assert!(built || executor.available().is_err(), "{}", executor.name());
+        }
+        let names: Vec<&str> = CandleExecutor::all().iter().map(|e| e.name()).collect();
+        assert_eq!(names.first(), Some(&"candle"));
+        assert_eq!(names.len(), 1 + usize::from(cuda) + usize::from(metal));
+    }
+}
