@@ -15,10 +15,11 @@ use std::sync::LazyLock;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::mentions::{Mentions, Substitute};
 use super::symbols::{Binder, binders};
 use super::{PassCx, Rewrite, effects, place, text};
 use crate::builder::{BuildError, Builder};
-use crate::dim::{Dim, Range, numel};
+use crate::dim::{Dim, Range};
 use crate::entity::{EntityId, FuncId, NodeId, OriginId, RegionId, SymbolId, TensorId, ValueId};
 use crate::infer::control::Bindings;
 use crate::module::{Def, Entity, Function, InputRole, Module, Node};
@@ -100,14 +101,13 @@ struct State {
     binds: FxHashSet<NodeId>,
     /// Sizes in the place of symbols whose node went.
     bindings: Bindings,
-    /// Reshapes to sizes that are not all known.
-    reshapes: Vec<NodeId>,
+    /// Who mentions them.
+    mentions: Mentions,
 }
 
 impl State {
     fn of(f: &Function, func: FuncId, regions: &[RegionId]) -> Self {
         let mut uses = vec![0u32; f.values.len()];
-        let mut reshapes = Vec::new();
         let mut add = |v: ValueId| {
             if let Some(n) = uses.get_mut(v.index()) {
                 *n += 1;
@@ -116,11 +116,6 @@ impl State {
         for region in regions.iter().filter_map(|&r| f.regions.get(r)) {
             for &node in &region.nodes {
                 f.nodes[node].inputs().for_each(&mut add);
-                if let Op::Reshape(op) = &f.nodes[node].op
-                    && op.dims.iter().any(|d| d.as_known().is_none())
-                {
-                    reshapes.push(node);
-                }
             }
             region.results.iter().copied().for_each(&mut add);
         }
@@ -135,9 +130,9 @@ impl State {
             dead: vec![false; f.nodes.len()],
             any_dead: false,
             binds: binds.collect(),
+            mentions: Mentions::of(f, regions, &binders),
             binders,
             bindings: Bindings::default(),
-            reshapes,
         }
     }
     fn uses(&self, v: ValueId) -> u32 {
@@ -326,12 +321,6 @@ impl<'m> Editor<'m> {
     }
     /// Puts sizes in the place of symbols in a node's payload and result types.
     pub(crate) fn substitute_in(&mut self, func: FuncId, node: NodeId, bindings: &Bindings) {
-        struct Substitute<'b>(&'b Bindings);
-        impl crate::attr::AttrVisitor for Substitute<'_> {
-            fn dim(&mut self, dim: &mut Dim) {
-                *dim = dim.substitute(&mut |s| self.0.get(&s).cloned());
-            }
-        }
         let f = &mut self.module.functions[func];
         let Some(n) = f.nodes.get_mut(node) else { return };
         let mut mentioned = false;
@@ -355,6 +344,16 @@ impl<'m> Editor<'m> {
         for param in params {
             substitute_type(&mut f.values[param].ty, bindings);
         }
+    }
+    /// The first node, of those that mention the symbols, that would not verify with sizes in
+    /// the place of symbols.
+    pub(super) fn contradicted(
+        &mut self,
+        func: FuncId,
+        mentions: &Mentions,
+        sizes: [&Bindings; 2],
+    ) -> Option<NodeId> {
+        mentions.contradicted(self.module, func, sizes, &|_| false)
     }
     /// Narrows the range of a symbol.
     pub(crate) fn narrow(&mut self, func: FuncId, symbol: SymbolId, range: Range) {
@@ -485,24 +484,13 @@ impl Site<'_> {
         self.replace(cx, why, from, |b| Ok(vec![Some(b.emit_opt(op, operands)?)]))
     }
 
-    /// A reshape that would have other numbers of elements on both sides if sizes became these:
-    /// it fails when the program runs, and is left to do so.
-    fn contradicted(&self, bound: &Bindings) -> Option<NodeId> {
-        if bound.is_empty() {
-            return None;
-        }
-        let f = self.f();
-        let count = |dims: &[Dim]| {
-            let known: Vec<Dim> =
-                dims.iter().map(|d| d.substitute(&mut |s| bound.get(&s).cloned())).collect();
-            numel(&known).as_known()
-        };
-        self.state.reshapes.iter().copied().find(|&id| {
-            let n = &f.nodes[id];
-            let (Op::Reshape(op), Some(x)) = (&n.op, n.inputs().next()) else { return false };
-            let Type::Tensor(from) = f.ty(x) else { return false };
-            matches!((count(&from.shape), count(&op.dims)), (Some(a), Some(b)) if a != b)
-        })
+    /// A node that would not verify if sizes became these: the program fails when it runs, and is
+    /// left to do so.
+    fn contradicted(&mut self, bound: &Bindings) -> Option<NodeId> {
+        let state = &*self.state;
+        let gone = |n: NodeId| n == self.node || state.is_dead(n);
+        let sizes = [&state.bindings, bound];
+        state.mentions.contradicted(self.module, state.func, sizes, &gone)
     }
 
     /// Adds nodes before this one and lets what `build` gives take over its results; `from`
@@ -534,6 +522,9 @@ impl Site<'_> {
             Ok(new) => match self.settle_types(&new, values_mark, symbols_mark) {
                 Ok(bound) => match self.contradicted(&bound) {
                     None => {
+                        for (symbol, size) in &bound {
+                            self.state.mentions.moved(*symbol, size);
+                        }
                         self.state.bindings.extend(bound);
                         Some(new)
                     }

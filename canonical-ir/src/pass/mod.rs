@@ -17,6 +17,7 @@ pub mod compact;
 pub mod editor;
 pub mod effects;
 pub mod matcher;
+mod mentions;
 pub mod pipeline;
 pub mod symbols;
 mod text;

@@ -12,6 +12,8 @@
 
 use rustc_hash::FxHashSet;
 
+use super::editor::reachable_regions;
+use super::mentions::Mentions;
 use super::symbols::{Binder, Step, binders, walk_inner_first};
 use super::{Editor, Outcome, Pass, PassCx, Rewrite, place, text};
 use crate::dim::{Dim, Range, numel};
@@ -45,6 +47,7 @@ impl Pass for Propagate {
 struct Known {
     func: FuncId,
     binders: rustc_hash::FxHashMap<SymbolId, Binder>,
+    mentions: Mentions,
     /// Symbols whose value is had by now.
     bound: FxHashSet<SymbolId>,
     bindings: Bindings,
@@ -54,9 +57,12 @@ struct Known {
 fn function(edit: &mut Editor<'_>, cx: &mut PassCx, func: FuncId) {
     let mut steps = Vec::new();
     walk_inner_first(edit.func(func), &mut |s| steps.push(s));
+    let f = edit.func(func);
+    let binders = binders(f);
     let mut known = Known {
         func,
-        binders: binders(edit.func(func)),
+        mentions: Mentions::of(f, &reachable_regions(f), &binders),
+        binders,
         bound: FxHashSet::default(),
         bindings: Bindings::default(),
         facts: Facts::new(),
@@ -131,10 +137,16 @@ impl Known {
         why: &'static str,
     ) {
         let f = edit.func(self.func);
-        // A size that its declared range excludes is left for the program to fail on.
+        // A size that its declared range excludes, or another node, is left for the program to
+        // fail on.
         if exact.as_known().is_some_and(|k| !f.symbol_range(symbol).contains(k)) {
             return;
         }
+        let new = Bindings::from_iter([(symbol, exact.clone())]);
+        if edit.contradicted(self.func, &self.mentions, [&self.bindings, &new]).is_some() {
+            return;
+        }
+        let f = edit.func(self.func);
         let (name, size) = (f.dim_text(&Dim::symbol(symbol)), f.dim_text(&exact));
         let (module, func) = (edit.module(), self.func);
         cx.applied_one(|| Rewrite {
@@ -149,6 +161,7 @@ impl Known {
         });
         // What was bound before may mention the symbol only through a cycle, which
         // `own_symbol` excludes.
+        self.mentions.moved(symbol, &exact);
         self.bindings.insert(symbol, exact);
         edit.substitute_in(self.func, node, &self.bindings);
     }
@@ -256,7 +269,13 @@ impl Known {
         if new == old || new.is_empty() || cx.exhausted() {
             return;
         }
-        let (module, func) = (edit.module(), self.func);
+        let itself = Bindings::from_iter([(symbol, Dim::symbol(symbol))]);
+        edit.narrow(self.func, symbol, new);
+        if edit.contradicted(self.func, &self.mentions, [&self.bindings, &itself]).is_some() {
+            edit.narrow(self.func, symbol, old);
+            return;
+        }
+        let (module, f, func) = (edit.module(), edit.func(self.func), self.func);
         cx.applied_one(|| Rewrite {
             number: 0,
             pass: "propagate",
@@ -267,7 +286,6 @@ impl Known {
             after: Vec::new(),
             bytes: 0,
         });
-        edit.narrow(self.func, symbol, new);
     }
 }
 

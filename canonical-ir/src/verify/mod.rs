@@ -517,7 +517,7 @@ impl<'m> FunctionVerifier<'_, 'm> {
 
 /// Whether a stored type agrees with an inferred one: it refines it, or differs only in how
 /// a size is expressed (a stored number or symbol where inference gives an expression).
-fn agrees(stored: &Type, inferred: &Type) -> bool {
+pub(crate) fn agrees(stored: &Type, inferred: &Type) -> bool {
     match (stored, inferred) {
         (Type::Tensor(a), Type::Tensor(b)) => {
             a.dtype == b.dtype

@@ -8,7 +8,7 @@ use airconv_api::ir::diag::Diagnostic;
 use airconv_api::ir::verify::Verified;
 use airconv_api::{Choice, Failed, Report, SupportRow, WriteOptions, Writer};
 
-use crate::encode::{MAX_MODEL_BYTES, encode_model};
+use crate::encode::{EncodeError, MAX_MODEL_BYTES, write_model};
 use crate::export::export_model;
 use crate::external::ExternalWriter;
 use crate::proto::attribute_proto::AttributeType;
@@ -56,21 +56,22 @@ impl Writer for OnnxWriter {
             Some(from) => externalize(&mut model, path, from).map_err(|e| system(report, e))?,
             None => None,
         };
-        let bytes = encode_model(&model).map_err(|e| {
-            report.push(
-                Diagnostic::error("onnx-size", e.to_string())
-                    .help("write large tensors beside the model with --external-from BYTES"),
-            );
-            Failed::Unsupported
-        })?;
         for set in &model.opset_import {
             report.written.opsets.insert(crate::import::opset_key(set.domain()), set.version());
         }
-        let place = |e: std::io::Error| e.to_string();
         // All is written before anything has its name.
-        let mut draft = Draft::new(path).map_err(|e| system(report, place(e)))?;
-        let put = draft.write_all(&bytes).and_then(|()| draft.flush());
-        put.map_err(|e| system(report, place(e)))?;
+        let mut draft = Draft::new(path).map_err(|e| system(report, e.to_string()))?;
+        let put = write_model(model, &mut draft).and_then(|()| Ok(draft.flush()?));
+        put.map_err(|e| match e {
+            EncodeError::Io(e) => system(report, e.to_string()),
+            e => {
+                report.push(
+                    Diagnostic::error("onnx-size", e.to_string())
+                        .help("write large tensors beside the model with --external-from BYTES"),
+                );
+                Failed::Unsupported
+            }
+        })?;
         let data = data.map(ExternalWriter::finish).transpose();
         let data = data.map_err(|e| system(report, e.to_string()))?;
         if let Err(e) = draft.finish() {

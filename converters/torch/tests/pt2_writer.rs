@@ -5,6 +5,7 @@ use std::path::Path;
 
 use airconv_api::conformance::{OpCase, cases};
 use airconv_api::{Failed, ReadOptions, Reader, Report, WriteOptions, Writer, compare};
+use airconv_ir::array::Array;
 use airconv_ir::attr::Float;
 use airconv_ir::builder::Builder;
 use airconv_ir::dim::{Dim, Range};
@@ -12,11 +13,11 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::{OriginId, ValueId};
 use airconv_ir::interp::{EvalLimits, Interpreter};
 use airconv_ir::module::{ArgKindRole, Function, InputRole, Module, OutputRole};
-use airconv_ir::op::{Add, Constant, DimsOf, Gemm, Relu, Reshape, StringConcat};
+use airconv_ir::op::{Add, Constant, DimsOf, Gemm, NonMaxSuppression, Relu, Reshape, StringConcat};
 use airconv_ir::tensor::Tensor;
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, verify};
-use airconv_torch::{Pt2Reader, Pt2Writer};
+use airconv_torch::{Pt2Reader, Pt2Writer, ScriptWriter};
 use serde_json::{Value, json};
 
 fn write(module: &Module, path: &Path) -> Result<Report, Vec<String>> {
@@ -149,6 +150,65 @@ fn a_check_of_sizes_that_is_not_written_stands_in_the_ledger() {
     let report = write(&checked, &folder.path().join("checked.pt2")).unwrap();
     let entry = report.ledger.entries.iter().find(|e| e.name == "sizes-unchecked").unwrap();
     assert!(entry.message.contains("3, 4"), "{}", entry.message);
+}
+
+/// The boxes that are kept of `f32[1, 4, 4]` with scores of classes, and perhaps a least score.
+fn suppressed(classes: u64, by_center: bool, least: Option<f32>) -> Module {
+    let boxes = Type::tensor(DType::F32, [1, 4, 4].map(Dim::Known));
+    module(boxes, |b, x| {
+        let scores: Vec<f32> = (0..4 * classes).map(|i| (i * 7 % 5) as f32 / 5.0).collect();
+        let scores = constant(b, "scores", &[1, classes, 4], &scores);
+        let most = b.scalar_int(DType::I64, i64::MAX).unwrap();
+        let threshold = b.scalar(DType::F32, 0.5).unwrap();
+        let least = least.map(|v| b.scalar(DType::F32, f64::from(v)).unwrap());
+        let op = NonMaxSuppression { center_point_box: by_center };
+        b.emit_opt(op, &[Some(x), Some(scores), Some(most), Some(threshold), least]).unwrap()
+    })
+}
+
+/// Four boxes, of which three overlap; the corners of the third are the upper one first.
+const BOXES: [f32; 16] =
+    [0.0, 0.0, 4.0, 4.0, 0.5, 0.0, 4.5, 4.0, 4.0, 4.2, 0.0, 0.2, 8.0, 8.0, 2.0, 3.0];
+
+fn kept(module: &Module) -> Vec<i64> {
+    let boxes = Array::from_vec(vec![1, 4, 4], BOXES.to_vec()).unwrap();
+    let mut interpreter = Interpreter::new(module.clone(), EvalLimits::default());
+    let out = interpreter.run(&BTreeMap::from([("x".to_owned(), boxes.into())])).unwrap();
+    out[0].1.as_array().and_then(|a| a.to_i64s()).unwrap()
+}
+
+#[test]
+fn boxes_are_suppressed_by_torchvision() {
+    let folder = tempfile::tempdir().unwrap();
+    for by_center in [false, true] {
+        let module = suppressed(1, by_center, None);
+        let path = folder.path().join("boxes.pt2");
+        let report = write(&module, &path).unwrap();
+        assert!(report.ledger.entries.iter().any(|e| e.name == "torchvision"));
+        let nodes = program(&path)["graph_module"]["graph"]["nodes"].clone();
+        let calls = nodes.as_array().unwrap().iter();
+        let calls: Vec<_> =
+            calls.filter(|n| n["target"] == "torch.ops.torchvision.nms.default").collect();
+        assert_eq!(calls.len(), 1);
+        let read = Pt2Reader.read(&path, &ReadOptions::default(), &mut Report::default()).unwrap();
+        let found = kept(&module);
+        assert!(!found.is_empty() && found.len() < 12, "{found:?}");
+        assert_eq!(kept(&read), found);
+        let script = folder.path().join("boxes.pt");
+        let verified = verify(&module, Stage::Imported).unwrap();
+        let options = WriteOptions::default();
+        ScriptWriter.write(&verified, &script, &options, &mut Report::default()).unwrap();
+        let code = String::from_utf8(entries(&script)["code/__torch__.py"].clone()).unwrap();
+        assert!(code.contains("ops.torchvision.nms("), "{code}");
+    }
+    let path = folder.path().join("refused.pt2");
+    for (module, why) in [
+        (suppressed(2, false, None), "one class"),
+        (suppressed(1, false, Some(0.1)), "no least score"),
+    ] {
+        let refused = write(&module, &path).unwrap_err();
+        assert!(refused.iter().any(|m| m.contains(why)), "{refused:?}");
+    }
 }
 
 #[test]

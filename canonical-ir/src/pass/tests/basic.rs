@@ -268,6 +268,38 @@ fn a_size_that_folding_finds_takes_the_place_of_its_name() {
     assert_eq!(f.ty(f.body().results[0]), &Type::tensor(DType::F32, k(&[2])));
 }
 
+/// A program that says two things of one size: three elements are found, of six at most.
+fn says_two_things(use_of: impl FnOnce(&mut Builder<'_>, ValueId) -> R) -> Module {
+    module(|b| {
+        let c =
+            b.constant(&Array::from_vec(vec![6], vec![0.0f32, 1.0, 0.0, 2.0, 0.0, 3.0]).unwrap())?;
+        let found = b.emit(Nonzero {}, &[c])?;
+        use_of(b, found)
+    })
+}
+
+#[test]
+fn a_size_that_another_node_excludes_is_left_to_the_run() {
+    let programs = [
+        says_two_things(|b, found| b.reshape(found, &k(&[1]))),
+        says_two_things(|b, found| b.reshape(found, &k(&[1 << 31, 1]))),
+        says_two_things(|b, found| {
+            let other = input(b, "x", DType::I64, &k(&[1, 2]));
+            let n = b.tensor_ty(found)?.shape[1].clone();
+            let other = b.reshape(other, &[Dim::Known(1), n])?;
+            b.add(found, other)
+        }),
+    ];
+    for m in &programs {
+        for passes in ["fold", "propagate", "basic", "fuse"] {
+            let mut new = m.clone();
+            run_pipeline(&mut new, &Pipeline::parse(passes).unwrap(), &mut context()).unwrap();
+            verify(&new, Stage::Canonical).unwrap();
+            assert!(ops(&new).contains(&"nonzero"), "{passes}: {:?}", ops(&new));
+        }
+    }
+}
+
 #[test]
 fn branches_are_rewritten_too() {
     let m = module(|b| {

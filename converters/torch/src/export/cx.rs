@@ -1,7 +1,7 @@
 //! What a writing rule sees of a node.
 
 use airconv_ir::array::Scalar;
-use airconv_ir::dim::{Dim, Shape, broadcast_shapes, numel};
+use airconv_ir::dim::{Dim, Range, Shape, broadcast_shapes, numel};
 use airconv_ir::dtype::DType;
 use airconv_ir::entity::ValueId;
 use airconv_ir::module::Node;
@@ -105,6 +105,23 @@ impl<'a, 'm> ExportCx<'a, 'm> {
     /// The element of an operand that is a constant of one element.
     pub fn scalar(&self, slot: usize) -> Option<Scalar> {
         self.ex.scalar_of(self.ex.bare(self.value(slot)?))
+    }
+    /// The size that an operand tells; `None` of one that tells something else.
+    pub fn size_operand(&self, slot: usize) -> Option<Dim> {
+        match self.ex.sizes_of(self.ex.bare(self.value(slot)?))?.0.as_slice() {
+            [size] => Some(size.clone()),
+            _ => None,
+        }
+    }
+    /// What a size may be.
+    pub fn range(&self, dim: &Dim) -> Range {
+        dim.range(&|s| self.ex.f().symbol_range(s))
+    }
+    /// Notes how the form of the program differs; nothing while types are tried out.
+    pub fn note(&mut self, name: &'static str, message: &str) {
+        if !self.ex.probe && self.ex.structural.iter().all(|(n, _)| *n != name) {
+            self.ex.structural.push((name, message.to_owned()));
+        }
     }
     /// The values of the operands of an elementwise op, without implicit broadcasts where the
     /// operator's own broadcasting gives the same shape.

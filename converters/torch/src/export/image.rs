@@ -1,5 +1,6 @@
 //! Writing rules of the image family.
 
+use airconv_ir::array::Scalar;
 use airconv_ir::attr::Float;
 use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
@@ -7,15 +8,17 @@ use airconv_ir::op::{
     AspectPolicy, CoordinateMode, GridMode, GridPadding, NearestMode, Op, OpKind, Resize,
     ResizeMode,
 };
+use airconv_ir::types::TensorType;
 
-use super::cx::{ExportCx, Refuse, Written, args, other_op};
-use super::program::Arg;
+use super::cx::{ExportCx, Refuse, Written, args, number_of, other_op};
+use super::program::{Arg, Var};
 use super::rules::ExportRule;
 
 pub(super) const RULES: &[ExportRule] = &[
     ExportRule::new(OpKind::Resize, resize),
     ExportRule::new(OpKind::GridSample, grid_sample),
     ExportRule::new(OpKind::AffineGrid, affine_grid),
+    ExportRule::new(OpKind::NonMaxSuppression, non_max_suppression),
 ];
 
 /// How PyTorch resamples.
@@ -128,4 +131,83 @@ fn affine_grid(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
     let sizes = cx.sizes(&a.dims)?;
     let y = cx.op("aten::affine_grid_generator", args![theta, sizes, a.align_corners], ty)?;
     cx.one(y)
+}
+
+/// `non_max_suppression` of one image and one class, where all boxes that are found are kept:
+/// torchvision's operator, whose boxes are told with the image and the class before.
+fn non_max_suppression(cx: &mut ExportCx<'_, '_>, op: &Op) -> Written {
+    let Op::NonMaxSuppression(n) = op else { return other_op() };
+    let (boxes, scores) = (cx.operand_type(0)?, cx.operand_type(1)?);
+    let (one, ty) = (Dim::Known(1), cx.result_type(0)?);
+    let ([images, count, _], [_, classes, _]) = (&boxes.shape[..], &scores.shape[..]) else {
+        return Refuse::because("boxes of another rank");
+    };
+    if *images != one || *classes != one {
+        return Refuse::because("torchvision takes the boxes of one image and one class");
+    }
+    if boxes.dtype != scores.dtype || !matches!(boxes.dtype, DType::F32 | DType::F64) {
+        return Refuse::because("torchvision takes boxes and scores of f32 or f64");
+    }
+    if !keeps_all(cx, count) {
+        return Refuse::because("torchvision keeps all boxes that it finds");
+    }
+    if cx.value(4).is_some() {
+        return Refuse::because("torchvision takes no least score");
+    }
+    let threshold = match (cx.value(3), cx.scalar(3).as_ref().and_then(float)) {
+        (None, _) => 0.0,
+        (_, Some(threshold)) => threshold,
+        _ => return Refuse::because("the threshold is found at run time"),
+    };
+    let (boxes, scores) = (cx.x(0)?, cx.x(1)?);
+    let boxes = cx.select(boxes, 0, 0)?;
+    let boxes = corners(cx, boxes, n.center_point_box)?;
+    let scores = cx.select(scores, 0, 0)?;
+    let scores = cx.select(scores, 0, 0)?;
+    let Some(found) = ty.shape.first().cloned() else { return other_op() };
+    let list = TensorType::new(DType::I64, [found.clone()]);
+    let kept = cx.op("torchvision::nms", args![boxes, scores, threshold], list)?;
+    let column = cx.unsqueeze(kept, 1)?;
+    let zeros = cx.full(&[found, Dim::Known(2)], Arg::Int(0), DType::I64)?;
+    let y = cx.cat(&[zeros, column], 1)?;
+    cx.note("torchvision", "PyTorch loads the program where `torchvision` is imported");
+    cx.one(y)
+}
+
+fn float(scalar: &Scalar) -> Option<f64> {
+    match scalar {
+        Scalar::Float(v) => Some(*v),
+        _ => None,
+    }
+}
+
+/// Whether as many boxes may be kept as there are.
+fn keeps_all(cx: &ExportCx<'_, '_>, count: &Dim) -> bool {
+    if let Some(Scalar::Int(most)) = cx.scalar(2) {
+        return most >= i128::from(cx.range(count).max.unwrap_or(i64::MAX));
+    }
+    cx.size_operand(2).is_some_and(|most| most == *count)
+}
+
+/// Boxes as torchvision takes them: the lower corner, then the upper one. It is the same to which
+/// axis the first number of a corner belongs.
+fn corners(cx: &mut ExportCx<'_, '_>, boxes: Var, by_center: bool) -> Result<Var, Refuse> {
+    // Those that PyTorch had itself are in order, or are meant as they are.
+    if cx.torch_origin() == "torchvision.nms" {
+        return Ok(boxes);
+    }
+    let half = |cx: &mut ExportCx<'_, '_>, start: i64| {
+        let two = Dim::Known(2);
+        cx.slice(boxes, 1, (&Dim::Known(start), &Dim::Known(start + 2)), 1, two)
+    };
+    let (a, b) = (half(cx, 0)?, half(cx, 2)?);
+    let (low, high) = match by_center {
+        true => {
+            let by = number_of(cx.dtype(b)?, 0.5);
+            let reach = cx.with("aten::mul.Tensor", b, by)?;
+            (cx.binary("aten::sub.Tensor", a, reach)?, cx.binary("aten::add.Tensor", a, reach)?)
+        }
+        false => (cx.binary("aten::minimum", a, b)?, cx.binary("aten::maximum", a, b)?),
+    };
+    cx.cat(&[low, high], 1)
 }

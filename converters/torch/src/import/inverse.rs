@@ -22,14 +22,44 @@ pub(super) fn write_back(
             "view" if call.schema.overload == "dtype" => {
                 return Err(Stop::Unsupported("a write through another dtype".to_owned()));
             }
-            "alias" | "detach" | "lift_fresh" | "contiguous" | "to" => |_, _, _, part| Ok(part),
+            "alias"
+            | "detach"
+            | "lift_fresh"
+            | "contiguous"
+            | "to"
+            | "type_as"
+            | "sum_to_size"
+            | "dropout"
+            | "alpha_dropout"
+            | "feature_dropout"
+            | "feature_alpha_dropout" => |_, _, _, part| Ok(part),
             "view" | "_unsafe_view" | "unsqueeze" | "squeeze" | "flatten" | "unflatten"
-            | "view_as" | "reshape" | "reshape_as" | "ravel" | "_reshape_alias" => reshaped,
+            | "view_as" | "reshape" | "reshape_as" | "ravel" | "_reshape_alias" | "atleast_1d"
+            | "atleast_2d" | "atleast_3d" => reshaped,
             "permute" | "transpose" | "t" => transposed,
-            "slice" | "narrow" | "select" | "split" | "split_with_sizes" | "chunk" | "unbind"
-            | "diagonal" | "linalg_diagonal" | "as_strided" | "tensor_split" | "hsplit"
-            | "vsplit" | "dsplit" | "movedim" | "moveaxis" | "swapaxes" | "swapdims" | "mT"
-            | "numpy_T" => replaced,
+            "slice"
+            | "narrow"
+            | "select"
+            | "split"
+            | "split_with_sizes"
+            | "chunk"
+            | "unbind"
+            | "diagonal"
+            | "linalg_diagonal"
+            | "as_strided"
+            | "tensor_split"
+            | "hsplit"
+            | "vsplit"
+            | "dsplit"
+            | "movedim"
+            | "moveaxis"
+            | "swapaxes"
+            | "swapdims"
+            | "mT"
+            | "numpy_T"
+            | "unsafe_chunk"
+            | "unsafe_split"
+            | "unsafe_split_with_sizes" => replaced,
             other => {
                 return Err(Stop::Unsupported(format!(
                     "a write to what `aten.{other}` gave, which may share its memory"

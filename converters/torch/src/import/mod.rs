@@ -78,7 +78,7 @@ use airconv_ir::types::Type;
 use self::alias::{Handle, Handles, Look, ViewCall, Write};
 use self::arg::{Arg, Returns};
 use self::call::{CallCx, Stop};
-use self::share::{Layout, Share};
+use self::share::{Layout, Share, Untold};
 use crate::common::schema::Schema;
 
 pub use self::rules::{ImportRule, all_rules};
@@ -315,6 +315,7 @@ impl Importer {
         let written = self.write_results(schema, args, &returns, &writes)?;
         let own = self.layout_of_own(schema, args, &values);
         let mut out = Vec::with_capacity(returns.0.len());
+        let untold = share::untold(schema);
         for (result, arg) in schema.returns.iter().zip(&returns.0) {
             let source = (!result.alias.is_empty())
                 .then(|| aliased(schema, &result.alias))
@@ -323,10 +324,46 @@ impl Importer {
             out.push(match source {
                 Some((i, handle)) if written.contains(&i) => Arg::Tensor(handle),
                 Some((i, handle)) => self.viewed(schema, &values, i, handle, arg),
-                None => self.owned(arg, own),
+                None => match untold {
+                    Some(untold) => self.untold(schema, untold, &values, args, (arg, own)),
+                    None => self.owned(arg, own),
+                },
             });
         }
         Ok(out)
+    }
+
+    /// Results that share the memory of the first argument without the schema saying so.
+    fn untold(
+        &mut self,
+        schema: &'static Schema,
+        untold: Untold,
+        values: &[Arg],
+        args: &[Item],
+        (arg, own): (&Arg, Layout),
+    ) -> Item {
+        let of = args.first();
+        match (untold, of.and_then(handle_of), of) {
+            (Untold::View, Some(of), _) => self.viewed(schema, values, 0, of, arg),
+            (Untold::Unchanged, Some(of), _) if values.first() == Some(arg) => {
+                self.viewed(schema, values, 0, of, arg)
+            }
+            (Untold::EachMaybe, _, Some(Arg::List(of))) => match arg {
+                Arg::List(items) => {
+                    let each = items.iter().enumerate();
+                    Arg::List(each.map(|(i, x)| self.maybe_viewed(of.get(i), x, own)).collect())
+                }
+                one => self.maybe_viewed(of.first().filter(|_| of.len() == 1), one, own),
+            },
+            _ => self.owned(arg, own),
+        }
+    }
+    /// A result that may be a view of a tensor.
+    fn maybe_viewed(&mut self, of: Option<&Item>, arg: &Arg, own: Layout) -> Item {
+        match (of.and_then(handle_of), arg) {
+            (Some(of), Arg::Tensor(value)) => Arg::Tensor(self.handles.own_or_view(of, *value)),
+            _ => self.owned(arg, own),
+        }
     }
 
     /// Results with memory of their own.

@@ -86,6 +86,43 @@ pub(super) fn share(schema: &Schema, args: &[Arg], layout: Layout, same_dtype: b
     }
 }
 
+/// Operators whose result is an argument or a view of it, though their schemas do not say so: they
+/// are made of others that do.
+const UNTOLD: &[(&str, Untold)] = &[
+    ("aten::alpha_dropout", Untold::Unchanged),
+    ("aten::atleast_1d", Untold::View),
+    ("aten::atleast_2d", Untold::View),
+    ("aten::atleast_3d", Untold::View),
+    ("aten::broadcast_tensors", Untold::EachMaybe),
+    ("aten::dropout", Untold::Unchanged),
+    ("aten::einsum", Untold::EachMaybe),
+    ("aten::feature_alpha_dropout", Untold::Unchanged),
+    ("aten::feature_dropout", Untold::Unchanged),
+    ("aten::meshgrid", Untold::EachMaybe),
+    ("aten::sum_to_size", Untold::Unchanged),
+    ("aten::type_as", Untold::Unchanged),
+    ("aten::unsafe_chunk", Untold::View),
+    ("aten::unsafe_split", Untold::View),
+    ("aten::unsafe_split_with_sizes", Untold::View),
+];
+
+/// What a result is to the first argument, where the schema does not say that they share memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Untold {
+    /// The argument itself where it has the same value, else a copy.
+    Unchanged,
+    /// A view.
+    View,
+    /// Each of the results may be a view of the tensor at its place in the list of arguments.
+    EachMaybe,
+}
+
+/// What the result of an operator is to its first argument without the schema saying so.
+pub(super) fn untold(schema: &Schema) -> Option<Untold> {
+    let at = UNTOLD.binary_search_by(|(name, _)| (**name).cmp(&*schema.name)).ok()?;
+    UNTOLD.get(at).map(|(_, untold)| *untold)
+}
+
 /// How a result lies in memory that is a view of an argument, or may be one.
 pub(super) fn layout_of_view(schema: &Schema, args: &[Arg], of: Layout) -> Layout {
     let keeps = match local(schema) {
@@ -133,4 +170,20 @@ fn local(schema: &Schema) -> &str {
 
 fn arg<'a>(schema: &Schema, args: &'a [Arg], name: &str) -> Option<&'a Arg> {
     args.get(schema.position(name)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::common::schema::schemas;
+
+    #[test]
+    fn what_shares_memory_untold_exists_and_has_no_sign_of_it() {
+        assert!(UNTOLD.windows(2).all(|w| w[0].0 < w[1].0));
+        for (name, _) in UNTOLD {
+            let mut overloads = schemas().overloads(name).peekable();
+            assert!(overloads.peek().is_some(), "{name}");
+            assert!(overloads.all(|s| s.returns.iter().all(|r| r.alias.is_empty())), "{name}");
+        }
+    }
 }

@@ -164,6 +164,57 @@ fn what_is_a_view_for_certain_is_written_to() {
 }
 
 #[test]
+fn an_operand_that_is_given_back_is_written_to_though_the_schema_does_not_say_so() {
+    for same in [
+        "torch.dropout(b, 0.5, False)",
+        "torch.dropout(b, 0., True)",
+        "torch.alpha_dropout(b, 0.5, False)",
+        "torch.feature_dropout(b, 0.5, False)",
+        "torch.feature_alpha_dropout(b, 0.5, False)",
+        "torch.type_as(b, x)",
+        "torch.sum_to_size(b, [2, 3])",
+        "torch.atleast_2d(b)",
+        "torch.atleast_3d(b)",
+    ] {
+        for (to, of) in [("b", "y"), ("y", "b")] {
+            let lines = format!("b = torch.mul(x, 1)\ny = {same}\n_0 = torch.add_({to}, 1)");
+            let got = given(&format!("{lines}\nreturn {of}"));
+            assert_eq!(got.unwrap(), [1., 2., 3., 4., 5., 6.], "{same}");
+        }
+    }
+    let chunk = "a, c = torch.unsafe_chunk(b, 2, 0)\n_0 = torch.add_(c, 1)";
+    let got = given(&format!("b = torch.mul(x, 1)\n{chunk}\nreturn b"));
+    assert_eq!(got.unwrap(), [0., 1., 2., 4., 5., 6.]);
+    for copied in ["torch.dropout(b, 1., True)", "torch.type_as(b, torch.full([1], 1, dtype=4))"] {
+        let lines = format!("b = torch.mul(x, 1)\ny = {copied}\n_0 = torch.add_(y, 1)");
+        let got = given(&format!("{lines}\nreturn b"));
+        assert_eq!(got.unwrap(), [0., 1., 2., 3., 4., 5.], "{copied}");
+    }
+}
+
+#[test]
+fn dropout_and_type_as_have_the_numbers_of_pytorch() {
+    for (body, want) in [
+        ("torch.dropout(x, 0.5, False)", [0., 1., 2., 3., 4., 5.]),
+        ("torch.dropout(x, 0., True)", [0., 1., 2., 3., 4., 5.]),
+        ("torch.dropout(x, 1., True)", [0.; 6]),
+        (
+            "torch.div(torch.type_as(torch.mul(x, 0.7), torch.full([1], 1, dtype=4)), 2)",
+            [0., 0., 0.5, 1., 1., 1.5],
+        ),
+        (
+            "torch.mul(torch.type_as(x, torch.full([1], True, dtype=11)), 1.)",
+            [0., 1., 1., 1., 1., 1.],
+        ),
+    ] {
+        assert_eq!(given(&format!("return {body}")).unwrap(), want, "{body}");
+    }
+    // Each element that is left is doubled, and the others are zero.
+    let drawn = given("return torch.dropout(torch.add(torch.zeros_like(x), 1), 0.5, True)");
+    assert!(drawn.unwrap().iter().all(|v| *v == 0. || *v == 2.));
+}
+
+#[test]
 fn what_may_be_a_view_has_no_contents_after_a_write() {
     for base in ["torch.t(x)", "torch.slice(x, 1, 0, 2)", "torch.einsum(\"ij->ji\", [x])"] {
         for viewed in ["torch.reshape(b, [-1])", "torch.flatten(b)", "torch.resolve_conj(b)"] {
