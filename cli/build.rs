@@ -6,6 +6,6 @@ fn main() {
         return;
     }
     if let Ok(folder) = std::env::var("LIBTORCH") {
-        println!("cargo::rustc-link-arg=-Wl,-rpath,{folder}/lib");
+        println!("cargo::rustc-link-arg-bins=-Wl,-rpath,{folder}/lib");
     }
 }
