@@ -340,11 +340,9 @@ pub fn prepare(
         channel_last: true,
         bytes: has_bytes(jit.isa.unwrap_or_else(Isa::host)),
     };
-    give_back();
     let fast = tuned(module.module(), inputs);
     give_back();
     let lowered = lower_for(&fast, inputs, lower).map_err(|stop| report_stop(&stop, report))?;
-    give_back();
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
@@ -361,8 +359,8 @@ pub fn prepare(
     Ok((lowered, compiled))
 }
 
-/// Gives back memory that only the step before needed: its code, the weights that it looked at,
-/// and what it has freed.
+/// Gives back memory that only the steps before needed: their code, the weights that they looked
+/// at, and what they have freed.
 fn give_back() {
     release_files();
     release_free();
