@@ -15,7 +15,7 @@ const RUNS: u32 = 10;
 
 /// A kernel and what it takes.
 struct Row {
-    /// The last op of those that are done in it.
+    /// The ops that are done in it.
     name: String,
     how: String,
     why: String,
@@ -78,7 +78,7 @@ impl Kernels {
             "\n{} kernels, {launches} launches, {total:.0} us of each run, slowest first",
             self.0.len()
         ));
-        output::line(format!("{:>6} {:>10} {:>5}  last op", "share", "us", "runs"));
+        output::line(format!("{:>6} {:>10} {:>5}  ops", "share", "us", "runs"));
         for Row { name, how, why, launches, micros } in &self.0 {
             let share = micros / total * 100.0;
             output::line(format!("{share:5.1}% {micros:10.1} {launches:5}  {name}"));
@@ -91,7 +91,7 @@ impl Kernels {
     pub(super) fn json(&self) -> Value {
         let row = |r: &Row| {
             json!({
-                "last_op": r.name,
+                "ops": r.name,
                 "how": r.how,
                 "why": r.why,
                 "launches": r.launches,

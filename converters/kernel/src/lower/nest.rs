@@ -1,7 +1,7 @@
 //! Loop nests around element expressions.
 
 use airconv_ir::dim::Dim;
-use airconv_ir::entity::ValueId;
+use airconv_ir::entity::{NodeId, ValueId};
 use airconv_ir::op::Op;
 use rustc_hash::FxHashSet;
 
@@ -31,7 +31,7 @@ impl Lowerer<'_> {
         let walk = order.filter(|_| !self.has_few_channels(v));
         let groups = self.channel_groups(v);
         let made = {
-            let mut pull = Pull::new(self, self.f.nodes[id].op.name());
+            let mut pull = Pull::new(self, &self.ops_of(id));
             let shape = pull.shape(&ty.shape);
             let (at, axes) = pull.space_in(&shape, groups, walk.as_deref());
             pull.computed_by(id, v, &at).and_then(|val| {
@@ -61,6 +61,45 @@ impl Lowerer<'_> {
             }
             Err(e) => Err(e),
         }
+    }
+
+    /// The ops that a kernel for a node does, in order, without those that only say where elements
+    /// are; of many the first and the last ones.
+    fn ops_of(&self, id: NodeId) -> String {
+        /// The most that are named.
+        const MOST: usize = 6;
+        let (mut names, mut seen) = (Vec::new(), FxHashSet::default());
+        let mut todo = vec![(id, false)];
+        while let Some((id, operands_done)) = todo.pop() {
+            let node = &self.f.nodes[id];
+            if operands_done {
+                if !is_view(&node.op) {
+                    names.push(node.op.name());
+                }
+                continue;
+            }
+            if !seen.insert(id) {
+                continue;
+            }
+            todo.push((id, true));
+            let inline = |v: ValueId| match self.places.get(&v) {
+                Some(Place::Inline(id)) => Some((*id, false)),
+                _ => None,
+            };
+            let operands: Vec<_> = node.inputs().filter_map(inline).collect();
+            todo.extend(operands.into_iter().rev());
+        }
+        names.dedup();
+        if names.is_empty() {
+            return self.f.nodes[id].op.name().to_owned();
+        }
+        if names.len() > MOST {
+            let last = names.split_off(names.len() - MOST / 2);
+            names.truncate(MOST / 2);
+            names.push("...");
+            names.extend(last);
+        }
+        names.join(" ")
     }
 
     /// The number of groups of the convolution that an inline value holds.
@@ -101,6 +140,11 @@ impl Lowerer<'_> {
         let sizes = sizes.into_iter().map(Dim::symbol).collect();
         self.steps.push(Step::Launch(Launch { kernel: id, buffers, sizes }));
     }
+}
+
+/// Whether an op only says where elements are.
+fn is_view(op: &Op) -> bool {
+    matches!(op, Op::Transpose(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Slice(_))
 }
 
 impl Pull<'_, '_> {
