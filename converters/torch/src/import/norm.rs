@@ -421,11 +421,14 @@ fn normalized_weight(cx: &mut CallCx<'_>, x: ValueId, axis: usize) -> Result<Val
     Ok(b.broadcast_to(one, &ty.shape[axis..])?)
 }
 
-/// The dtype that a normalization is computed in: at least f32, and as wide as its scale.
+/// The dtype that a normalization of floats is computed in: at least f32, and as wide as its scale.
 /// PyTorch scales and shifts in it too, so that there is one rounding at the end.
 fn computed_in(cx: &CallCx<'_>, x: ValueId, scale: ValueId) -> Result<DType, Stop> {
-    let wide = [cx.dtype(x)?, cx.dtype(scale)?].contains(&DType::F64);
-    Ok(if wide { DType::F64 } else { DType::F32 })
+    match (cx.dtype(x)?, cx.dtype(scale)?) {
+        (DType::F64, _) | (_, DType::F64) => Ok(DType::F64),
+        (DType::F16 | DType::BF16 | DType::F32, _) => Ok(DType::F32),
+        (other, _) => cx.unsupported(format!("a normalization of {other}")),
+    }
 }
 
 /// A layer normalization with its mean and inverse deviation, in the dtype of the computation.
