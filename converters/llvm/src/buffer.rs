@@ -6,8 +6,8 @@ use std::ptr::NonNull;
 const CACHE_LINE: usize = 64;
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Zeroed bytes at an address that suits vector loads: a multiple of 64, and from 1 MiB on a
-/// multiple of 2 MiB with huge pages advised.
+/// Zeroed bytes at an address that suits vector loads: a multiple of 64, and from 2 MiB on a
+/// multiple of 2 MiB with huge pages advised for all of them that are filled.
 pub struct Buffer {
     start: NonNull<u8>,
     layout: Layout,
@@ -32,16 +32,17 @@ impl Buffer {
     /// When `len` is beyond what a process can address. Like all Rust collections it ends the
     /// process when the system has no memory.
     pub fn new(len: usize) -> Buffer {
-        let align = if len >= HUGE_PAGE / 2 { HUGE_PAGE } else { CACHE_LINE };
-        let size = len.max(1).checked_next_multiple_of(align).expect("buffer size overflows");
+        let align = if len >= HUGE_PAGE { HUGE_PAGE } else { CACHE_LINE };
+        let size = len.max(1).checked_next_multiple_of(CACHE_LINE).expect("buffer size overflows");
         let layout = Layout::from_size_align(size, align).expect("buffer size overflows");
         // SAFETY: the size is not zero.
         let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
         #[cfg(target_os = "linux")]
         if align == HUGE_PAGE {
+            let filled = size - size % HUGE_PAGE;
             // SAFETY: advice on memory that is ours, which may be ignored.
-            unsafe { libc::madvise(start.as_ptr().cast(), size, libc::MADV_HUGEPAGE) };
+            unsafe { libc::madvise(start.as_ptr().cast(), filled, libc::MADV_HUGEPAGE) };
         }
         // Only now, since the first write decides the size of pages.
         // SAFETY: `size` bytes were allocated.
@@ -115,7 +116,7 @@ mod tests {
         for len in [0, 1, 63, 4096, 1 << 20, (5 << 20) + 3] {
             let mut buffer = Buffer::new(len);
             assert_eq!(buffer.as_ptr() as usize % 64, 0);
-            assert!(len < 1 << 20 || (buffer.as_ptr() as usize).is_multiple_of(HUGE_PAGE));
+            assert!(len < HUGE_PAGE || (buffer.as_ptr() as usize).is_multiple_of(HUGE_PAGE));
             assert!(buffer.bytes().iter().all(|&b| b == 0));
             assert_eq!((buffer.len(), buffer.is_empty()), (len, len == 0));
             buffer.bytes_mut().fill(255);

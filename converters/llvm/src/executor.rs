@@ -9,7 +9,6 @@ use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
-use airconv_ir::tensor::Storage;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Kernel, Launch, Program};
@@ -22,7 +21,7 @@ use crate::compile::Compiler;
 use crate::error::{LlvmError, Result};
 use crate::kernel::{Context, host};
 use crate::linked::Linked;
-use crate::mapped::{Mapped, release_free};
+use crate::mapped::{release_files, release_free};
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
@@ -291,8 +290,11 @@ pub fn prepare(
         channel_last: true,
         bytes: has_bytes(jit.isa.unwrap_or_else(Isa::host)),
     };
-    let lowered = lower_for(&tuned(module.module(), inputs), inputs, lower)
-        .map_err(|stop| report_stop(&stop, report))?;
+    give_back();
+    let fast = tuned(module.module(), inputs);
+    give_back();
+    let lowered = lower_for(&fast, inputs, lower).map_err(|stop| report_stop(&stop, report))?;
+    give_back();
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
@@ -305,15 +307,15 @@ pub fn prepare(
         report.push(Diagnostic::error("llvm", e.to_string()));
         failed
     })?;
-    // Optimising has looked at weights; they are looked at again one by one.
-    let mapped = Mapped::now();
-    for tensor in lowered.module.tensors.values() {
-        if let Storage::Bytes(bytes) = &tensor.storage {
-            mapped.release(bytes);
-        }
-    }
-    release_free();
+    give_back();
     Ok((lowered, compiled))
+}
+
+/// Gives back memory that only the step before needed: its code, the weights that it looked at,
+/// and what it has freed.
+fn give_back() {
+    release_files();
+    release_free();
 }
 
 fn jit_options(options: &RunOptions) -> Result<JitOptions> {

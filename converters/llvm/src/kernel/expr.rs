@@ -62,11 +62,13 @@ impl Emitter<'_> {
             }
             Expr::Binary(op, a, b) => {
                 let from = kernel.ty(*a);
-                let logistic = *op == BinOp::Div && is_logistic(kernel, *a, *b);
-                let (a, b) = (self.expr(*a)?, self.expr(*b)?);
-                if logistic {
-                    return Ok(self.logistic_quotient(&a, &b));
+                if *op == BinOp::Div
+                    && let Some(x) = logistic_of(kernel, *a, *b)
+                {
+                    let x = self.expr(x)?;
+                    return Ok(self.logistic(&x));
                 }
+                let (a, b) = (self.expr(*a)?, self.expr(*b)?);
                 self.binary(*op, from, a, b)
             }
             Expr::Select(c, a, b) => {
@@ -546,18 +548,18 @@ impl Emitter<'_> {
     }
 }
 
-/// Whether a quotient is that of the logistic function: a finite constant over the sum of 1 and an
-/// exponential, in single precision.
-fn is_logistic(kernel: &Kernel, a: ExprId, b: ExprId) -> bool {
-    let constant = |e: ExprId| match kernel.exprs[e.0 as usize] {
-        Expr::Const(Const { ty: Scalar::F32, bits }) => {
-            Some(f32::from_bits(bits as u32)).filter(|x| x.is_finite())
-        }
+/// Of what a quotient is the logistic function, if it is one in single precision: 1 over the sum
+/// of 1 and the exponential of that.
+fn logistic_of(kernel: &Kernel, a: ExprId, b: ExprId) -> Option<ExprId> {
+    let one = u64::from(1f32.to_bits());
+    let is_one = |e: ExprId| matches!(kernel.expr(e), Expr::Const(Const { ty: Scalar::F32, bits }) if *bits == one);
+    let power = |e: ExprId| match kernel.expr(e) {
+        Expr::Unary(UnOp::Exp, x) => Some(*x),
         _ => None,
     };
-    let exponential = |e: ExprId| matches!(kernel.exprs[e.0 as usize], Expr::Unary(UnOp::Exp, _));
-    let Expr::Binary(BinOp::Add, x, y) = kernel.exprs[b.0 as usize] else { return false };
-    constant(a).is_some()
-        && (constant(x) == Some(1.0) && exponential(y)
-            || constant(y) == Some(1.0) && exponential(x))
+    match kernel.expr(b) {
+        Expr::Binary(BinOp::Add, x, y) if is_one(a) && is_one(*x) => power(*y),
+        Expr::Binary(BinOp::Add, x, y) if is_one(a) && is_one(*y) => power(*x),
+        _ => None,
+    }
 }

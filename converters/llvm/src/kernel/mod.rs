@@ -18,7 +18,7 @@ use std::ffi::c_void;
 
 use airconv_ir::dim::Dim;
 use airconv_kernel::analysis::{Free, dims, free, operands};
-use airconv_kernel::ir::{Access, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var};
+use airconv_kernel::ir::{Access, BinOp, Expr, ExprId, Kernel, LoopKind, Scalar, Stmt, Var};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 pub(crate) use self::around::{Around, emit_value};
@@ -82,6 +82,12 @@ struct Lanes {
     /// Whether at least one lane is alive in any case.
     alive: bool,
 }
+
+/// How many vectors are computed at once where each step waits for the one before it.
+const ABREAST: usize = 4;
+
+/// The most expressions of a body that is computed for [`ABREAST`] vectors at once.
+const LONGEST: usize = 96;
 
 /// Integer powers, on one line so that modules can be joined line by line.
 const POWER: &str = "define internal i64 @airconv_power(i64 %a, i64 %b) { entry: br label %head \
@@ -377,11 +383,16 @@ impl Emitter<'_> {
     fn vector_loop(&mut self, var: Var, begin: &str, end: &str, body: &[Stmt]) -> Result<()> {
         let count = self.isa.f32_lanes();
         let length = self.f.int("sub nsw", end, begin);
-        let whole = self.f.int("and", &length, -(count as i64));
-        let split = self.f.int("add nsw", begin, &whole);
-        self.counted(var, begin, &split, &count.to_string(), |e| {
-            e.in_lanes(var, count, None, |e| e.statements(body))
-        })?;
+        let mut split = begin.to_owned();
+        let widths = if self.is_long(body) { vec![ABREAST * count, count] } else { vec![count] };
+        for count in widths {
+            let whole = self.f.int("and", &length, -(count as i64));
+            let until = self.f.int("add nsw", begin, &whole);
+            self.counted(var, &split, &until, &count.to_string(), |e| {
+                e.in_lanes(var, count, None, |e| e.statements(body))
+            })?;
+            split = until;
+        }
         if !self.isa.has_masks() {
             return self.scalar_loop(var, &split, end, body);
         }
@@ -421,6 +432,34 @@ impl Emitter<'_> {
         let out = body(self);
         self.lanes = before;
         out
+    }
+
+    /// Whether statements are polynomials, each step of which waits for the one before it.
+    fn is_long(&self, body: &[Stmt]) -> bool {
+        let mut roots: Vec<ExprId> = Vec::new();
+        roots.extend(body.iter().filter_map(|s| match s {
+            Stmt::Store { value, .. } => Some(*value),
+            _ => None,
+        }));
+        let mut seen = FxHashSet::default();
+        let mut long = false;
+        while let Some(id) = roots.pop() {
+            if !seen.insert(id) {
+                continue;
+            }
+            let expr = self.kernel.expr(id);
+            match expr {
+                Expr::Unary(op, x) if math::is_polynomial(*op, self.kernel.ty(*x)) => long = true,
+                // Lane by lane.
+                Expr::Unary(op, _) if math::function_name(*op).is_some() => return false,
+                Expr::Binary(BinOp::Pow | BinOp::Rem, ..) | Expr::Reduce { .. } => {
+                    return false;
+                }
+                _ => {}
+            }
+            roots.extend(operands(expr));
+        }
+        long && seen.len() <= LONGEST
     }
 
     /// Whether lanes pay: most loads and stores walk memory with the counter, or stand still.
