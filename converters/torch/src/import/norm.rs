@@ -424,11 +424,15 @@ fn normalized_weight(cx: &mut CallCx<'_>, x: ValueId, axis: usize) -> Result<Val
 /// The dtype that a normalization of floats is computed in: at least f32, and as wide as its scale.
 /// PyTorch scales and shifts in it too, so that there is one rounding at the end.
 fn computed_in(cx: &CallCx<'_>, x: ValueId, scale: ValueId) -> Result<DType, Stop> {
-    match (cx.dtype(x)?, cx.dtype(scale)?) {
-        (DType::F64, _) | (_, DType::F64) => Ok(DType::F64),
-        (DType::F16 | DType::BF16 | DType::F32, _) => Ok(DType::F32),
-        (other, _) => cx.unsupported(format!("a normalization of {other}")),
+    let mut work = DType::F32;
+    for v in [x, scale] {
+        match cx.dtype(v)? {
+            DType::F64 => work = DType::F64,
+            DType::F16 | DType::BF16 | DType::F32 => {}
+            other => return cx.unsupported(format!("a normalization of {other}")),
+        }
     }
+    Ok(work)
 }
 
 /// A layer normalization with its mean and inverse deviation, in the dtype of the computation.
