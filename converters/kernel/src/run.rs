@@ -1,6 +1,7 @@
 //! Runs the steps of a program: memory, sizes, control flow, and host ops. What runs a kernel is
 //! a [`Backend`].
 
+mod chain;
 mod oracle;
 mod steady;
 mod straight;
@@ -25,6 +26,7 @@ use crate::ir::{
 use crate::lower::Lowered;
 use crate::memory::{Block, Mem};
 
+pub use self::chain::Chain;
 pub use self::oracle::Oracle;
 pub use self::timed::{Spent, Timed};
 
@@ -35,6 +37,20 @@ pub trait Backend {
     /// # Errors
     /// The code of a failed check, or what else went wrong.
     fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError>;
+
+    /// Whether [`Backend::launch_chain`] runs a chain; the values in between have no memory then.
+    fn chains(&self, _chain: &Chain<'_>) -> bool {
+        false
+    }
+
+    /// Runs a chain for which [`Backend::chains`] holds, on one memory per parameter of each
+    /// launch.
+    ///
+    /// # Errors
+    /// As [`Backend::launch`].
+    fn launch_chain(&self, _chain: &Chain<'_>, _: [&[Mem]; 3]) -> Result<(), LaunchError> {
+        Err(LaunchError::Broken("chains are not run as one".to_owned()))
+    }
 }
 
 /// Why a kernel stopped.

@@ -13,6 +13,9 @@ pub fn schedule(kernel: Kernel) -> Kernel {
     while let Some((outer, extent)) = joinable(&kernel) {
         kernel = join(&kernel, outer, &extent);
     }
+    while let Some(axes) = joinable_sums(&kernel) {
+        kernel = join_sums(&kernel, axes);
+    }
     mark_vectors(&mut kernel.body);
     kernel
 }
@@ -37,6 +40,43 @@ fn joinable(kernel: &Kernel) -> Option<(Var, Dim)> {
         let mut all = true;
         each_dim(kernel, &mut |d| all &= walks_as_one(d, outer, inner, extent));
         all.then(|| (outer, extent.clone()))
+    })
+}
+
+/// Two neighbouring axes of reductions that walk memory as one, the outer one first; no reduction
+/// has one of them alone.
+fn joinable_sums(kernel: &Kernel) -> Option<[Var; 2]> {
+    let reductions = || {
+        kernel.exprs.iter().filter_map(|e| match e {
+            Expr::Reduce { axes, .. } => Some(axes),
+            _ => None,
+        })
+    };
+    let pairs = reductions().flat_map(|axes| axes.windows(2));
+    pairs.into_iter().find_map(|pair| {
+        let [(outer, _), (inner, extent)] = pair else { return None };
+        let whole = reductions().all(|axes| {
+            let has = axes.iter().any(|(v, _)| v == outer || v == inner);
+            !has || axes.windows(2).any(|other| other == pair)
+        });
+        let mut all = whole;
+        each_dim(kernel, &mut |d| all &= walks_as_one(d, *outer, *inner, extent));
+        all.then_some([*outer, *inner])
+    })
+}
+
+/// Two axes of reductions as one: the inner counter runs over both.
+fn join_sums(kernel: &Kernel, [outer, inner]: [Var; 2]) -> Kernel {
+    let without = &mut |d: &Dim| d.substitute(&mut |s| (s == outer).then_some(Dim::Known(0)));
+    rewrite_with(kernel, without, &mut |b, expr| {
+        let Expr::Reduce { kind, mut axes, x } = expr else { return b.add(expr) };
+        if let Some(at) = axes.iter().position(|(v, _)| *v == outer) {
+            let (_, count) = axes.remove(at);
+            if let Some((_, extent)) = axes.iter_mut().find(|(v, _)| *v == inner) {
+                *extent = &count * &*extent;
+            }
+        }
+        b.add(Expr::Reduce { kind, axes, x })
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
 
 use airconv_api::{Choice, Executor, Failed, Report, RunOptions};
 use airconv_ir::diag::Diagnostic;
@@ -14,7 +15,7 @@ use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Kernel, Launch, Program};
 use airconv_kernel::lower::{LowerOptions, Lowered};
 use airconv_kernel::memory::Mem;
-use airconv_kernel::run::{Backend, LaunchError, Machine, RunLimits};
+use airconv_kernel::run::{Backend, Chain, LaunchError, Machine, RunLimits};
 
 use crate::cache::Cache;
 use crate::compile::Compiler;
@@ -25,7 +26,8 @@ use crate::mapped::{release_files, release_free};
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
-use crate::select::run::{Means, Selected};
+use crate::select::attention::{Attention, Middle, in_chains};
+use crate::select::run::{Means, Selected, UseTiles};
 use crate::select::whole::{self, has_bytes};
 use crate::select::{self, Constants, Declined, Explained};
 use crate::target::{Isa, Target};
@@ -82,6 +84,8 @@ struct Nest {
     /// The least number of grid items that is worth a thread.
     grain: u64,
     sizes: Vec<Option<u32>>,
+    /// See [`NestText::rows`].
+    rows: Option<Box<Kernel>>,
 }
 
 /// Decides how a kernel is done, and adds the texts of the code for it.
@@ -113,6 +117,8 @@ fn how(
 pub struct Compiled {
     kernels: Vec<Native>,
     explained: Vec<Explained>,
+    /// What is said of the first kernels of chains.
+    chained: Mutex<BTreeMap<usize, String>>,
     constants: Constants,
     pool: Pool,
     // Dropped last: the functions live in it.
@@ -139,12 +145,18 @@ impl Compiled {
         let kernels = || program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
         let right = select::right_operands(kernels());
         let weights = Constants::weights(program, &right);
-        let means =
-            Means { isa, grade: options.grade, weights, always_tiles: options.always_tiles };
+        let tiles = if options.always_tiles { UseTiles::Always } else { UseTiles::WherePaid };
+        let means = Means { isa, grade: options.grade, weights, tiles };
+        let chained = in_chains(program);
         let mut texts = Vec::with_capacity(program.kernels.len());
         let mut found = Vec::with_capacity(program.kernels.len());
         let mut explained = Vec::with_capacity(program.kernels.len());
-        for (kernel, constant) in kernels().zip(Constants::of_kernels(program)) {
+        let given = Constants::of_kernels(program).into_iter().zip(chained);
+        for (kernel, (constant, chained)) in kernels().zip(given) {
+            let means = match tiles {
+                UseTiles::WherePaid if chained => Means { tiles: UseTiles::Never, ..means },
+                _ => means,
+            };
             let (how, why) = how(kernel, &constant, means, &mut texts)?;
             found.push(how);
             explained.push(why);
@@ -162,21 +174,39 @@ impl Compiled {
             kernels.push(match found {
                 Found::Product(product) => Native::Product(Box::new(product.link(&linked)?)),
                 Found::Whole(product) => Native::Whole(Box::new(product.link(&linked)?)),
-                Found::Nest(NestText { name, extent, grain, sizes }) => {
+                Found::Nest(NestText { name, extent, grain, sizes, rows }) => {
                     let address = linked.lookup(&name)?;
                     // SAFETY: every emitted kernel has this type.
                     let function = unsafe { std::mem::transmute::<*const (), ChunkFn>(address) };
-                    Native::Nest(Nest { function, extent, grain, sizes })
+                    Native::Nest(Nest { function, extent, grain, sizes, rows })
                 }
             });
         }
         let constants = Constants::new(program, weights);
-        Ok(Compiled { kernels, explained, constants, pool, _linked: linked })
+        let chained = Mutex::default();
+        Ok(Compiled { kernels, explained, chained, constants, pool, _linked: linked })
     }
 
     /// How a kernel, by its position in the program, is done, and why so.
     pub fn explained(&self, kernel: usize) -> Option<&Explained> {
         self.explained.get(kernel)
+    }
+
+    /// What a kernel, by its position in the program, is done together with, if that was so in a
+    /// run.
+    pub fn chained(&self, kernel: usize) -> Option<String> {
+        self.chained.lock().unwrap_or_else(PoisonError::into_inner).get(&kernel).cloned()
+    }
+
+    fn attention(&self, chain: &Chain<'_>) -> Option<Attention<'_>> {
+        let [first, middle, second] = chain.launches.map(|l| &self.kernels[l.kernel.0 as usize]);
+        let (Native::Product(first), Native::Nest(nest), Native::Product(second)) =
+            (first, middle, second)
+        else {
+            return None;
+        };
+        let middle = Middle { kernel: nest.rows.as_deref()?, function: nest.function };
+        Attention::new((first, middle, second), chain)
     }
 
     /// How many kernels run as matrix products.
@@ -236,6 +266,26 @@ impl Backend for &Compiled {
             code => Err(LaunchError::Check((code - 1) as u32)),
         }
     }
+
+    fn chains(&self, chain: &Chain<'_>) -> bool {
+        let attention = self.attention(chain).filter(|a| a.fits(chain, &self.constants));
+        let Some(attention) = attention else { return false };
+        let first = chain.launches[0].kernel.0 as usize;
+        let mut chained = self.chained.lock().unwrap_or_else(PoisonError::into_inner);
+        chained.insert(first, attention.explain(self.pool.threads()));
+        true
+    }
+
+    fn launch_chain(
+        &self,
+        chain: &Chain<'_>,
+        memories: [&[Mem]; 3],
+    ) -> std::result::Result<(), LaunchError> {
+        let attention = self
+            .attention(chain)
+            .ok_or_else(|| LaunchError::Broken("it is no attention any more".to_owned()))?;
+        attention.run(chain, memories, &self.constants, &self.pool)
+    }
 }
 
 /// Runs modules as native code in this process.
@@ -290,11 +340,9 @@ pub fn prepare(
         channel_last: true,
         bytes: has_bytes(jit.isa.unwrap_or_else(Isa::host)),
     };
-    give_back();
     let fast = tuned(module.module(), inputs);
     give_back();
     let lowered = lower_for(&fast, inputs, lower).map_err(|stop| report_stop(&stop, report))?;
-    give_back();
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
         report.push(Diagnostic::note("host-op", text));
@@ -311,8 +359,8 @@ pub fn prepare(
     Ok((lowered, compiled))
 }
 
-/// Gives back memory that only the step before needed: its code, the weights that it looked at,
-/// and what it has freed.
+/// Gives back memory that only the steps before needed: their code, the weights that they looked
+/// at, and what they have freed.
 fn give_back() {
     release_files();
     release_free();

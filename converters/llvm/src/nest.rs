@@ -21,6 +21,9 @@ pub(crate) struct NestText {
     pub(crate) grain: u64,
     /// For each variable the size that it stands for.
     pub(crate) sizes: Vec<Option<u32>>,
+    /// The kernel as it was emitted, where it may be the middle of a chain: it sums up rows of
+    /// known sizes.
+    pub(crate) rows: Option<Box<Kernel>>,
 }
 
 impl NestText {
@@ -53,8 +56,15 @@ impl NestText {
             extent: kernel.grid().map(|(_, extent, _)| extent.clone()),
             grain: grain_of(kernel),
             sizes: kernel.vars.iter().map(size).collect(),
+            rows: sums_rows(kernel).then(|| Box::new(kernel.clone())),
         })
     }
+}
+
+/// Whether a kernel of known sizes has reductions in a grid.
+pub(crate) fn sums_rows(kernel: &Kernel) -> bool {
+    let reduces = |e: &Expr| matches!(e, Expr::Reduce { .. });
+    kernel.sizes == 0 && kernel.grid().is_some() && kernel.exprs.iter().any(reduces)
 }
 
 /// Statements that a body runs, as far as it is known.

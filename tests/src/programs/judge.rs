@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use airconv_api::compare::distance;
 use airconv_api::interpreter::InterpreterExecutor;
 use airconv_api::{Executor, Report, RunOptions};
+use airconv_ir::array::Array;
+use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
 use airconv_ir::verify::{Stage, verify};
 
@@ -47,8 +49,10 @@ fn greatest(datum: &Datum) -> Option<f64> {
     numbers.iter().try_fold(0.0, |m: f64, x| x.is_finite().then(|| m.max(x.abs())))
 }
 
-/// How far an output may be from the reference; `None` where rounding leaves nothing to compare.
-fn allowed(grain: f64, narrow: &Datum, wide: Option<&Datum>) -> Option<f64> {
+/// How far an output may be from the reference, given what more exact arithmetic makes of it, and
+/// what it becomes where inputs change in their last bits; `None` where rounding leaves nothing to
+/// compare.
+fn allowed(grain: f64, narrow: &Datum, wide: Option<&Datum>, moved: Option<&Datum>) -> Option<f64> {
     if grain == 0.0 {
         return Some(0.0);
     }
@@ -57,19 +61,22 @@ fn allowed(grain: f64, narrow: &Datum, wide: Option<&Datum>) -> Option<f64> {
     if noise.structural.is_some() {
         return None;
     }
-    let allowed = 32.0 * grain * most + 64.0 * noise.max_abs;
+    let moved = distance(narrow, moved?, 0.0, 0.0);
+    if moved.structural.is_some() {
+        return None;
+    }
+    let allowed = 32.0 * grain * most + 64.0 * noise.max_abs + 8.0 * moved.max_abs;
     // A noise that drowns the numbers says that the program is not worth computing.
     (allowed <= 0.05 * most || allowed < 1e-30).then_some(allowed)
 }
 
 fn as_f64(datum: &Datum) -> Option<Datum> {
     let array = datum.as_array()?;
-    let dtype = airconv_ir::dtype::DType::F64;
     if !array.dtype.is_float() {
         return Some(datum.clone());
     }
     let numbers = array.to_f64s()?;
-    Some(airconv_ir::array::Array::from_f64s(dtype, array.shape.clone(), &numbers).ok()?.into())
+    Some(Array::from_f64s(DType::F64, array.shape.clone(), &numbers).ok()?.into())
 }
 
 /// Programs and what the interpreter makes of them, narrow and wide.
@@ -77,6 +84,27 @@ pub struct Judged {
     program: Program,
     reference: Result<Outputs, String>,
     wide: Outputs,
+    moved: Outputs,
+}
+
+/// The program with its inputs of 32 bits changed in their last bits.
+fn moved(mut program: Program) -> Program {
+    for datum in program.inputs.values_mut() {
+        let Some(array) = datum.as_array() else { continue };
+        if array.dtype != DType::F32 {
+            continue;
+        }
+        let Some(numbers) = array.to_f64s() else { continue };
+        let changed = |(i, x): (usize, f64)| {
+            // One up, one down and one as it is.
+            x * (1.0 + f64::from(f32::EPSILON) * ((i % 3) as f64 - 1.0))
+        };
+        let numbers: Vec<f64> = numbers.into_iter().enumerate().map(changed).collect();
+        if let Ok(array) = Array::from_f64s(DType::F32, array.shape.clone(), &numbers) {
+            *datum = array.into();
+        }
+    }
+    program
 }
 
 impl Judged {
@@ -86,7 +114,9 @@ impl Judged {
         let narrow = program(seed, steps, false);
         let reference = outputs(&InterpreterExecutor, &narrow, &options);
         let wide = outputs(&InterpreterExecutor, &program(seed, steps, true), &options);
-        Self { program: narrow, reference, wide: wide.unwrap_or_default() }
+        let moved = outputs(&InterpreterExecutor, &moved(program(seed, steps, false)), &options);
+        let (wide, moved) = (wide.unwrap_or_default(), moved.unwrap_or_default());
+        Self { program: narrow, reference, wide, moved }
     }
     /// The program.
     pub fn program(&self) -> &Program {
@@ -108,7 +138,8 @@ impl Judged {
                 return Verdict::Differs(format!("there is no output {name}"));
             };
             let grain = self.program.grains.get(name).copied().unwrap_or(0.0);
-            let Some(atol) = allowed(grain, want, self.wide.get(name)) else { continue };
+            let (wide, moved) = (self.wide.get(name), self.moved.get(name));
+            let Some(atol) = allowed(grain, want, wide, moved) else { continue };
             let found = distance(have, want, 0.0, atol);
             if !found.agrees() {
                 let by = found

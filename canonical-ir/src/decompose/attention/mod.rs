@@ -178,9 +178,12 @@ pub fn attention(cx: &mut DecomposeCx<'_, '_>, op: &Attention) -> DecomposeResul
     };
     let k = repeat_heads(b, k, q_heads)?;
     let v = repeat_heads(b, v, q_heads)?;
-    let root = root_scale(b, op.scale.map(|s| s.0), size, dtype)?;
-    let q = b.mul(q, root)?;
-    let k = b.mul(k, root)?;
+    let (q, k) = if op.scale.is_some_and(|s| s.0 == 1.0) {
+        (q, k)
+    } else {
+        let root = root_scale(b, op.scale.map(|s| s.0), size, dtype)?;
+        (b.mul(q, root)?, b.mul(k, root)?)
+    };
     let raw = row_products(b, q, k)?;
     let capped = if op.softcap.0 > 0.0 {
         let cap = b.scalar(dtype, op.softcap.0)?;

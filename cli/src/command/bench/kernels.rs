@@ -51,7 +51,10 @@ impl Kernels {
             let explained = compiled.explained(i)?;
             Some(Row {
                 name: lowered.program.kernels.get(i)?.name.clone(),
-                how: explained.how.clone(),
+                how: match compiled.chained(i) {
+                    Some(chained) => format!("{}; {chained}", explained.how),
+                    None => explained.how.clone(),
+                },
                 why: explained.why.clone(),
                 launches: spent.launches / u64::from(RUNS),
                 micros: spent.time.as_secs_f64() * 1e6 / f64::from(RUNS),

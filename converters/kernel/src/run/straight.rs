@@ -14,7 +14,7 @@ use airconv_ir::dim::Dim;
 use airconv_ir::dtype::DType;
 use airconv_ir::interp::Datum;
 
-use super::{Backend, Frame, Held, Machine, Memory, RunError};
+use super::{Backend, Chain, Frame, Held, Machine, Memory, RunError};
 use crate::carrier::{array_of, view, view_mut};
 use crate::ir::{Access, BufferId, BufferKind, Elem, Launch, Step};
 use crate::memory::{ALIGN, Block, Mem};
@@ -42,15 +42,21 @@ struct Space {
 }
 
 /// A launch: its arguments are so many entries of two common lists.
+#[derive(Clone, Copy)]
 struct Call<'p> {
     launch: &'p Launch,
+    /// The number of its step.
+    now: usize,
     memories: (usize, usize),
     sizes: (usize, usize),
 }
 
 /// What happens in a run.
+#[derive(Clone, Copy)]
 enum Act<'p> {
     Call(Call<'p>),
+    /// Calls that the backend runs as one.
+    Chain([Call<'p>; 3], [(usize, usize); 2]),
     /// Fails unless all bytes of a memory, by its place in the list, hold.
     Assert(usize, &'p str),
 }
@@ -170,6 +176,7 @@ impl<'p, B: Backend> Machine<'p, B> {
             }
             outputs.push((source, dtype, dims));
         }
+        self.join(&mut draft);
         // Step by step less memory may do, so that the lack of one piece is no failure.
         let Some(arena) = arrange(&mut draft.spaces).and_then(Block::new) else { return Ok(None) };
         let Draft { acts, sources, sizes, constants, spaces, .. } = draft;
@@ -193,6 +200,55 @@ impl<'p, B: Backend> Machine<'p, B> {
             made.memories.push(mem);
         }
         Ok(Some(made))
+    }
+
+    /// Joins calls that the backend runs as one, and takes the room of what is in between away.
+    fn join(&self, draft: &mut Draft<'p>) {
+        let acts = std::mem::take(&mut draft.acts);
+        let mut i = 0;
+        while let Some(&act) = acts.get(i) {
+            if let [Act::Call(a), Act::Call(b), Act::Call(c), ..] = acts[i..]
+                && let Some((first, made)) = self.link(&a, &b, draft)
+                && let Some((second, kept)) = self.link(&b, &c, draft)
+                && self.backend.chains(&chain_of(&[a, b, c], [first, second], &draft.sizes))
+            {
+                draft.spaces[made].bytes = 0;
+                draft.spaces[kept].bytes = 0;
+                // Nothing that one of them needs may lie where another one writes.
+                for call in [a, b, c] {
+                    for i in call.memories.0..call.memories.1 {
+                        draft.hold(draft.sources[i], (a.now, c.now));
+                    }
+                }
+                draft.acts.push(Act::Chain([a, b, c], [first, second]));
+                i += 3;
+                continue;
+            }
+            draft.acts.push(act);
+            i += 1;
+        }
+    }
+
+    /// The only value that one call makes and the next call alone reads: as which parameters, and
+    /// its space.
+    fn link(
+        &self,
+        from: &Call<'p>,
+        to: &Call<'p>,
+        draft: &Draft<'p>,
+    ) -> Option<((usize, usize), usize)> {
+        let sources = |call: &Call<'p>| &draft.sources[call.memories.0..call.memories.1];
+        let params = |call: &Call<'p>| &self.program().kernel(call.launch.kernel).params;
+        let life = (from.now, to.now);
+        let mut made = sources(from).iter().enumerate().filter_map(|(i, s)| match s {
+            Source::Arena(s) if draft.spaces[*s].life == life => Some((i, *s)),
+            _ => None,
+        });
+        let (Some((i, space)), None) = (made.next(), made.next()) else { return None };
+        let mut read = sources(to).iter().enumerate().filter(|(_, s)| **s == Source::Arena(space));
+        let (Some((j, _)), None) = (read.next(), read.next()) else { return None };
+        let writes = params(from).get(i)?.access != Access::Read;
+        (writes && params(to).get(j)?.access == Access::Read).then_some(((i, j), space))
     }
 
     /// The buffers that hold an output in the form that its array has, by position of the output:
@@ -308,6 +364,7 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
         draft.acts.push(Act::Call(Call {
             launch,
+            now,
             memories: (memories, draft.sources.len()),
             sizes: (sizes, draft.sizes.len()),
         }));
@@ -392,6 +449,12 @@ impl<'p, B: Backend> Machine<'p, B> {
                     let done = self.backend.launch(call.launch, memories, sizes);
                     done.map_err(|e| self.launch_error(call.launch, e))?;
                 }
+                Act::Chain(calls, links) => {
+                    let memories = calls.map(|c| &layout.memories[c.memories.0..c.memories.1]);
+                    let chain = chain_of(calls, *links, &layout.sizes);
+                    let done = self.backend.launch_chain(&chain, memories);
+                    done.map_err(|e| self.launch_error(chain.launches[0], e))?;
+                }
                 Act::Assert(at, message) => {
                     let Mem { ptr, len } = layout.memories[*at];
                     // SAFETY: the memory is that of a value that was made before.
@@ -443,11 +506,28 @@ impl Straight<'_> {
 }
 
 impl Draft<'_> {
+    /// Keeps the room of a value for all of these steps.
+    fn hold(&mut self, source: Source, (first, last): (usize, usize)) {
+        if let Source::Arena(space) = source {
+            let life = &mut self.spaces[space].life;
+            *life = (life.0.min(first), life.1.max(last));
+        }
+    }
+
     /// Keeps the room of a value until this step.
     fn touch(&mut self, source: Source, now: usize) {
         if let Source::Arena(space) = source {
             self.spaces[space].life.1 = now;
         }
+    }
+}
+
+/// Calls as a chain, of which the sizes are entries of this list.
+fn chain_of<'l>(calls: &[Call<'l>; 3], links: [(usize, usize); 2], sizes: &'l [i64]) -> Chain<'l> {
+    Chain {
+        launches: calls.map(|c| c.launch),
+        sizes: calls.map(|c| &sizes[c.sizes.0..c.sizes.1]),
+        links,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::{Duration, Instant};
 
-use super::{Backend, LaunchError};
+use super::{Backend, Chain, LaunchError};
 use crate::ir::Launch;
 use crate::memory::Mem;
 
@@ -36,10 +36,11 @@ impl<B: Backend> Timed<B> {
     }
 }
 
-impl<B: Backend> Backend for &Timed<B> {
-    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
+impl<B: Backend> Timed<B> {
+    /// Does something, and notes how long it takes as the time of a kernel.
+    fn note<T>(&self, launch: &Launch, work: impl FnOnce() -> T) -> T {
         let start = Instant::now();
-        let done = self.inner.launch(launch, buffers, sizes);
+        let done = work();
         let time = start.elapsed();
         let mut spent = self.spent.borrow_mut();
         let kernel = launch.kernel.0 as usize;
@@ -49,5 +50,20 @@ impl<B: Backend> Backend for &Timed<B> {
         spent[kernel].launches += 1;
         spent[kernel].time += time;
         done
+    }
+}
+
+impl<B: Backend> Backend for &Timed<B> {
+    fn launch(&self, launch: &Launch, buffers: &[Mem], sizes: &[i64]) -> Result<(), LaunchError> {
+        self.note(launch, || self.inner.launch(launch, buffers, sizes))
+    }
+
+    fn chains(&self, chain: &Chain<'_>) -> bool {
+        self.inner.chains(chain)
+    }
+
+    /// The time counts as that of the first kernel.
+    fn launch_chain(&self, chain: &Chain<'_>, memories: [&[Mem]; 3]) -> Result<(), LaunchError> {
+        self.note(chain.launches[0], || self.inner.launch_chain(chain, memories))
     }
 }

@@ -11,7 +11,7 @@ use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 use crate::error::Result;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
-use crate::select::run::{Means, Selected};
+use crate::select::run::{Means, Selected, UseTiles};
 use crate::select::{Constants, right_operands, split_axes};
 use crate::target::Isa;
 
@@ -78,7 +78,7 @@ impl Codes {
         let weights = Constants::weights(program, &right);
         let levels: Vec<Means> = levels
             .iter()
-            .map(|&isa| Means { isa, grade: Grade::default(), weights, always_tiles: false })
+            .map(|&isa| Means { isa, grade: Grade::default(), weights, tiles: UseTiles::default() })
             .collect();
         let launches = launches(program);
         for ((kernel, constant), known) in program.kernels.iter().zip(&constants).zip(&launches) {

@@ -263,7 +263,7 @@ impl Emitter<'_> {
         self.map(&sum, i, Scalar::F32, "bitcast")
     }
 
-    /// e to the power, within 1 ulp where the result is normal; smaller results may be 0.
+    /// e to the power, within 1.1 ulp where the result is normal; smaller results may be 0.
     fn exp(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
         if self.scales(x) {

@@ -1,7 +1,7 @@
 //! How kernels are done, and why so, in words.
 
 use super::find::Product;
-use super::run::{Form, Selected};
+use super::run::{Form, Selected, UseTiles};
 use super::whole;
 use crate::micro::amx::Grade;
 use crate::target::Isa;
@@ -94,6 +94,9 @@ impl Selected {
     fn why(&self) -> String {
         match (self.estimate, &self.tiles) {
             (None, _) if self.isa != Isa::Amx => format!("level {} has no tiles", self.isa),
+            (None, _) if self.used == UseTiles::Never => {
+                "tiles are worth less than keeping its result in the cache".to_owned()
+            }
             (None, _) if self.form == Form::Window => "its channels stay apart".to_owned(),
             (None, _) => "it is too small for tiles".to_owned(),
             (Some(e), Some(_)) => {

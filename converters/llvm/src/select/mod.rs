@@ -9,10 +9,14 @@
 //! needed ([`mod@gather`]). Where channels lie last the patches are the left operand, and are read
 //! in runs where they are ([`mod@gathered`]).
 //!
+//! A product of rows that were made from the rows of another product is done together with it, in
+//! blocks of rows ([`mod@attention`]).
+//!
 //! What is done to the sum before it is stored is the epilogue of the micro-kernel
 //! ([`mod@epilogue`]). Sizes are given at run time ([`mod@plan`]); constants are packed once
 //! ([`mod@run`]).
 
+pub(crate) mod attention;
 mod axes;
 mod constants;
 pub mod cost;

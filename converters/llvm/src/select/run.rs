@@ -66,7 +66,8 @@ pub struct Selected {
     pub(super) gather: String,
     pub(super) tiles: Option<tiles::Names>,
     pub(super) convert: Option<super::wide::Names>,
-    always_tiles: bool,
+    /// Where tiles are used.
+    pub(super) used: UseTiles,
 }
 
 /// The length of runs, as far as it is known before the sizes are.
@@ -86,8 +87,20 @@ pub struct Means {
     pub grade: Grade,
     /// Bytes of all constants of the program.
     pub weights: i64,
-    /// Whether AMX tiles are used wherever they can be, whatever the cost.
-    pub always_tiles: bool,
+    /// Where AMX tiles are used.
+    pub tiles: UseTiles,
+}
+
+/// Where AMX tiles are used, on machines that have them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UseTiles {
+    /// Wherever they can be, whatever the cost.
+    Always,
+    /// Where they are faster by estimate.
+    #[default]
+    WherePaid,
+    /// Nowhere.
+    Never,
 }
 
 impl Selected {
@@ -137,9 +150,10 @@ impl Selected {
             weights: means.weights,
             long: is_long(&product),
         };
-        let estimate = work.estimate(means.grade).filter(|_| isa == Isa::Amx && !product.window);
+        let can = isa == Isa::Amx && !product.window && means.tiles != UseTiles::Never;
+        let estimate = work.estimate(means.grade).filter(|_| can);
         let pays = estimate.is_some_and(Estimate::pays);
-        let on_tiles = isa == Isa::Amx && !product.window && (means.always_tiles || pays);
+        let on_tiles = can && (means.tiles == UseTiles::Always || pays);
         let tile = if on_tiles {
             tiles::TILE
         } else {
@@ -194,7 +208,7 @@ impl Selected {
             gather,
             tiles,
             convert,
-            always_tiles: means.always_tiles,
+            used: means.tiles,
         })
     }
 
@@ -234,7 +248,7 @@ impl Selected {
             tiles,
             convert,
             spare: Mutex::default(),
-            always_tiles: self.always_tiles,
+            always_tiles: self.used == UseTiles::Always,
             plans: Mutex::default(),
         })
     }
@@ -317,7 +331,7 @@ thread_local! {
 }
 
 /// Floats of this thread that are free until the end of the call.
-fn with_scratch<T>(len: usize, f: impl FnOnce(*mut f32) -> T) -> T {
+pub(super) fn with_scratch<T>(len: usize, f: impl FnOnce(*mut f32) -> T) -> T {
     SCRATCH.with_borrow_mut(|buffer| {
         if buffer.f32s().len() < len {
             *buffer = Buffer::floats(len);
@@ -426,7 +440,28 @@ fn left_step(k: i64) -> i64 {
 }
 
 impl Compiled {
-    fn plan(&self, sizes: &[i64]) -> Option<Arc<Planned>> {
+    /// Whether its left operand has rows that are evenly apart, and all is `f32` in memory.
+    pub(super) fn is_even(&self) -> bool {
+        matches!(self.code, Code::Even(_)) && self.convert.is_none()
+    }
+
+    /// Rows that are done at once.
+    pub(super) fn tile_rows(&self) -> i64 {
+        self.tile.rows as i64
+    }
+
+    /// Columns of a panel.
+    pub(super) fn tile_columns(&self) -> usize {
+        self.tile.columns()
+    }
+
+    /// Packs all panels of a matrix of the right operand.
+    pub(super) fn pack_all(&self, plan: &Plan, from: *const f32, out: *mut f32) {
+        let width = self.tile.columns() as i64;
+        self.pack(plan, from, out, (0, (plan.n + width - 1) / width));
+    }
+
+    pub(super) fn plan(&self, sizes: &[i64]) -> Option<Arc<Planned>> {
         let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(found) = plans.get(sizes) {
             return Some(found.clone());

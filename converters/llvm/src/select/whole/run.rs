@@ -27,7 +27,7 @@ use crate::select::epilogue::OfKernel;
 use crate::select::explain::Declined;
 use crate::select::find::{Product, find};
 use crate::select::plan::{Layout, Plan, offsets};
-use crate::select::run::{At, GRAIN, MOST_BATCH, Means, Planned, Shared};
+use crate::select::run::{At, GRAIN, MOST_BATCH, Means, Planned, Shared, UseTiles};
 use crate::target::Isa;
 
 /// Rows that are packed at once: whole tiles of all levels.
@@ -136,7 +136,7 @@ impl Selected {
             multiply: tile.kernel_name(isa),
             finish,
             tiles,
-            always_tiles: means.always_tiles,
+            always_tiles: means.tiles == UseTiles::Always,
         })
     }
 

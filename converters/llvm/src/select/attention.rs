@@ -1,0 +1,348 @@
+//! Attention, and what is like it: a product, a kernel that does something with its rows, and a
+//! product of these rows. They are done in blocks of rows, so that what lies between them stays in
+//! the cache of the thread that makes it, and takes no memory of the run.
+//!
+//! The rows of a block are complete, so that the softmax of a row is the usual one; blocks of keys
+//! with running maxima (T. Dao et al., "FlashAttention", 2022) are not needed where a cache holds
+//! a few rows.
+
+use std::ffi::c_void;
+
+use airconv_ir::dim::{Dim, Range};
+use airconv_kernel::ir::{Expr, Kernel, Launch, Program, Step, Stmt, Var};
+use airconv_kernel::memory::Mem;
+use airconv_kernel::run::{Chain, LaunchError};
+use rustc_hash::FxHashMap;
+
+use super::constants::Constants;
+use super::find::{Axis, find};
+use super::plan::Plan;
+use super::run::{Compiled, Given, MOST_BATCH, Planned, Shared, with_scratch};
+use crate::kernel::Context;
+use crate::micro::packed_len;
+use crate::nest::sums_rows;
+use crate::pool::{ChunkFn, Pool};
+
+/// Bytes of what lies between the kernels, for one block.
+const BETWEEN: i64 = 512 << 10;
+
+/// Bytes that stay in the cache of a core from one kernel to the next.
+const CACHE: i64 = 2 << 20;
+
+/// The least rows of a block, if there are as many.
+const LEAST_ROWS: i64 = 24;
+
+/// For each kernel of a program whether it is one of the products of a chain with so much in
+/// between that blocks of rows are worth more than tiles, which are faster than vectors but not
+/// than memory.
+pub(crate) fn in_chains(program: &Program) -> Vec<bool> {
+    let mut found = vec![false; program.kernels.len()];
+    let launches: Vec<&Launch> = program
+        .steps
+        .iter()
+        .filter_map(|s| match s {
+            Step::Launch(l) => Some(l),
+            _ => None,
+        })
+        .collect();
+    for chain in launches.windows(3) {
+        let &[first, middle, second] = chain else { continue };
+        let kernel = |l: &Launch| program.kernel(l.kernel);
+        let [Some(a), Some(b)] = [find(kernel(first)), find(kernel(second))] else { continue };
+        let count =
+            |axes: &[Axis]| axes.iter().try_fold(1i64, |n, a| n.checked_mul(a.extent.as_known()?));
+        let size = [&a.batch, &a.rows, &a.columns].map(|axes| count(axes));
+        let between = size.iter().try_fold(8i64, |n, s| n.checked_mul((*s)?));
+        if between.is_some_and(|n| n > CACHE)
+            && sums_rows(kernel(middle))
+            && (count(&b.rows), count(&b.sums)) == (count(&a.rows), count(&a.columns))
+        {
+            found[first.kernel.0 as usize] = true;
+            found[second.kernel.0 as usize] = true;
+        }
+    }
+    found
+}
+
+/// The kernel in the middle.
+pub(crate) struct Middle<'k> {
+    /// As it was emitted; its grid is what the function takes a part of.
+    pub(crate) kernel: &'k Kernel,
+    /// Its code.
+    pub(crate) function: ChunkFn,
+}
+
+/// A chain whose form allows blocks.
+pub(crate) struct Attention<'c> {
+    first: &'c Compiled,
+    middle: Middle<'c>,
+    second: &'c Compiled,
+    plans: [std::sync::Arc<Planned>; 2],
+}
+
+/// Whether the products of a batch follow each other in memory, each `size` elements.
+fn in_order(plan: &Plan, step: impl Fn(usize) -> i64, size: i64) -> bool {
+    let mut expected = size;
+    plan.batch.iter().enumerate().rev().all(|(i, b)| {
+        let good = b.extent == 1 || step(i) == expected;
+        expected *= b.extent;
+        good
+    })
+}
+
+impl<'c> Attention<'c> {
+    /// A chain of these kernels; `None` when a size is not known.
+    pub(crate) fn new(
+        (first, middle, second): (&'c Compiled, Middle<'c>, &'c Compiled),
+        chain: &Chain<'_>,
+    ) -> Option<Attention<'c>> {
+        let plans = [first.plan(chain.sizes[0])?, second.plan(chain.sizes[2])?];
+        Some(Attention { first, middle, second, plans })
+    }
+
+    /// Whether the chain can be done in blocks of rows, and nothing speaks against it.
+    pub(crate) fn fits(&self, chain: &Chain<'_>, constants: &Constants) -> bool {
+        let Attention { first, middle, second, plans } = self;
+        let [(made, read), (kept, used)] = chain.links;
+        let [a, b] = [&*plans[0], &*plans[1]];
+        let is_constant = |which: usize, c: &Compiled| {
+            constants.is_constant(chain.launches[which].buffers[c.product.right.param as usize])
+        };
+        let simple = |which: usize, c: &Compiled, plan: &Plan| {
+            c.is_even()
+                && c.on_tiles(plan, chain.launches[which], constants).is_none()
+                && !is_constant(which, c)
+        };
+        let Some(rows) = a.m.checked_mul(a.batches) else { return false };
+        a.m > 1
+            && a.n > 0
+            && (b.m, b.batches, b.k) == (a.m, a.batches, a.n)
+            && simple(0, first, a)
+            && simple(2, second, b)
+            // The first product makes rows that follow each other ...
+            && first.product.out.param as usize == made
+            && (a.out, a.out_rows) == (0, a.n)
+            && in_order(a, |i| a.batch[i].out, a.m * a.n)
+            && loads(&first.kernel, made as u32) == 0
+            // ... and the second one takes such rows, and nothing else of them.
+            && second.product.left.param as usize == used
+            && (b.left.base, b.left_rows) == (0, Some(b.k))
+            && in_order(b, |i| b.batch[i].left, b.m * b.k)
+            && loads(&second.kernel, used as u32) == 1
+            && keeps_rows(middle.kernel, read as u32, (rows, a.n))
+            && keeps_rows(middle.kernel, kept as u32, (rows, a.n))
+    }
+
+    /// How many rows are done at once by so many threads.
+    fn block(&self, threads: i64) -> i64 {
+        let plan = &self.plans[0];
+        let tile = self.first.tile_rows();
+        let room = (BETWEEN / 8 / plan.n).max(LEAST_ROWS);
+        // A few blocks for each thread.
+        let parts = (2 * threads + plan.batches - 1) / plan.batches;
+        let shared = if threads > 1 { (plan.m + parts - 1) / parts } else { plan.m };
+        let rows = room.min(shared.max(LEAST_ROWS));
+        ((rows + tile - 1) / tile * tile).min(plan.m)
+    }
+
+    /// In words.
+    pub(crate) fn explain(&self, threads: usize) -> String {
+        let rows = self.block(threads as i64);
+        let bytes = 8 * rows * self.plans[0].n;
+        format!(
+            "with the next two kernels in blocks of {rows} rows; what lies between takes {} KiB \
+             for each thread",
+            (bytes + 1023) / 1024
+        )
+    }
+
+    /// Runs the chain.
+    ///
+    /// # Errors
+    /// A failed check.
+    pub(crate) fn run(
+        &self,
+        chain: &Chain<'_>,
+        memories: [&[Mem]; 3],
+        constants: &Constants,
+        pool: &Pool,
+    ) -> Result<(), LaunchError> {
+        let [(_, read), (kept, _)] = chain.links;
+        let [a, b] = &self.plans;
+        let pointers =
+            memories.map(|m| m.iter().map(|m| m.ptr.cast()).collect::<Vec<*mut c_void>>());
+        let [p0, p1, p2] = pointers;
+        let given = |which: usize, pointers| Given {
+            launch: chain.launches[which],
+            buffers: memories[which],
+            pointers,
+            sizes: chain.sizes[which],
+            constants,
+            pool,
+        };
+        let (given_a, given_b) = (given(0, p0), given(2, p2));
+        let base =
+            |which: usize, param: u32| Shared(memories[which][param as usize].ptr.cast::<f32>());
+        let left = base(0, self.first.product.left.param);
+        let (packed_left, left_rows) = self.first.left(a, &given_a);
+        let (keys, values) =
+            (base(0, self.first.product.right.param), base(2, self.second.product.right.param));
+        let out = base(2, self.second.product.out.param);
+        let (m, n) = (a.m, a.n);
+        let rows = self.block(pool.threads() as i64);
+        let parts = (m + rows - 1) / rows;
+        let room = |c: &Compiled, plan: &Plan| {
+            packed_len(plan.k as usize, plan.n as usize, c.tile_columns()).next_multiple_of(16)
+        };
+        let (keys_room, values_room) = (room(self.first, a), room(self.second, b));
+        let between = ((rows * n) as usize + 16).next_multiple_of(16);
+        let middle = Shared(p1.as_ptr().cast_mut());
+        let count = p1.len();
+        let sizes = Shared(chain.sizes[1].as_ptr().cast_mut());
+        let mut status = 0i32;
+        let state = Shared(&raw mut status);
+        // The blocks of one product together where there are enough of them, as each time its right
+        // operands are packed anew.
+        let many = a.batches >= 2 * pool.threads() as i64;
+        let grain = if many { parts } else { 1 };
+        pool.for_each((a.batches * parts) as u64, grain as u64, |begin, end| {
+            with_scratch(keys_room + values_room + 2 * between, |scratch| {
+                let at = |offset: usize| Shared(scratch).at(offset as i64);
+                let (keys_packed, values_packed) = (at(0), at(keys_room));
+                let blocks = [at(keys_room + values_room), at(keys_room + values_room + between)];
+                // SAFETY: there are as many pointers.
+                let mut pointers =
+                    unsafe { std::slice::from_raw_parts(middle.at(0), count) }.to_vec();
+                let mut packed = -1;
+                for item in begin as i64..end as i64 {
+                    let (batch, part) = (item / parts, item % parts);
+                    let (here, there) = (a.at(batch), b.at(batch));
+                    if packed != batch {
+                        self.first.pack_all(a, keys.at(here.right), keys_packed);
+                        self.second.pack_all(b, values.at(there.right), values_packed);
+                        packed = batch;
+                    }
+                    let (m0, m1) = (part * rows, ((part + 1) * rows).min(m));
+                    // Where all rows would begin, so that those of this block are in its memory.
+                    let first_row = batch * m + m0;
+                    let whole = blocks.map(|b| Shared(b).at(-first_row * n));
+                    let query = match &packed_left {
+                        Some(packed) => packed.first.at(here.left_matrix * packed.matrix),
+                        None => left.at(here.left),
+                    };
+                    let args = args_of(&given_a, state.at(0), &here.counters);
+                    self.first.multiply(
+                        a,
+                        &here,
+                        (query.cast_const(), left_rows),
+                        keys_packed,
+                        Shared(whole[0]).at(here.out),
+                        (m0, m1),
+                        (0, n),
+                        &args,
+                    );
+                    pointers[read] = whole[0].cast();
+                    pointers[kept] = whole[1].cast();
+                    let mut context = Context {
+                        buffers: pointers.as_ptr(),
+                        sizes: sizes.at(0),
+                        status: state.at(0),
+                    };
+                    let (row, last) = (first_row as u64, (batch * m + m1) as u64);
+                    // SAFETY: these rows of the grid read and write rows of the two blocks.
+                    unsafe { (self.middle.function)((&raw mut context).cast(), row, last) };
+                    let args = args_of(&given_b, state.at(0), &there.counters);
+                    self.second.multiply(
+                        b,
+                        &there,
+                        (Shared(whole[1]).at(there.left).cast_const(), n),
+                        values_packed,
+                        out.at(there.out),
+                        (m0, m1),
+                        (0, b.n),
+                        &args,
+                    );
+                }
+            });
+        });
+        match status {
+            0 => Ok(()),
+            code => Err(LaunchError::Check((code - 1) as u32)),
+        }
+    }
+}
+
+/// What an epilogue gets.
+fn args_of(given: &Given<'_>, status: *mut i32, counters: &[u64]) -> [u64; MOST_BATCH + 3] {
+    let mut args = [0u64; MOST_BATCH + 3];
+    args[0] = given.pointers.as_ptr() as u64;
+    args[1] = given.sizes.as_ptr() as u64;
+    args[2] = status as u64;
+    args[3..].copy_from_slice(counters);
+    args
+}
+
+/// How many expressions load from a parameter.
+fn loads(kernel: &Kernel, param: u32) -> usize {
+    let is_load = |e: &&Expr| matches!(e, Expr::Load { param: p, .. } if *p == param);
+    kernel.exprs.iter().filter(is_load).count()
+}
+
+/// Whether the grid of a kernel is that many rows, and each touches of a parameter only its own
+/// row of that many elements.
+fn keeps_rows(kernel: &Kernel, param: u32, (rows, length): (i64, i64)) -> bool {
+    let Some((row, extent, body)) = kernel.grid() else { return false };
+    if extent.as_known() != Some(rows) {
+        return false;
+    }
+    let mut found = Accesses { param, ..Accesses::default() };
+    found.statements(body);
+    for expr in &kernel.exprs {
+        match expr {
+            Expr::Load { param: p, at } if *p == param => found.at.push(at),
+            Expr::Reduce { axes, .. } => found.extents.extend(axes.iter().map(|(v, n)| (*v, n))),
+            _ => {}
+        }
+    }
+    let range = |v: Var| match found.extents.get(&v).and_then(|n| n.as_known()) {
+        Some(n) => Range::new(Some(0), Some(n - 1)),
+        None => Range::new(None, None),
+    };
+    !found.at.is_empty()
+        && found.at.iter().all(|at| {
+            let within = at.substitute(&mut |v| (v == row).then_some(Dim::Known(0)));
+            let whole = &(&Dim::symbol(row) * &Dim::Known(length)) + &within;
+            let reach = within.range(&range);
+            whole == **at
+                && reach.min.is_some_and(|x| x >= 0)
+                && reach.max.is_some_and(|x| x < length)
+        })
+}
+
+/// Where statements touch a parameter, and how far their counters go.
+#[derive(Default)]
+struct Accesses<'k> {
+    param: u32,
+    at: Vec<&'k Dim>,
+    extents: FxHashMap<Var, &'k Dim>,
+}
+
+impl<'k> Accesses<'k> {
+    fn statements(&mut self, body: &'k [Stmt]) {
+        for stmt in body {
+            match stmt {
+                Stmt::For { var, extent, body, .. } => {
+                    self.extents.insert(*var, extent);
+                    self.statements(body);
+                }
+                Stmt::Store { param, at, .. } if *param == self.param => self.at.push(at),
+                Stmt::Store { .. } | Stmt::Set { .. } => {}
+                Stmt::If { then, otherwise, .. } => {
+                    self.statements(then);
+                    self.statements(otherwise);
+                }
+                Stmt::While { body, .. } => self.statements(body),
+            }
+        }
+    }
+}
