@@ -2,7 +2,7 @@
 """Loads programs in PyTorch, runs them, and compares with what others computed.
 
 usage: torch_check.py FOLDER [--references DIR] [--originals DIR] [--match TEXT] [--only NAMES]
-                      [--decompose] [--compile [BACKEND]] [--rtol R] [--verbose]
+                      [--decompose] [--compile [BACKEND]] [--save DIR] [--rtol R] [--verbose]
 
 FOLDER holds the programs: NAME.pt2, archives of torch.export, and NAME.pt, TorchScript.
 References are NAME.npz, NAME.ref.npz or NAME.CASE.npz in
@@ -12,7 +12,8 @@ too, at the reference's size and, where a size is dynamic, at another one.
 
 --only takes names without endings, with commas between. --decompose also runs each exported
 program after `run_decompositions()`, saves that and loads it again; --compile runs it under
-`torch.compile`, with the backend `inductor`, which needs a C++ compiler, or another one.
+`torch.compile`, with the backend `inductor`, which needs a C++ compiler, or another one. --save
+stores what programs gave for a reference as DIR/PROGRAM.REFERENCE, with `out_0` ... by position.
 
 Prints one line per program and a summary; ends with status 1 if a result is wrong or a program
 does not run. Needs torch (torch_setup.sh); nothing is fetched.
@@ -28,6 +29,11 @@ import warnings
 
 import numpy as np
 import torch
+
+try:  # its operators
+    import torchvision  # noqa: F401
+except ImportError:
+    pass
 
 # How often the distance between two runs of who made the reference an output may be off: the
 # distance of one sample says little of another.
@@ -172,6 +178,21 @@ def compare(got, data, rtol):
     return ""
 
 
+def load(file):
+    with np.load(file, allow_pickle=True) as stored:
+        return {k: stored[k] for k in stored.files}
+
+
+def outcome(path, file, module, tensors, data, options):
+    """Runs a program on a reference; what is wrong with what it gives, which is kept if asked for."""
+    got = run(module, tensors)
+    if options.save:
+        options.save.mkdir(parents=True, exist_ok=True)
+        arrays = {f"out_{i}": as_array(value) for i, value in enumerate(got)}
+        np.savez(options.save / f"{path.name}.{file.name}", **arrays)
+    return compare(got, data, options.rtol)
+
+
 def arguments(data):
     names = sorted((k for k in data if k.startswith("in_")), key=lambda k: int(k[3:]))
     return [data[k] for k in names]
@@ -208,13 +229,13 @@ def check_script(path, options):
     folders = [path.parent] + ([options.references] if options.references else [])
     module = torch.jit.load(path)
     files = references(path.name[: -len(".pt")], folders)
+    wrong = []
     for file in files:
-        with np.load(file, allow_pickle=True) as stored:
-            data = {k: stored[k] for k in stored.files}
-        bad = compare(run(module, scripted_arguments(arguments(data))), data, options.rtol)
-        if bad:
-            return f"WRONG {file.name}: {bad}"
-    return f"agrees ({len(files)})" if files else "loads, no reference"
+        data = load(file)
+        tensors = scripted_arguments(arguments(data))
+        if bad := outcome(path, file, module, tensors, data, options):
+            wrong.append(f"WRONG {file.name}: {bad}")
+    return [*wrong, f"agrees ({len(files)})" if files else "loads, no reference"][0]
 
 
 def check(path, options):
@@ -226,27 +247,24 @@ def check(path, options):
         program = torch.export.load(path)
         return "loads, no reference"
     program = torch.export.load(path)
-    sizes = 0
+    sizes, wrong = 0, []
     for label, module in variants(program, options):
         for file in files:
-            with np.load(file, allow_pickle=True) as stored:
-                data = {k: stored[k] for k in stored.files}
+            data = load(file)
             if any(v.dtype.kind in "UO" for v in data.values()):
                 return "skip: strings"
             tensors = tensors_of(program, arguments(data))
-            bad = compare(run(module, tensors), data, options.rtol)
-            if bad:
-                return f"WRONG {label}{file.name}: {bad}"
+            if bad := outcome(path, file, module, tensors, data, options):
+                wrong.append(f"WRONG {label}{file.name}: {bad}")
             sizes += 1
             other = resized(original, tensors) if original is not None else None
             if other is None:
                 continue
             want = {f"out_{i}": as_array(v) for i, v in enumerate(run(original.module(), other))}
-            bad = compare(run(module, other), want, options.rtol)
-            if bad:
-                return f"WRONG {label}at another size: {bad}"
+            if bad := compare(run(module, other), want, options.rtol):
+                wrong.append(f"WRONG {label}at another size: {bad}")
             sizes += 1
-    return f"agrees ({sizes})"
+    return [*wrong, f"agrees ({sizes})"][0]
 
 
 def main():
@@ -258,6 +276,7 @@ def main():
     parser.add_argument("--only", type=lambda text: text.split(","))
     parser.add_argument("--decompose", action="store_true")
     parser.add_argument("--compile", nargs="?", const="inductor")
+    parser.add_argument("--save", type=pathlib.Path)
     parser.add_argument("--rtol", type=float, default=1e-3)
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()

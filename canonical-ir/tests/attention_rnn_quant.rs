@@ -258,6 +258,22 @@ fn quantised_sum_rounds_with_its_zero_point() {
     assert_eq!(run(QlinearAdd {}, &operands)[0].to_i64s().unwrap(), [2, 2, 3, 102]);
 }
 
+/// What ONNX Runtime gives where an operand is at its zero point and the other adds half a step:
+/// what the product with the zero point lost in rounding decides.
+#[test]
+fn quantised_sums_multiply_and_add_in_one_rounding() {
+    let byte = |v: i64| ints(DType::U8, &[], &[v]);
+    for (scale, want) in [(2.001, 127), (2.003, 128), (2.2352, 128), (2.67, 127)] {
+        let x = || [ints(DType::U8, &[1, 3], &[129; 3]), scalar(scale), byte(129)];
+        let half = || [ints(DType::U8, &[1], &[255]), scalar(0.5), byte(0)];
+        for (a, c) in [(x(), half()), (half(), x())] {
+            let operands = [&a[..], &c[..], &[scalar(1.0), byte(0)]].concat();
+            let y = run(QlinearAdd {}, &operands);
+            assert_eq!(y[0].to_i64s().unwrap(), [want; 3], "{scale}");
+        }
+    }
+}
+
 #[test]
 fn packed_nibbles_come_low_first() {
     let op = MatmulNbits { k: 16, n: 1, bits: 4, block_size: 16, accuracy_level: 0 };

@@ -48,45 +48,56 @@ fn quantized(
     requantized(b, x, zero, dtype)
 }
 
+/// x * y + z of f32, rounded once: f64 holds the product of a byte and an f32.
+fn fused(b: &mut Builder<'_>, x: ValueId, y: ValueId, z: ValueId) -> Built<ValueId> {
+    let [x, y, z] = [b.cast(x, DType::F64)?, b.cast(y, DType::F64)?, b.cast(z, DType::F64)?];
+    let product = b.mul(x, y)?;
+    let sum = b.add(product, z)?;
+    b.cast(sum, DType::F32)
+}
+
+/// A zero point as a scalar of f32, 0 where there is none.
+fn zero_of(b: &mut Builder<'_>, zero: Option<ValueId>) -> Built<ValueId> {
+    let Some(zero) = zero else { return b.scalar(DType::F32, 0.0) };
+    let zero = scalar_of(b, zero)?;
+    b.cast(zero, DType::F32)
+}
+
+/// Whether an operand is one number for a whole row of the result.
+fn repeats_in_rows(b: &Builder<'_>, x: ValueId) -> Built<bool> {
+    Ok(b.tensor_ty(x)?.shape.last().is_none_or(|d| *d == Dim::Known(1)))
+}
+
 /// Quantised sum: the zero point of the result takes part in the rounding.
+///
+/// ONNX Runtime adds all that is constant first, then the second operand and the first, or the
+/// first before the second where that one repeats in rows, each with a fused multiplication. This
+/// decides ties, of which there are many: where an operand is its zero point and the other a
+/// constant, the sum is the same for all such elements.
 pub fn qlinear_add(cx: &mut DecomposeCx<'_, '_>, _: &QlinearAdd) -> DecomposeResult {
     let (a, c, dtype) = (cx.x(0)?, cx.x(3)?, cx.dtype(0)?);
     let (a_scale, c_scale, y_scale) = (cx.x(1)?, cx.x(4)?, cx.x(6)?);
     let (a_zero, c_zero, y_zero) = (cx.opt(2), cx.opt(5), cx.opt(7));
     let b = &mut *cx.b;
     let y_scale = scale_of(b, y_scale)?;
-    // zero_y - (zero_a * scale_a + zero_b * scale_b) / scale_y + a * ... + b * ..., the
-    // constant part first.
-    let mut fixed = match y_zero {
-        Some(z) => {
-            let z = scalar_of(b, z)?;
-            b.cast(z, DType::F32)?
-        }
-        None => b.scalar(DType::F32, 0.0)?,
-    };
+    let (mut first, mut second) = ((c, c_scale, c_zero), (a, a_scale, a_zero));
+    if repeats_in_rows(b, a)? && !repeats_in_rows(b, c)? {
+        (first, second) = (second, first);
+    }
+    // zero_y - (zero_a * scale_a + zero_b * scale_b) / scale_y.
+    let mut offset = b.scalar(DType::F32, 0.0)?;
     let mut terms = Vec::with_capacity(2);
-    let mut offset = None;
-    for (x, scale, zero) in [(a, a_scale, a_zero), (c, c_scale, c_zero)] {
+    for (x, scale, zero) in [first, second] {
         let scale = scale_of(b, scale)?;
         let scale = b.div(scale, y_scale)?;
-        if let Some(zero) = zero {
-            let zero = scalar_of(b, zero)?;
-            let zero = b.cast(zero, DType::F32)?;
-            let part = b.mul(scale, zero)?;
-            offset = Some(match offset {
-                Some(sum) => b.add(sum, part)?,
-                None => part,
-            });
-        }
-        let x = b.cast(x, DType::F32)?;
-        terms.push(b.mul(x, scale)?);
+        let zero = zero_of(b, zero)?;
+        offset = fused(b, zero, scale, offset)?;
+        terms.push((x, scale));
     }
-    if let Some(offset) = offset {
-        fixed = b.sub(fixed, offset)?;
-    }
-    let mut y = fixed;
-    for term in terms {
-        y = b.add(y, term)?;
+    let y_zero = zero_of(b, y_zero)?;
+    let mut y = b.sub(y_zero, offset)?;
+    for (x, scale) in terms {
+        y = fused(b, x, scale, y)?;
     }
     one(requantized_sum(b, y, None, dtype)?)
 }

@@ -32,7 +32,15 @@ pub(super) fn write_back(
             | "dropout"
             | "alpha_dropout"
             | "feature_dropout"
-            | "feature_alpha_dropout" => |_, _, _, part| Ok(part),
+            | "feature_alpha_dropout"
+            | "_cast_Byte"
+            | "_cast_Char"
+            | "_cast_Double"
+            | "_cast_Float"
+            | "_cast_Half"
+            | "_cast_Int"
+            | "_cast_Long"
+            | "_cast_Short" => |_, _, _, part| Ok(part),
             "view" | "_unsafe_view" | "unsqueeze" | "squeeze" | "flatten" | "unflatten"
             | "view_as" | "reshape" | "reshape_as" | "ravel" | "_reshape_alias" | "atleast_1d"
             | "atleast_2d" | "atleast_3d" => reshaped,

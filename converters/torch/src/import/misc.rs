@@ -15,6 +15,14 @@ use super::rules::{ImportRule, Outcome};
 pub(super) const RULES: &[ImportRule] = &[
     ImportRule::of("aten::_add_relu", "Tensor", &[OpKind::Add, OpKind::Relu], add_relu),
     ImportRule::new("aten::_addmm_activation", &[OpKind::Matmul], addmm_activation),
+    ImportRule::new("aten::_cast_Byte", &[OpKind::Cast], |cx| cast_to(cx, DType::U8)),
+    ImportRule::new("aten::_cast_Char", &[OpKind::Cast], |cx| cast_to(cx, DType::I8)),
+    ImportRule::new("aten::_cast_Double", &[OpKind::Cast], |cx| cast_to(cx, DType::F64)),
+    ImportRule::new("aten::_cast_Float", &[OpKind::Cast], |cx| cast_to(cx, DType::F32)),
+    ImportRule::new("aten::_cast_Half", &[OpKind::Cast], |cx| cast_to(cx, DType::F16)),
+    ImportRule::new("aten::_cast_Int", &[OpKind::Cast], |cx| cast_to(cx, DType::I32)),
+    ImportRule::new("aten::_cast_Long", &[OpKind::Cast], |cx| cast_to(cx, DType::I64)),
+    ImportRule::new("aten::_cast_Short", &[OpKind::Cast], |cx| cast_to(cx, DType::I16)),
     ImportRule::new("aten::_int_mm", &[OpKind::Matmul], int_mm),
     ImportRule::new("aten::_is_all_true", &[OpKind::Reduce], is_all_true),
     ImportRule::new("aten::_is_any_true", &[OpKind::Reduce], is_any_true),
@@ -23,6 +31,13 @@ pub(super) const RULES: &[ImportRule] = &[
     ImportRule::new("aten::pad_sequence", &[OpKind::Pad, OpKind::Concat], pad_sequence),
     ImportRule::new("aten::type_as", &[OpKind::Cast], type_as),
 ];
+
+/// `_cast_Float` and the like: another dtype.
+fn cast_to(cx: &mut CallCx<'_>, dtype: DType) -> Outcome {
+    cx.ignore(&["non_blocking"]);
+    let x = cx.tensor("self")?;
+    Ok(cx.cast(x, dtype)?.into())
+}
 
 /// `type_as`: the dtype of another tensor.
 fn type_as(cx: &mut CallCx<'_>) -> Outcome {

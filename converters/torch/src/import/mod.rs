@@ -348,6 +348,12 @@ impl Importer {
             (Untold::Unchanged, Some(of), _) if values.first() == Some(arg) => {
                 self.viewed(schema, values, 0, of, arg)
             }
+            (Untold::Unchanged, _, Some(Arg::List(of))) => match (&of[..], values.first()) {
+                ([Arg::Tensor(of)], Some(Arg::List(value))) if value.first() == Some(arg) => {
+                    Arg::Tensor(*of)
+                }
+                _ => self.owned(arg, own),
+            },
             (Untold::EachMaybe, _, Some(Arg::List(of))) => match arg {
                 Arg::List(items) => {
                     let each = items.iter().enumerate();

@@ -421,22 +421,47 @@ fn normalized_weight(cx: &mut CallCx<'_>, x: ValueId, axis: usize) -> Result<Val
     Ok(b.broadcast_to(one, &ty.shape[axis..])?)
 }
 
-/// `layer_norm`.
-fn layer_norm(cx: &mut CallCx<'_>) -> Outcome {
+/// The dtype that a normalization of floats is computed in: at least f32, and as wide as its scale.
+/// PyTorch scales and shifts in it too, so that there is one rounding at the end.
+fn computed_in(cx: &CallCx<'_>, x: ValueId, scale: ValueId) -> Result<DType, Stop> {
+    let mut work = DType::F32;
+    for v in [x, scale] {
+        match cx.dtype(v)? {
+            DType::F64 => work = DType::F64,
+            DType::F16 | DType::BF16 | DType::F32 => {}
+            other => return cx.unsupported(format!("a normalization of {other}")),
+        }
+    }
+    Ok(work)
+}
+
+/// A layer normalization with its mean and inverse deviation, in the dtype of the computation.
+fn normalized(cx: &mut CallCx<'_>) -> Result<Vec<ValueId>, Stop> {
     let x = cx.tensor("input")?;
     let axis = first_normalized(cx, x)?;
     let scale = normalized_weight(cx, x, axis)?;
     let bias = cx.opt_tensor("bias")?;
     let op =
         LayerNormalization { axis: axis as i64, epsilon: Float(cx.float("eps")?), stash: None };
-    let dtype = cx.dtype(x)?;
-    // Weights may be wider than the input: the computation is then as wide.
-    let work = if cx.dtype(scale)?.bits() > dtype.bits() { cx.dtype(scale)? } else { dtype };
+    let work = computed_in(cx, x, scale)?;
     let x = cx.cast(x, work)?;
     let scale = cx.cast(scale, work)?;
     let bias = bias.map(|b| cx.cast(b, work)).transpose()?;
-    let y = cx.emit_opt(op, &[Some(x), Some(scale), bias])?;
-    Ok(cx.cast(y, dtype)?.into())
+    let operands = [Some(x), Some(scale), bias];
+    match cx.wants(1) || cx.wants(2) {
+        true => cx.emit_all(op, &operands),
+        false => Ok(vec![cx.emit_opt(op, &operands)?]),
+    }
+}
+
+/// `layer_norm`.
+fn layer_norm(cx: &mut CallCx<'_>) -> Outcome {
+    let x = cx.tensor("input")?;
+    let dtype = cx.dtype(x)?;
+    match normalized(cx)?.as_slice() {
+        &[y, ..] => Ok(cx.cast(y, dtype)?.into()),
+        [] => cx.invalid("a layer normalization gives a result"),
+    }
 }
 
 /// `native_layer_norm`: also gives the mean and the inverse deviation.
@@ -445,17 +470,13 @@ fn native_layer_norm(cx: &mut CallCx<'_>) -> Outcome {
         return Ok(beside_unwanted(layer_norm(cx)?, 3));
     }
     let x = cx.tensor("input")?;
-    let axis = first_normalized(cx, x)?;
-    let scale = normalized_weight(cx, x, axis)?;
-    let bias = cx.opt_tensor("bias")?;
     let dtype = cx.dtype(x)?;
-    let scale = cx.cast(scale, dtype)?;
-    let bias = bias.map(|b| cx.cast(b, dtype)).transpose()?;
-    let op =
-        LayerNormalization { axis: axis as i64, epsilon: Float(cx.float("eps")?), stash: None };
-    let all = cx.emit_all(op, &[Some(x), Some(scale), bias])?;
-    match all.as_slice() {
-        &[y, mean, inverse] => Ok([y, mean, inverse].into()),
+    match normalized(cx)?.as_slice() {
+        &[y, mean, inverse] => {
+            let all = [y, mean, inverse];
+            let [y, mean, inverse] = all.map(|v| cx.cast(v, dtype));
+            Ok([y?, mean?, inverse?].into())
+        }
         _ => cx.invalid("a layer normalization gives three results"),
     }
 }
@@ -471,10 +492,12 @@ fn grouped(cx: &mut CallCx<'_>, groups: i64) -> Result<ValueId, Stop> {
     let dtype = cx.dtype(x)?;
     let scale = channel_vector(cx, "weight", x, 1.0)?;
     let bias = channel_vector(cx, "bias", x, 0.0)?;
-    let (scale, bias) = (cx.cast(scale, dtype)?, cx.cast(bias, dtype)?);
+    let work = computed_in(cx, x, scale)?;
+    let [x, scale, bias] = [cx.cast(x, work)?, cx.cast(scale, work)?, cx.cast(bias, work)?];
     let epsilon = Float(cx.float("eps")?);
     let op = GroupNormalization { num_groups: groups, epsilon, stash: None };
-    cx.emit(op, &[x, scale, bias])
+    let y = cx.emit(op, &[x, scale, bias])?;
+    cx.cast(y, dtype)
 }
 
 /// `native_group_norm`: also gives the mean and the inverse deviation of each group.
@@ -515,6 +538,8 @@ fn root_mean_square(cx: &mut CallCx<'_>) -> Result<ValueId, Stop> {
     let dtype = cx.dtype(x)?;
     let epsilon = rms_epsilon(cx, dtype)?;
     let op = RmsNormalization { axis: axis as i64, epsilon, stash: None };
+    let work = computed_in(cx, x, scale)?;
+    let (x, scale) = (cx.cast(x, work)?, cx.cast(scale, work)?);
     let y = cx.emit(op, &[x, scale])?;
     cx.cast(y, dtype)
 }

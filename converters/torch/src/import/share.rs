@@ -89,11 +89,20 @@ pub(super) fn share(schema: &Schema, args: &[Arg], layout: Layout, same_dtype: b
 /// Operators whose result is an argument or a view of it, though their schemas do not say so: they
 /// are made of others that do.
 const UNTOLD: &[(&str, Untold)] = &[
+    ("aten::_cast_Byte", Untold::Unchanged),
+    ("aten::_cast_Char", Untold::Unchanged),
+    ("aten::_cast_Double", Untold::Unchanged),
+    ("aten::_cast_Float", Untold::Unchanged),
+    ("aten::_cast_Half", Untold::Unchanged),
+    ("aten::_cast_Int", Untold::Unchanged),
+    ("aten::_cast_Long", Untold::Unchanged),
+    ("aten::_cast_Short", Untold::Unchanged),
     ("aten::alpha_dropout", Untold::Unchanged),
     ("aten::atleast_1d", Untold::View),
     ("aten::atleast_2d", Untold::View),
     ("aten::atleast_3d", Untold::View),
     ("aten::broadcast_tensors", Untold::EachMaybe),
+    ("aten::cartesian_prod", Untold::Unchanged),
     ("aten::dropout", Untold::Unchanged),
     ("aten::einsum", Untold::EachMaybe),
     ("aten::feature_alpha_dropout", Untold::Unchanged),
@@ -109,7 +118,7 @@ const UNTOLD: &[(&str, Untold)] = &[
 /// What a result is to the first argument, where the schema does not say that they share memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Untold {
-    /// The argument itself where it has the same value, else a copy.
+    /// The argument itself, or the only one of a list, where it has the same value, else a copy.
     Unchanged,
     /// A view.
     View,
