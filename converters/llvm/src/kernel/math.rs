@@ -316,7 +316,7 @@ impl Emitter<'_> {
         self.times_exp2(&p, &n)
     }
 
-    /// The logistic function of the negative of a number, `1 / (1 + e^x)`, within 3 ulp where the
+    /// The logistic function of the negative of a number, `1 / (1 + e^x)`, within 2.5 ulp where the
     /// result is normal; smaller results may be 0.
     pub(super) fn logistic(&mut self, x: &Value) -> Value {
         let f = Scalar::F32;
