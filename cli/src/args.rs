@@ -315,6 +315,7 @@ impl Running {
             isa: self.isa.clone(),
             precision: self.precision.clone(),
             native_only: self.native_only,
+            owns_process: true,
         }
     }
 }

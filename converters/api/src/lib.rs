@@ -207,6 +207,10 @@ pub struct RunOptions {
     pub precision: Option<String>,
     /// Whether ops without native code are refused rather than left to the interpreter.
     pub native_only: bool,
+    /// Whether the process is there for this run: pages of all files that it has mapped, code and
+    /// others, may be given back to the system when they are not needed for a while. It changes no
+    /// result.
+    pub owns_process: bool,
 }
 
 impl RunOptions {

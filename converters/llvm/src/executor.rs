@@ -10,6 +10,7 @@ use airconv_ir::interp::Datum;
 use airconv_ir::module::Module;
 use airconv_ir::pass::{PassCx, PassOptions, Pipeline, run_pipeline};
 use airconv_ir::specialize::{Given, specialize};
+use airconv_ir::tensor::Storage;
 use airconv_ir::verify::Verified;
 use airconv_kernel::executor::{lower_for, report_run, report_stop, sizes_of};
 use airconv_kernel::ir::{Kernel, Launch, Program};
@@ -22,7 +23,7 @@ use crate::compile::Compiler;
 use crate::error::{LlvmError, Result};
 use crate::kernel::{Context, host};
 use crate::linked::Linked;
-use crate::mapped::{release_files, release_free};
+use crate::mapped::{Mapped, release_files, release_free};
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
 use crate::pool::{ChunkFn, Pool};
@@ -341,7 +342,7 @@ pub fn prepare(
         bytes: has_bytes(jit.isa.unwrap_or_else(Isa::host)),
     };
     let fast = tuned(module.module(), inputs);
-    give_back();
+    give_back(&fast, options);
     let lowered = lower_for(&fast, inputs, lower).map_err(|stop| report_stop(&stop, report))?;
     for (op, count) in lowered.program.host_ops() {
         let text = format!("`{op}` has no native code and is left to the interpreter ({count})");
@@ -355,14 +356,23 @@ pub fn prepare(
         report.push(Diagnostic::error("llvm", e.to_string()));
         failed
     })?;
-    give_back();
+    give_back(&lowered.module, options);
     Ok((lowered, compiled))
 }
 
-/// Gives back memory that only the steps before needed: their code, the weights that they looked
-/// at, and what they have freed.
-fn give_back() {
-    release_files();
+/// Gives back memory that only the steps before needed: the weights that they looked at, what they
+/// have freed, and their code where nobody else needs it.
+fn give_back(module: &Module, options: &RunOptions) {
+    if options.owns_process {
+        release_files();
+    } else {
+        let mapped = Mapped::now();
+        for tensor in module.tensors.values() {
+            if let Storage::Bytes(bytes) = &tensor.storage {
+                mapped.release(bytes);
+            }
+        }
+    }
     release_free();
 }
 
