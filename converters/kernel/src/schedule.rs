@@ -319,3 +319,32 @@ fn mark_vectors(body: &mut [Stmt]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::parse;
+
+    /// The extents of the sum over a block of 4 by 5 numbers that lie at some places.
+    fn extents(at: &str) -> Vec<Option<i64>> {
+        let text = format!(
+            "kernel \"sum\" {{\n  param p0 = read f32\n  param p1 = write f32\n  sizes 0\n  \
+             var v0 = counter\n  var v1 = counter\n  var v2 = counter\n  \
+             e0 = load p0 [{at}] : f32\n  e1 = reduce sum [v1 < 4, v2 < 5] e0 : f32\n  \
+             independent v0 < [3] {{\n    p1 [v0] = e1\n  }}\n}}\n"
+        );
+        let kernel = schedule(parse(&text).unwrap());
+        let axes = kernel.exprs.iter().find_map(|e| match e {
+            Expr::Reduce { axes, .. } => Some(axes.iter().map(|(_, n)| n.as_known()).collect()),
+            _ => None,
+        });
+        axes.unwrap()
+    }
+
+    #[test]
+    fn sums_along_memory_are_one() {
+        assert_eq!(extents("20*v0 + 5*v1 + v2"), [Some(20)]);
+        assert_eq!(extents("20*v0 + v1 + 4*v2"), [Some(4), Some(5)]);
+        assert_eq!(extents("24*v0 + 6*v1 + v2"), [Some(4), Some(5)]);
+    }
+}

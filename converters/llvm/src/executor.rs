@@ -148,11 +148,12 @@ impl Compiled {
         let weights = Constants::weights(program, &right);
         let tiles = if options.always_tiles { UseTiles::Always } else { UseTiles::WherePaid };
         let means = Means { isa, grade: options.grade, weights, tiles };
-        let chained = in_chains(program);
+        let constants = Constants::of_kernels(program);
+        let chained = in_chains(program, &constants);
         let mut texts = Vec::with_capacity(program.kernels.len());
         let mut found = Vec::with_capacity(program.kernels.len());
         let mut explained = Vec::with_capacity(program.kernels.len());
-        let given = Constants::of_kernels(program).into_iter().zip(chained);
+        let given = constants.into_iter().zip(chained);
         for (kernel, (constant, chained)) in kernels().zip(given) {
             let means = match tiles {
                 UseTiles::WherePaid if chained => Means { tiles: UseTiles::Never, ..means },

@@ -48,7 +48,7 @@ fn quantized(
     requantized(b, x, zero, dtype)
 }
 
-/// x * y + z of f32, rounded once: f64 holds the product of a byte and an f32.
+/// x * y + z, rounded to f32 at the end: f64 holds the product of a byte and an f32.
 fn fused(b: &mut Builder<'_>, x: ValueId, y: ValueId, z: ValueId) -> Built<ValueId> {
     let [x, y, z] = [b.cast(x, DType::F64)?, b.cast(y, DType::F64)?, b.cast(z, DType::F64)?];
     let product = b.mul(x, y)?;

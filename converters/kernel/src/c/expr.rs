@@ -221,21 +221,7 @@ impl Writer<'_> {
             UnOp::Ceil => "ceil",
             UnOp::Round => "rint",
             UnOp::Sqrt => "sqrt",
-            UnOp::Exp => "exp",
-            UnOp::Log => "log",
-            UnOp::Sin => "sin",
-            UnOp::Cos => "cos",
-            UnOp::Tan => "tan",
-            UnOp::Asin => "asin",
-            UnOp::Acos => "acos",
-            UnOp::Atan => "atan",
-            UnOp::Sinh => "sinh",
-            UnOp::Cosh => "cosh",
-            UnOp::Tanh => "tanh",
-            UnOp::Asinh => "asinh",
-            UnOp::Acosh => "acosh",
-            UnOp::Atanh => "atanh",
-            UnOp::Erf => "erf",
+            _ => op.function().unwrap_or_default(),
         };
         format!("{name}{}({})", if ty == Scalar::F32 { "f" } else { "" }, bare(x))
     }

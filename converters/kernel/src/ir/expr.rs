@@ -73,6 +73,31 @@ pub enum UnOp {
     IsNan,
 }
 
+impl UnOp {
+    /// The function of C's `math.h`, in double precision, that computes it; `None` where a machine
+    /// has instructions for it.
+    pub fn function(self) -> Option<&'static str> {
+        Some(match self {
+            UnOp::Exp => "exp",
+            UnOp::Log => "log",
+            UnOp::Sin => "sin",
+            UnOp::Cos => "cos",
+            UnOp::Tan => "tan",
+            UnOp::Asin => "asin",
+            UnOp::Acos => "acos",
+            UnOp::Atan => "atan",
+            UnOp::Sinh => "sinh",
+            UnOp::Cosh => "cosh",
+            UnOp::Tanh => "tanh",
+            UnOp::Asinh => "asinh",
+            UnOp::Acosh => "acosh",
+            UnOp::Atanh => "atanh",
+            UnOp::Erf => "erf",
+            _ => return None,
+        })
+    }
+}
+
 /// Two operands of one type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum BinOp {

@@ -2,8 +2,8 @@
 
 use crate::ir::Launch;
 
-/// Three launches in a row. What the first makes only the second reads, and what the second makes
-/// only the third does.
+/// Three launches in a row. The first makes one value, which only the second reads, and the second
+/// one, which only the third does.
 #[derive(Clone, Copy, Debug)]
 pub struct Chain<'l> {
     /// The launches.

@@ -229,8 +229,8 @@ impl<'p, B: Backend> Machine<'p, B> {
         }
     }
 
-    /// The only value that one call makes and the next call alone reads: as which parameters, and
-    /// its space.
+    /// The value that one call makes, if it makes no other and the next call alone reads it: as
+    /// which parameters, and its space.
     fn link(
         &self,
         from: &Call<'p>,
@@ -239,16 +239,13 @@ impl<'p, B: Backend> Machine<'p, B> {
     ) -> Option<((usize, usize), usize)> {
         let sources = |call: &Call<'p>| &draft.sources[call.memories.0..call.memories.1];
         let params = |call: &Call<'p>| &self.program().kernel(call.launch.kernel).params;
-        let life = (from.now, to.now);
-        let mut made = sources(from).iter().enumerate().filter_map(|(i, s)| match s {
-            Source::Arena(s) if draft.spaces[*s].life == life => Some((i, *s)),
-            _ => None,
-        });
-        let (Some((i, space)), None) = (made.next(), made.next()) else { return None };
+        let mut made = (0..params(from).len()).filter(|&i| params(from)[i].access != Access::Read);
+        let (Some(i), None) = (made.next(), made.next()) else { return None };
+        let &Source::Arena(space) = sources(from).get(i)? else { return None };
         let mut read = sources(to).iter().enumerate().filter(|(_, s)| **s == Source::Arena(space));
         let (Some((j, _)), None) = (read.next(), read.next()) else { return None };
-        let writes = params(from).get(i)?.access != Access::Read;
-        (writes && params(to).get(j)?.access == Access::Read).then_some(((i, j), space))
+        let alone = draft.spaces[space].life == (from.now, to.now);
+        (alone && params(to).get(j)?.access == Access::Read).then_some(((i, j), space))
     }
 
     /// The buffers that hold an output in the form that its array has, by position of the output:

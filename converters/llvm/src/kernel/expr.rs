@@ -443,7 +443,10 @@ impl Emitter<'_> {
             UnOp::IsNan if float => self.compare_as("fcmp uno", scalar, &x, &x),
             UnOp::IsNan => Value::uniform("false"),
             _ if !float => return Err(Refused(format!("{op:?} of {}", scalar.name()))),
-            _ => self.transcendental(op, scalar, &x),
+            _ => match op.function() {
+                Some(name) => self.transcendental(op, name, scalar, &x),
+                None => return Err(Refused(format!("{op:?} of {}", scalar.name()))),
+            },
         })
     }
 

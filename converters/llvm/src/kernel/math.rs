@@ -17,28 +17,6 @@ pub(super) fn is_polynomial(op: UnOp, scalar: Scalar) -> bool {
     scalar == Scalar::F32 && matches!(op, UnOp::Exp | UnOp::Tanh | UnOp::Erf | UnOp::Log)
 }
 
-/// The function of the C library, in double precision, that an operation is.
-pub(super) fn function_name(op: UnOp) -> Option<&'static str> {
-    Some(match op {
-        UnOp::Exp => "exp",
-        UnOp::Log => "log",
-        UnOp::Sin => "sin",
-        UnOp::Cos => "cos",
-        UnOp::Tan => "tan",
-        UnOp::Asin => "asin",
-        UnOp::Acos => "acos",
-        UnOp::Atan => "atan",
-        UnOp::Sinh => "sinh",
-        UnOp::Cosh => "cosh",
-        UnOp::Tanh => "tanh",
-        UnOp::Asinh => "asinh",
-        UnOp::Acosh => "acosh",
-        UnOp::Atanh => "atanh",
-        UnOp::Erf => "erf",
-        _ => return None,
-    })
-}
-
 /// A whole number near another one.
 struct Nearest {
     /// The number.
@@ -48,18 +26,22 @@ struct Nearest {
 }
 
 impl Emitter<'_> {
-    pub(super) fn transcendental(&mut self, op: UnOp, scalar: Scalar, x: &Value) -> Value {
-        if is_polynomial(op, scalar) {
-            return match op {
-                UnOp::Exp => self.exp(x),
-                UnOp::Tanh => self.tanh(x),
-                UnOp::Erf => self.erf(x),
-                _ => self.log(x),
-            };
+    /// A function of C's `math.h`, given its name in double precision.
+    pub(super) fn transcendental(
+        &mut self,
+        op: UnOp,
+        name: &str,
+        scalar: Scalar,
+        x: &Value,
+    ) -> Value {
+        match op {
+            UnOp::Exp if is_polynomial(op, scalar) => self.exp(x),
+            UnOp::Tanh if is_polynomial(op, scalar) => self.tanh(x),
+            UnOp::Erf if is_polynomial(op, scalar) => self.erf(x),
+            UnOp::Log if is_polynomial(op, scalar) => self.log(x),
+            _ if scalar == Scalar::F32 => self.library(&format!("{name}f"), scalar, &[x], ""),
+            _ => self.library(name, scalar, &[x], ""),
         }
-        let name = function_name(op).unwrap_or_default();
-        let name = if scalar == Scalar::F32 { format!("{name}f") } else { name.to_owned() };
-        self.library(&name, scalar, &[x], "")
     }
 
     /// A function of the C library of two arguments.
@@ -181,28 +163,28 @@ impl Emitter<'_> {
     }
 
     /// What an instruction for 16 lanes makes of these values, which have a multiple of that.
-    fn by_sixteen(&mut self, args: &[&str], one: impl Fn(&mut Self, &[String]) -> String) -> Value {
+    fn by_sixteen<const N: usize>(
+        &mut self,
+        args: [&str; N],
+        one: impl Fn(&mut Self, [String; N]) -> String,
+    ) -> Value {
         let count = self.lanes.as_ref().map_or(16, |l| l.count);
         let picks = |from: usize, n: usize| {
             (from..from + n).map(|i| format!("i32 {i}")).collect::<Vec<_>>().join(", ")
         };
         if count == 16 {
-            let args: Vec<String> = args.iter().map(|&a| a.to_owned()).collect();
-            return Value::varying(one(self, &args));
+            return Value::varying(one(self, args.map(str::to_owned)));
         }
         let mut whole = String::new();
         for from in (0..count).step_by(16) {
-            let parts: Vec<String> = args
-                .iter()
-                .map(|a| {
-                    self.f.value(format_args!(
-                        "shufflevector <{count} x float> {a}, <{count} x float> poison, \
-                         <16 x i32> <{}>",
-                        picks(from, 16)
-                    ))
-                })
-                .collect();
-            let part = one(self, &parts);
+            let parts = args.map(|a| {
+                self.f.value(format_args!(
+                    "shufflevector <{count} x float> {a}, <{count} x float> poison, \
+                     <16 x i32> <{}>",
+                    picks(from, 16)
+                ))
+            });
+            let part = one(self, parts);
             whole = if from == 0 {
                 part
             } else {
@@ -230,8 +212,7 @@ impl Emitter<'_> {
         let t = "<16 x float>";
         let (p, n) = (self.spread(p, Scalar::F32), self.spread(n, Scalar::F32));
         self.f.declare(format!("{t} @llvm.x86.avx512.mask.scalef.ps.512({t}, {t}, {t}, i16, i32)"));
-        self.by_sixteen(&[&p, &n], |e, args| {
-            let [p, n] = args else { return String::new() };
+        self.by_sixteen([&p, &n], |e, [p, n]| {
             e.f.value(format_args!(
                 "call {t} @llvm.x86.avx512.mask.scalef.ps.512({t} {p}, {t} {n}, {t} {p}, i16 -1, \
                  i32 4)"
@@ -339,8 +320,7 @@ impl Emitter<'_> {
     fn reciprocal(&mut self, x: &Value) -> Value {
         let t = "<16 x float>";
         self.f.declare(format!("{t} @llvm.x86.avx512.rcp14.ps.512({t}, {t}, i16)"));
-        let estimate = self.by_sixteen(&[&x.name], |e, args| {
-            let x = args.join(", ");
+        let estimate = self.by_sixteen([&x.name], |e, [x]| {
             e.f.value(format_args!(
                 "call {t} @llvm.x86.avx512.rcp14.ps.512({t} {x}, {t} zeroinitializer, i16 -1)"
             ))

@@ -451,7 +451,7 @@ impl Emitter<'_> {
             match expr {
                 Expr::Unary(op, x) if math::is_polynomial(*op, self.kernel.ty(*x)) => long = true,
                 // Lane by lane.
-                Expr::Unary(op, _) if math::function_name(*op).is_some() => return false,
+                Expr::Unary(op, _) if op.function().is_some() => return false,
                 Expr::Binary(BinOp::Pow | BinOp::Rem, ..) | Expr::Reduce { .. } => {
                     return false;
                 }

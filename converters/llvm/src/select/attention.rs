@@ -9,7 +9,7 @@
 use std::ffi::c_void;
 
 use airconv_ir::dim::{Dim, Range};
-use airconv_kernel::ir::{Expr, Kernel, Launch, Program, Step, Stmt, Var};
+use airconv_kernel::ir::{BufferId, Expr, Kernel, Launch, Program, Step, Stmt, Var};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Chain, LaunchError};
 use rustc_hash::FxHashMap;
@@ -34,17 +34,27 @@ const LEAST_ROWS: i64 = 24;
 
 /// For each kernel of a program whether it is one of the products of a chain with so much in
 /// between that blocks of rows are worth more than tiles, which are faster than vectors but not
-/// than memory.
-pub(crate) fn in_chains(program: &Program) -> Vec<bool> {
+/// than memory. `constants` says for each kernel which of its parameters are constants.
+pub(crate) fn in_chains(program: &Program, constants: &[Vec<bool>]) -> Vec<bool> {
     let mut found = vec![false; program.kernels.len()];
-    let launches: Vec<&Launch> = program
-        .steps
-        .iter()
-        .filter_map(|s| match s {
-            Step::Launch(l) => Some(l),
-            _ => None,
-        })
-        .collect();
+    let mut memory: Vec<BufferId> = (0..program.buffers.len() as u32).map(BufferId).collect();
+    let mut launches: Vec<&Launch> = Vec::new();
+    for step in &program.steps {
+        match step {
+            Step::Launch(l) => launches.push(l),
+            Step::Alias { to, from } => memory[to.0 as usize] = memory[from.0 as usize],
+            // Such programs run step by step, without chains.
+            Step::Bind(_) | Step::Host(_) | Step::If { .. } | Step::Loop(_) => return found,
+            Step::BindShape(_) | Step::Fit(_) | Step::Assert { .. } | Step::Free(_) => {}
+        }
+    }
+    let memory = |b: &BufferId| memory[b.0 as usize];
+    // How often each memory is looked at or written.
+    let mut uses = vec![0u32; program.buffers.len()];
+    let mentioned = launches.iter().flat_map(|l| &l.buffers);
+    for b in mentioned.chain(program.outputs.iter().map(|(_, b)| b)) {
+        uses[memory(b).0 as usize] += 1;
+    }
     for chain in launches.windows(3) {
         let &[first, middle, second] = chain else { continue };
         let kernel = |l: &Launch| program.kernel(l.kernel);
@@ -53,9 +63,17 @@ pub(crate) fn in_chains(program: &Program) -> Vec<bool> {
             |axes: &[Axis]| axes.iter().try_fold(1i64, |n, a| n.checked_mul(a.extent.as_known()?));
         let size = [&a.batch, &a.rows, &a.columns].map(|axes| count(axes));
         let between = size.iter().try_fold(8i64, |n, s| n.checked_mul((*s)?));
+        let is_constant = |l: &Launch, param: u32| constants[l.kernel.0 as usize][param as usize];
+        let made = memory(&first.buffers[a.out.param as usize]);
+        let kept = memory(&second.buffers[b.left.param as usize]);
+        let passes =
+            |m: BufferId| uses[m.0 as usize] == 2 && middle.buffers.iter().any(|b| memory(b) == m);
         if between.is_some_and(|n| n > CACHE)
+            && !is_constant(first, a.right.param)
+            && !is_constant(second, b.right.param)
             && sums_rows(kernel(middle))
-            && (count(&b.rows), count(&b.sums)) == (count(&a.rows), count(&a.columns))
+            && passes(made)
+            && passes(kept)
         {
             found[first.kernel.0 as usize] = true;
             found[second.kernel.0 as usize] = true;
@@ -115,7 +133,7 @@ impl<'c> Attention<'c> {
         };
         let Some(rows) = a.m.checked_mul(a.batches) else { return false };
         a.m > 1
-            && a.n > 0
+            && [a.n, b.n, a.batches].into_iter().all(|n| n > 0)
             && (b.m, b.batches, b.k) == (a.m, a.batches, a.n)
             && simple(0, first, a)
             && simple(2, second, b)
@@ -344,5 +362,90 @@ impl<'k> Accesses<'k> {
                 Stmt::While { body, .. } => self.statements(body),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use airconv_ir::dtype::DType;
+    use airconv_kernel::ir::{Buffer, BufferKind, KernelId};
+    use airconv_kernel::text::parse;
+
+    use super::*;
+
+    /// A matrix product of these rows, columns and sums.
+    fn product(m: i64, n: i64, k: i64) -> Kernel {
+        let text = format!(
+            "kernel \"product\" {{\n  param p0 = read f32\n  param p1 = read f32\n  \
+             param p2 = write f32\n  sizes 0\n  var v0 = counter\n  var v1 = counter\n  \
+             var v2 = counter\n  e0 = load p0 [{k}*v0 + v2] : f32\n  \
+             e1 = load p1 [{n}*v2 + v1] : f32\n  e2 = mul e0 e1 : f32\n  \
+             e3 = reduce sum [v2 < {k}] e2 : f32\n  independent v0 < [{m}] {{\n    \
+             independent v1 < [{n}] {{\n      p2 [{n}*v0 + v1] = e3\n    }}\n  }}\n}}\n"
+        );
+        parse(&text).unwrap()
+    }
+
+    /// The rows of a square matrix less their greatest elements.
+    fn rows(n: i64) -> Kernel {
+        let text = format!(
+            "kernel \"rows\" {{\n  param p0 = read f32\n  param p1 = write f32\n  sizes 0\n  \
+             var v0 = counter\n  var v1 = counter\n  var v2 = counter\n  \
+             e0 = load p0 [{n}*v0 + v1] : f32\n  e1 = load p0 [{n}*v0 + v2] : f32\n  \
+             e2 = reduce max [v2 < {n}] e1 : f32\n  e3 = sub e0 e2 : f32\n  \
+             independent v0 < [{n}] {{\n    independent v1 < [{n}] {{\n      \
+             p1 [{n}*v0 + v1] = e3\n    }}\n  }}\n}}\n"
+        );
+        parse(&text).unwrap()
+    }
+
+    /// Two products of `n` rows with the rows of the first in between.
+    fn program(n: i64) -> Program {
+        let buffer = || Buffer {
+            dtype: Some(DType::F32),
+            shape: vec![Dim::Known(1)],
+            kind: BufferKind::Temporary,
+        };
+        let launch = |kernel: u32, buffers: &[u32]| {
+            Step::Launch(Launch {
+                kernel: KernelId(kernel),
+                buffers: buffers.iter().map(|&b| BufferId(b)).collect(),
+                sizes: Vec::new(),
+            })
+        };
+        Program {
+            buffers: (0..6).map(|_| buffer()).collect(),
+            kernels: vec![product(n, n, 16), rows(n), product(n, 16, n)],
+            steps: vec![launch(0, &[0, 1, 2]), launch(1, &[2, 3]), launch(2, &[3, 4, 5])],
+            outputs: vec![("y".to_owned(), BufferId(5))],
+            ..Program::default()
+        }
+    }
+
+    #[test]
+    fn only_what_can_be_chained_goes_without_tiles() {
+        let none = vec![vec![false; 3], vec![false; 2], vec![false; 3]];
+        assert_eq!(in_chains(&program(1024), &none), [true, false, true]);
+        // Little lies between.
+        assert_eq!(in_chains(&program(128), &none), [false; 3]);
+        // Weights: layers with a normalization between.
+        for kernel in [0, 2] {
+            let mut constants = none.clone();
+            constants[kernel][1] = true;
+            assert_eq!(in_chains(&program(1024), &constants), [false; 3]);
+        }
+        // Somebody else looks at what lies between.
+        let mut shows = program(1024);
+        shows.outputs.push(("p".to_owned(), BufferId(3)));
+        assert_eq!(in_chains(&shows, &none), [false; 3]);
+    }
+
+    #[test]
+    fn rows_are_told_from_columns() {
+        assert!(keeps_rows(&rows(64), 0, (64, 64)) && keeps_rows(&rows(64), 1, (64, 64)));
+        // Other counts, and a product, whose right operand is read as a whole.
+        assert!(!keeps_rows(&rows(64), 0, (64, 32)) && !keeps_rows(&rows(64), 0, (32, 64)));
+        assert!(keeps_rows(&product(64, 64, 64), 0, (64, 64)));
+        assert!(!keeps_rows(&product(64, 64, 64), 1, (64, 64)));
     }
 }
