@@ -147,7 +147,7 @@ impl Compiled {
         let right = select::right_operands(kernels());
         let weights = Constants::weights(program, &right);
         let tiles = if options.always_tiles { UseTiles::Always } else { UseTiles::WherePaid };
-        let means = Means { isa, grade: options.grade, weights, tiles };
+        let means = Means { isa, grade: options.grade, weights, tiles, beside: false };
         let constants = Constants::of_kernels(program);
         let chained = in_chains(program, &constants);
         let mut texts = Vec::with_capacity(program.kernels.len());

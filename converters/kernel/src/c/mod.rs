@@ -43,7 +43,7 @@ pub struct COptions {
 }
 
 /// Where the kernels of a program in C are.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Kernels {
     /// In the source, as C.
     #[default]

@@ -13,7 +13,6 @@ use super::kernel::stored_type;
 use super::plan::{Place, Plan, bytes, plan};
 use super::{
     COptions, CSource, INCLUDES, Kernels, Refused, constants, header, indented, kernel, limits,
-    native,
 };
 use crate::analysis::Effects;
 use crate::check::check_program;
@@ -67,7 +66,7 @@ pub fn program_c<'p>(
     let (mut before, mut functions) = (String::new(), String::new());
     match &options.kernels {
         Kernels::External(external) => {
-            before = native::RUNTIME.join("\n") + "\n";
+            before = Writer::runtime(external);
             functions = w.external(external);
         }
         Kernels::Inline => {

@@ -1,16 +1,17 @@
 //! The kernels of a program for several instruction set levels: what is compiled, and what the
 //! driver is told of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
-use airconv_kernel::c::native::{ExternalKernel, Nest};
+use airconv_kernel::c::native::{ExternalKernel, Nest, TileNumbers, TilesCode};
 use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
 use crate::error::Result;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
+use crate::select::export::tile_numbers;
 use crate::select::run::{Means, Selected, UseTiles};
 use crate::select::{Constants, right_operands, split_axes};
 use crate::target::Isa;
@@ -20,10 +21,14 @@ const LIKELY: i64 = 24;
 
 /// The kernels of a program as text.
 pub(super) struct Codes {
-    /// For each level the modules to be compiled, each once.
-    pub(super) texts: Vec<Vec<String>>,
+    /// The modules to be compiled, each once, with what they are compiled for.
+    pub(super) texts: Vec<(Isa, Vec<String>)>,
+    /// The levels that the driver chooses among.
+    pub(super) levels: Vec<Isa>,
     /// What the driver is told.
     pub(super) kernels: Vec<ExternalKernel>,
+    /// What the driver is told for products on tiles, where there are any.
+    pub(super) numbers: Option<TileNumbers>,
 }
 
 /// The sizes of the launches of each kernel, where all of them are known in all launches.
@@ -63,87 +68,176 @@ fn extent(nest: &NestText) -> Option<Dim> {
     }))
 }
 
+/// The level whose vectors a level has: tiles are there beside the code of another level, and all
+/// that is not done on them is that code.
+fn vectors_of(isa: Isa) -> Isa {
+    if isa == Isa::Amx { Isa::V4 } else { isa }
+}
+
+/// A kernel for all levels.
+struct Made {
+    /// With the code of each level without tiles.
+    kernel: ExternalKernel,
+    /// Its code on tiles.
+    tiles: Option<TilesCode>,
+}
+
+/// The code of kernels in the making.
+struct Making {
+    /// How kernels are done at each of the levels without tiles.
+    means: Vec<Means>,
+    /// The texts of each.
+    texts: Vec<Vec<String>>,
+    /// Which of them has a level with tiles above it, and where tiles are used there.
+    above: Option<(usize, UseTiles)>,
+    /// The texts for tiles.
+    tiles: Vec<String>,
+}
+
 impl Codes {
-    /// The code of all kernels for these levels.
+    /// The code of all kernels for these levels, best first; with tiles wherever they can be,
+    /// whatever the cost, where that is asked for. A level with tiles that no kernel uses is left
+    /// off where there is the one without them.
     ///
     /// # Errors
     /// When a kernel has no native form.
-    pub(super) fn new(program: &Program, levels: &[Isa]) -> Result<Codes> {
-        let mut texts = vec![Vec::new(); levels.len()];
-        let mut kernels = Vec::with_capacity(program.kernels.len());
+    pub(super) fn new(program: &Program, levels: &[Isa], always_tiles: bool) -> Result<Codes> {
         let constants = Constants::of_kernels(program);
         let simpler: Vec<Option<Kernel>> = program.kernels.iter().map(split_axes).collect();
-        let looked = program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
-        let right = right_operands(looked);
+        let looked = || program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
+        let right = right_operands(looked());
         let weights = Constants::weights(program, &right);
-        let levels: Vec<Means> = levels
-            .iter()
-            .map(|&isa| Means { isa, grade: Grade::default(), weights, tiles: UseTiles::default() })
-            .collect();
+        let mut vectors: Vec<Isa> = levels.iter().map(|&isa| vectors_of(isa)).collect();
+        vectors.dedup();
+        let (grade, never) = (Grade::default(), UseTiles::Never);
+        let means = |&isa: &Isa| Means { isa, grade, weights, tiles: never, beside: false };
+        let used = if always_tiles { UseTiles::Always } else { UseTiles::WherePaid };
+        let below = vectors.iter().position(|&isa| isa == vectors_of(Isa::Amx));
+        let mut making = Making {
+            means: vectors.iter().map(means).collect(),
+            texts: vec![Vec::new(); vectors.len()],
+            above: below.filter(|_| levels.contains(&Isa::Amx)).map(|at| (at, used)),
+            tiles: Vec::new(),
+        };
+        let mut made = Vec::with_capacity(program.kernels.len());
         let launches = launches(program);
-        for ((kernel, constant), known) in program.kernels.iter().zip(&constants).zip(&launches) {
-            kernels.push(one(kernel, constant, known.as_deref(), &levels, &mut texts)?);
+        for ((kernel, constant), known) in looked().zip(&constants).zip(&launches) {
+            made.push(making.kernel(kernel, constant, known.as_deref())?);
         }
-        for texts in &mut texts {
-            let mut seen = std::collections::BTreeSet::new();
-            texts.retain(|t| seen.insert(t.clone()));
-        }
-        Ok(Codes { texts, kernels })
+        let numbers = made.iter().any(|m| m.tiles.is_some()).then(|| tile_numbers(always_tiles));
+        let mut kept = levels.to_vec();
+        kept.retain(|&isa| isa != Isa::Amx || numbers.is_some() || levels.len() == vectors.len());
+        let at: Vec<(bool, usize)> = kept
+            .iter()
+            .map(|&isa| {
+                let below = vectors.iter().position(|&v| v == vectors_of(isa));
+                (isa == Isa::Amx, below.unwrap_or(0))
+            })
+            .collect();
+        let kernels = made.into_iter().map(|m| m.for_levels(&at)).collect();
+        Ok(Codes { texts: making.texts(), levels: kept, kernels, numbers })
     }
 }
 
-/// One kernel for all levels.
-fn one(
-    kernel: &Kernel,
-    constant: &[bool],
-    known: Option<&[Vec<i64>]>,
-    levels: &[Means],
-    texts: &mut [Vec<String>],
-) -> Result<ExternalKernel> {
-    let simpler = split_axes(kernel);
-    let kernel = simpler.as_ref().unwrap_or(kernel);
-    let mut product = None;
-    let mut codes = Vec::with_capacity(levels.len());
-    let mut sure = known.is_some();
-    let likely = vec![LIKELY; if sure { 0 } else { kernel.sizes as usize }];
-    for (&means, texts) in levels.iter().zip(&mut *texts) {
-        let before = texts.len();
-        let selected = Selected::for_sizes(kernel, constant, means, &likely, texts);
-        let external = selected.as_ref().ok().and_then(Selected::external);
-        let (Ok(selected), Some(external)) = (selected, external) else {
-            texts.truncate(before);
-            sure = false;
-            codes.push(None);
-            continue;
+impl Made {
+    /// The kernel for these levels: whether each has tiles, and which of the levels without tiles
+    /// it has the code of.
+    fn for_levels(self, levels: &[(bool, usize)]) -> ExternalKernel {
+        let mut kernel = self.kernel;
+        if let Some(product) = &mut kernel.product {
+            let code = |&(tiles, below): &(bool, usize)| {
+                let mut code = product.codes.get(below)?.clone()?;
+                code.tiles = self.tiles.clone().filter(|_| tiles).map(Box::new);
+                Some(code)
+            };
+            product.codes = levels.iter().map(code).collect();
+        }
+        if let Some(nest) = &mut kernel.nest {
+            let function = |&(_, below): &(bool, usize)| nest.functions.get(below).cloned();
+            nest.functions = levels.iter().filter_map(function).collect();
+        }
+        kernel
+    }
+}
+
+impl Making {
+    /// One kernel for all levels.
+    fn kernel(
+        &mut self,
+        kernel: &Kernel,
+        constant: &[bool],
+        known: Option<&[Vec<i64>]>,
+    ) -> Result<Made> {
+        let (mut product, mut tiles) = (None, None);
+        let mut codes = Vec::with_capacity(self.means.len());
+        let mut sure = known.is_some();
+        let likely = vec![LIKELY; if sure { 0 } else { kernel.sizes as usize }];
+        for (i, (&means, texts)) in self.means.iter().zip(&mut self.texts).enumerate() {
+            let before = texts.len();
+            let selected = Selected::for_sizes(kernel, constant, means, &likely, texts);
+            let external = selected.as_ref().ok().and_then(Selected::external);
+            let (Ok(selected), Some(external)) = (selected, external) else {
+                texts.truncate(before);
+                sure = false;
+                codes.push(None);
+                continue;
+            };
+            sure &= known.into_iter().flatten().all(|sizes| selected.is_ready(sizes));
+            codes.push(Some(selected.code()));
+            if let Some((_, used)) = self.above.filter(|(at, _)| *at == i) {
+                let means = Means { tiles: used, beside: true, ..means };
+                let mut more = Vec::new();
+                let beside = Selected::for_sizes(kernel, constant, means, &likely, &mut more);
+                tiles = beside.ok().and_then(|b| b.tiles(&selected, &mut more));
+                if tiles.is_some() {
+                    self.tiles.append(&mut more);
+                }
+            }
+            product.get_or_insert(external);
+        }
+        if let Some(product) = &mut product {
+            product.codes = codes;
+        }
+        let mut made = ExternalKernel { nest: None, product };
+        if !sure || made.product.is_none() {
+            let mut functions = Vec::with_capacity(self.means.len());
+            for (means, texts) in self.means.iter().zip(&mut self.texts) {
+                let nest = NestText::new(kernel, means.isa, texts)?;
+                functions.push(nest.name.clone());
+                let found =
+                    Nest { functions: Vec::new(), extent: extent(&nest), grain: nest.grain };
+                made.nest.get_or_insert(found);
+            }
+            if let Some(nest) = &mut made.nest {
+                nest.functions = functions;
+            }
+        }
+        Ok(Made { kernel: made, tiles })
+    }
+
+    /// The modules of each level, each once; those of the level with tiles are what the one below
+    /// has not.
+    fn texts(self) -> Vec<(Isa, Vec<String>)> {
+        let once = |texts: Vec<String>, before: &[String]| -> Vec<String> {
+            let mut seen: BTreeSet<String> = before.iter().cloned().collect();
+            texts.into_iter().filter(|t| seen.insert(t.clone())).collect()
         };
-        sure &= known.into_iter().flatten().all(|sizes| selected.is_ready(sizes));
-        codes.push(Some(selected.code()));
-        product.get_or_insert(external);
-    }
-    if let Some(product) = &mut product {
-        product.codes = codes;
-    }
-    let mut made = ExternalKernel { nest: None, product };
-    if !sure || made.product.is_none() {
-        let mut functions = Vec::with_capacity(levels.len());
-        for (means, texts) in levels.iter().zip(&mut *texts) {
-            let nest = NestText::new(kernel, means.isa, texts)?;
-            functions.push(nest.name.clone());
-            let found = Nest { functions: Vec::new(), extent: extent(&nest), grain: nest.grain };
-            made.nest.get_or_insert(found);
+        let mut out = Vec::with_capacity(self.means.len() + 1);
+        if let Some((at, _)) = self.above {
+            let tiles = once(self.tiles, &self.texts[at]);
+            out.extend(Some((Isa::Amx, tiles)).filter(|(_, texts)| !texts.is_empty()));
         }
-        if let Some(nest) = &mut made.nest {
-            nest.functions = functions;
-        }
+        let each = self.means.iter().zip(self.texts);
+        out.extend(each.map(|(means, texts)| (means.isa, once(texts, &[]))));
+        out
     }
-    Ok(made)
 }
 
 /// Modules that are joined: equal declarations once, and definitions one after the other.
-pub(super) fn joined(texts: &[String]) -> String {
+pub(super) fn joined<'t>(texts: impl Iterator<Item = &'t String>) -> String {
     let mut once: BTreeMap<&str, ()> = BTreeMap::new();
     let mut rest = String::new();
-    for line in texts.iter().flat_map(|t| t.lines()) {
+    for line in texts.flat_map(|t| t.lines()) {
         if line.starts_with("declare ")
             || (line.starts_with("define internal ") && line.ends_with('}'))
         {

@@ -89,6 +89,9 @@ pub struct Settings {
     pub external_from: Option<u64>,
     /// Checks that are built into the code.
     pub sanitizer: Option<Sanitizer>,
+    /// Whether AMX tiles are used wherever they can be at the level that has them, whatever the
+    /// cost; for tests.
+    pub always_tiles: bool,
 }
 
 /// Checks that are built into the code, which then needs the libraries of the C compiler for them.
@@ -131,7 +134,21 @@ fn no_level(name: &str) -> String {
 
 /// The levels of this machine's architecture that an artefact has unless it is told, best first.
 pub fn default_levels() -> Vec<Isa> {
-    if cfg!(target_arch = "x86_64") { vec![Isa::V4, Isa::V3] } else { vec![Isa::Neon] }
+    match cfg!(target_arch = "x86_64") {
+        true => vec![Isa::Amx, Isa::V4, Isa::V3],
+        false => vec![Isa::Neon],
+    }
+}
+
+/// What code of a level is compiled for. That of tiles may use what the level below has, and
+/// tiles.
+fn target(isa: Isa) -> Target {
+    match isa {
+        Isa::Amx => {
+            Target { isa, features: "+amx-tile,+amx-bf16".to_owned(), ..Target::of(Isa::V4) }
+        }
+        _ => Target::of(isa),
+    }
 }
 
 impl Writer for NativeWriter {
@@ -199,7 +216,8 @@ fn condition(isa: Isa) -> Option<String> {
     };
     let x86 = cfg!(target_arch = "x86_64");
     match isa {
-        Isa::V4 if x86 => {
+        // Leave to use tiles is asked for beside.
+        Isa::V4 | Isa::Amx if x86 => {
             let needs = ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "fma", "bmi2"];
             Some(all(&needs))
         }
@@ -211,9 +229,9 @@ fn condition(isa: Isa) -> Option<String> {
 }
 
 /// The function with which kernels round to narrow floats, where they call one.
-fn narrow(program: &Program, texts: &[Vec<String>]) -> Option<(String, Vec<(i32, Narrow)>)> {
+fn narrow(program: &Program, texts: &[(Isa, Vec<String>)]) -> Option<(String, Vec<(i32, Narrow)>)> {
     let call = format!("@{}(", host::NARROW);
-    if !texts.iter().flatten().any(|t| t.contains(&call)) {
+    if !texts.iter().flat_map(|(_, texts)| texts).any(|t| t.contains(&call)) {
         return None;
     }
     let mut codes = std::collections::BTreeMap::new();
@@ -247,6 +265,10 @@ impl Build<'_> {
     fn run(&mut self, module: &Module, kind: Kind, settings: &Settings) -> Result<(), Failed> {
         let mut levels = self.levels(&settings.levels)?;
         if kind.is_ir() {
+            if settings.levels.is_empty() {
+                // Tiles are one more level, and this is one.
+                levels.retain(|(isa, _)| *isa != Isa::Amx);
+            }
             levels.truncate(1);
         }
         let folder = tempfile::tempdir().map_err(|e| self.system(e))?;
@@ -260,7 +282,9 @@ impl Build<'_> {
         let lowered =
             lower(&fused(module), lowering).map_err(|stop| report_stop(&stop, self.report))?;
         let isas: Vec<Isa> = levels.iter().map(|(isa, _)| *isa).collect();
-        let codes = Codes::new(&lowered.program, &isas).map_err(|e| self.unsupported(e))?;
+        let codes = Codes::new(&lowered.program, &isas, settings.always_tiles)
+            .map_err(|e| self.unsupported(e))?;
+        levels.retain(|(isa, _)| codes.levels.contains(isa));
         let constants = blobs.places(&lowered).map_err(|why| self.all_unsupported(why))?;
         let weights = blobs.weight_file(&beside);
         let external = External {
@@ -269,6 +293,7 @@ impl Build<'_> {
             narrow: narrow(&lowered.program, &codes.texts),
             kernels: codes.kernels,
             weights: weights.clone(),
+            numbers: codes.numbers,
         };
         let options = COptions { name: stem, kernels: Kernels::External(external) };
         let text = program_c(&lowered.program, &lowered.module, &options)
@@ -281,8 +306,9 @@ impl Build<'_> {
             files.push((self.path.with_file_name(&beside), bytes));
         }
         files.push((header, text.header.clone().into_bytes()));
-        if let (true, [isa, ..], [texts, ..]) = (kind.is_ir(), &isas[..], &codes.texts[..]) {
-            let target = Target::of(*isa);
+        if let (true, [isa, ..]) = (kind.is_ir(), &isas[..]) {
+            let target = target(*isa);
+            let texts = codes.texts.iter().flat_map(|(_, texts)| texts);
             let ir = text::module(&text.name, texts, &blobs, &target);
             let made = match kind {
                 Kind::Bitcode => Compiler::find()
@@ -294,7 +320,7 @@ impl Build<'_> {
             files.push((self.path.to_owned(), made));
         } else {
             let mut objects = Vec::new();
-            for (isa, texts) in isas.iter().zip(&codes.texts) {
+            for (isa, texts) in &codes.texts {
                 objects.extend(self.compiled(*isa, texts, settings.sanitizer)?);
             }
             let parts = link::Parts { text: &text, objects: &objects, blobs: &blobs, settings };
@@ -325,7 +351,8 @@ impl Build<'_> {
             let Some(condition) = condition(isa) else {
                 return Err(self.unsupported(no_level(isa.name())));
             };
-            out.push((isa, Level { name: isa.name().to_owned(), condition }));
+            let (name, tiles) = (isa.name().to_owned(), isa == Isa::Amx);
+            out.push((isa, Level { name, condition, tiles }));
         }
         Ok(out)
     }
@@ -338,7 +365,7 @@ impl Build<'_> {
         sanitizer: Option<Sanitizer>,
     ) -> Result<Vec<std::sync::Arc<[u8]>>, Failed> {
         let compiler = Compiler::find().map_err(|e| self.system(e))?;
-        let target = Target::of(isa);
+        let target = target(isa);
         let made = match sanitizer {
             None => {
                 let texts: Vec<&str> = texts.iter().map(String::as_str).collect();

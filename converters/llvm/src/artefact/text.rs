@@ -9,7 +9,12 @@ use crate::compile::with_attributes;
 use crate::target::Target;
 
 /// The module: data, and kernels for a target that every function states.
-pub(super) fn module(name: &str, texts: &[String], blobs: &Blobs, target: &Target) -> String {
+pub(super) fn module<'t>(
+    name: &str,
+    texts: impl Iterator<Item = &'t String>,
+    blobs: &Blobs,
+    target: &Target,
+) -> String {
     let mut out = format!("target triple = \"{}\"\n\n", target.triple);
     let program = bytes(&blobs.program);
     let (n, m) = (blobs.program.len(), blobs.more.len());

@@ -35,34 +35,34 @@ pub struct Work {
 }
 
 /// Multiply-adds of `f32` per cycle that a micro-kernel reaches.
-const FMA: f64 = 27.0;
+pub(super) const FMA: f64 = 27.0;
 /// Multiply-adds of bf16 per cycle that tiles reach.
-const TILES: f64 = 345.0;
+pub(super) const TILES: f64 = 345.0;
 /// Cycles for each float that is split.
-const SPLIT: f64 = 0.55;
+pub(super) const SPLIT: f64 = 0.55;
 /// The same of floats in runs, of a whole number of chunks and of other lengths.
-const SPLIT_RUNS: f64 = 0.7;
-const SPLIT_UNEVEN: f64 = 1.3;
+pub(super) const SPLIT_RUNS: f64 = 0.7;
+pub(super) const SPLIT_UNEVEN: f64 = 1.3;
 /// Cycles for each float that is packed.
-const PACK: f64 = 0.2;
+pub(super) const PACK: f64 = 0.2;
 /// Cycles for bringing one vector of sums into the result, beyond what registers need.
-const FINISH: f64 = 3.0;
+pub(super) const FINISH: f64 = 3.0;
 /// The same where what follows the sum is long.
-const FINISH_LONG: f64 = 25.0;
+pub(super) const FINISH_LONG: f64 = 25.0;
 /// Cycles for a product, before anything is done, and for each block of tiles.
-const START: f64 = 700.0;
-const BLOCK: f64 = 150.0;
+pub(super) const START: f64 = 700.0;
+pub(super) const BLOCK: f64 = 150.0;
 /// Bytes per cycle of constants from a shared cache, and from memory.
-const NEAR: f64 = 10.0;
-const FAR: f64 = 4.0;
+pub(super) const NEAR: f64 = 10.0;
+pub(super) const FAR: f64 = 4.0;
 /// Bytes of constants that stay in a shared cache.
-const CACHED: i64 = 48 << 20;
+pub(super) const CACHED: i64 = 48 << 20;
 
 /// The share of the time without tiles that tiles may take at most by the estimate. Tiles lose
 /// more than vectors do to whoever else uses the core; and where the left operand is read in runs,
 /// which are split anew for each tap of a convolution, they were measured at twice the estimate.
-const MARGIN: f64 = 0.7;
-const MARGIN_RUNS: f64 = 0.35;
+pub(super) const MARGIN: f64 = 0.7;
+pub(super) const MARGIN_RUNS: f64 = 0.35;
 
 /// What a product is estimated to take.
 #[derive(Clone, Copy, Debug, PartialEq)]

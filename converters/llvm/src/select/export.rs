@@ -3,16 +3,53 @@
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
 use airconv_kernel::c::native::{
-    self, ExternalProduct, MOST_AXES, MOST_BATCH, MOST_GUARDS, ProductCode,
+    self, ExternalProduct, MOST_AXES, MOST_BATCH, MOST_GUARDS, ProductCode, TileNumbers, TilesCode,
 };
 use airconv_kernel::ir::{Elem, Kernel, VarDef};
 
 use super::find::{Axis, Place};
 use super::plan::Plan;
-use super::run::{Form, Selected};
+use super::run::{Form, PANELS, Selected};
+use super::{cost, tiles};
+use crate::micro::amx::{CHUNK, COLUMNS, ROWS, TILE, kernel_name};
 
 /// The most sizes of a kernel.
 const MOST_SIZES: u32 = 64;
+
+/// The numbers that the driver needs for products on tiles; `always` where they are done on tiles
+/// whatever the cost.
+pub(crate) fn tile_numbers(always: bool) -> TileNumbers {
+    let count = |n: usize| n as i64;
+    TileNumbers {
+        integers: vec![
+            ("ac_tile_rows", count(ROWS)),
+            ("ac_tile_columns", count(COLUMNS)),
+            ("ac_tile_chunk", count(CHUNK)),
+            ("ac_tile_bytes", count(TILE)),
+            ("ac_tile_panels", PANELS),
+            ("ac_tile_block", tiles::BLOCK),
+            ("ac_tile_piece", tiles::PIECE),
+            ("ac_cost_always", i64::from(always)),
+            ("ac_cost_cached", cost::CACHED),
+        ],
+        reals: vec![
+            ("ac_cost_fma", cost::FMA),
+            ("ac_cost_tiles", cost::TILES),
+            ("ac_cost_split", cost::SPLIT),
+            ("ac_cost_split_runs", cost::SPLIT_RUNS),
+            ("ac_cost_split_uneven", cost::SPLIT_UNEVEN),
+            ("ac_cost_pack", cost::PACK),
+            ("ac_cost_finish", cost::FINISH),
+            ("ac_cost_finish_long", cost::FINISH_LONG),
+            ("ac_cost_start", cost::START),
+            ("ac_cost_block", cost::BLOCK),
+            ("ac_cost_near", cost::NEAR),
+            ("ac_cost_far", cost::FAR),
+            ("ac_cost_margin", cost::MARGIN),
+            ("ac_cost_margin_runs", cost::MARGIN_RUNS),
+        ],
+    }
+}
 
 /// An expression over the kernel's variables as one over its sizes.
 fn over_sizes(kernel: &Kernel, d: &Dim) -> Option<Dim> {
@@ -40,8 +77,7 @@ impl Selected {
             list.iter().map(one).collect()
         };
         let groups = [&p.batch, &p.rows, &p.columns, &p.sums];
-        if self.tiles.is_some()
-            || kernel.sizes > MOST_SIZES
+        if kernel.sizes > MOST_SIZES
             || p.batch.len() > MOST_BATCH
             || p.guards.len() > MOST_GUARDS
             || groups.iter().any(|g| g.len() > MOST_AXES)
@@ -88,7 +124,34 @@ impl Selected {
             width: self.tile.columns(),
             lanes: self.tile.lanes,
             convert: self.convert.as_ref().map(|names| names.list()),
+            tiles: None,
         }
+    }
+
+    /// Its code on tiles for the driver, if it has some, with that of the same product on
+    /// `vectors` for what is not exact on tiles, if it has panels as wide: then its own is taken
+    /// from the texts that are compiled.
+    pub(crate) fn tiles(&self, vectors: &Selected, texts: &mut Vec<String>) -> Option<TilesCode> {
+        let names = self.tiles.as_ref()?;
+        let split = &names.split;
+        let plain = match vectors.tile.columns() == self.tile.columns() {
+            true => {
+                let own = format!("@{}(", self.gemm);
+                texts.retain(|text| !text.contains(&own));
+                vectors.code()
+            }
+            false => self.code(),
+        };
+        Some(TilesCode {
+            multiply: names.multiply.clone(),
+            kernel: kernel_name(split.grade),
+            split: [&split.even, &split.gathered, &split.right].map(String::clone),
+            planes: split.grade.planes(),
+            products: split.grade.products_count(),
+            weights: self.work.weights,
+            long: self.work.long,
+            plain,
+        })
     }
 
     /// Whether it can be done so at these sizes.

@@ -22,7 +22,7 @@ mod constants;
 pub mod cost;
 mod epilogue;
 pub mod explain;
-mod export;
+pub(crate) mod export;
 pub mod find;
 pub mod gather;
 pub mod gathered;

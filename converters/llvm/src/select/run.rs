@@ -89,6 +89,8 @@ pub struct Means {
     pub weights: i64,
     /// Where AMX tiles are used.
     pub tiles: UseTiles,
+    /// Whether the level has tiles though its vectors are those of a lower one.
+    pub beside: bool,
 }
 
 /// Where AMX tiles are used, on machines that have them.
@@ -150,7 +152,8 @@ impl Selected {
             weights: means.weights,
             long: is_long(&product),
         };
-        let can = isa == Isa::Amx && !product.window && means.tiles != UseTiles::Never;
+        let has = isa == Isa::Amx || means.beside;
+        let can = has && !product.window && means.tiles != UseTiles::Never;
         let estimate = work.estimate(means.grade).filter(|_| can);
         let pays = estimate.is_some_and(Estimate::pays);
         let on_tiles = can && (means.tiles == UseTiles::Always || pays);

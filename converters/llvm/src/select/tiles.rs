@@ -27,15 +27,15 @@ use crate::pool::ChunkFn;
 pub(super) const TILE: Tile = Tile { rows: 4, vectors: 2, lanes: 16 };
 
 /// The most bytes of the planes of a block of rows.
-const BLOCK: i64 = 768 << 10;
+pub(super) const BLOCK: i64 = 768 << 10;
 
 /// Chunks of K that are done for all rows of a block before the next ones.
-const PIECE: i64 = 16;
+pub(super) const PIECE: i64 = 16;
 
 /// Names of the code of a product on tiles.
 pub(super) struct Names {
-    multiply: String,
-    split: SplitSpec,
+    pub(super) multiply: String,
+    pub(super) split: SplitSpec,
 }
 
 impl Names {

@@ -12,8 +12,14 @@ use super::program::Writer;
 use crate::ir::{Access, BufferId, BufferKind, Launch, Narrow, Program, Scalar, Step};
 
 /// What runs the kernels: threads, products, memory.
-pub(super) const RUNTIME: [&str; 3] =
+const RUNTIME: [&str; 3] =
     [include_str!("threads.c"), include_str!("products.c"), include_str!("multiply.c")];
+
+/// What runs products on AMX tiles.
+const TILES: &str = include_str!("tiles.c");
+
+/// The function that asks for the use of AMX tiles.
+const PERMISSION: &str = include_str!("permission.c");
 
 /// The most axes of each kind that a product may have, and the most guards, as in the runtime.
 pub const MOST_AXES: usize = 16;
@@ -23,7 +29,7 @@ pub const MOST_BATCH: usize = 8;
 pub const MOST_GUARDS: usize = 16;
 
 /// Kernels in other objects.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct External {
     /// Kinds of processors, the best one first; which of them runs is found out at run time.
     pub levels: Vec<Level>,
@@ -36,6 +42,31 @@ pub struct External {
     pub narrow: Option<(String, Vec<(i32, Narrow)>)>,
     /// The file with weights, where there is one.
     pub weights: Option<WeightFile>,
+    /// The numbers that products on tiles are cut by and judged by; there where there are any.
+    pub numbers: Option<TileNumbers>,
+}
+
+/// Numbers of C: names and values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TileNumbers {
+    /// Those of type `int64_t`.
+    pub integers: Vec<(&'static str, i64)>,
+    /// Those of type `double`.
+    pub reals: Vec<(&'static str, f64)>,
+}
+
+impl TileNumbers {
+    /// What runs products on tiles, of C, with the numbers before it.
+    fn runtime(&self) -> String {
+        let mut out = String::new();
+        for (name, value) in &self.integers {
+            let _ = writeln!(out, "static const int64_t {name} = INT64_C({value});");
+        }
+        for (name, value) in &self.reals {
+            let _ = writeln!(out, "static const double {name} = {value:?};");
+        }
+        out + "\n" + TILES
+    }
 }
 
 /// A file with weights, which ends with the digest of what is before it.
@@ -56,6 +87,8 @@ pub struct Level {
     pub name: String,
     /// A condition in C under which they can run; empty when they always can.
     pub condition: String,
+    /// Whether they can run only where the system gives leave to use AMX tiles.
+    pub tiles: bool,
 }
 
 /// Data that holds constants.
@@ -152,6 +185,30 @@ pub struct ProductCode {
     pub lanes: usize,
     /// What makes `f16` and `bf16` floats, and what narrows floats to them, where that is needed.
     pub convert: Option<[String; 4]>,
+    /// What does it on AMX tiles.
+    pub tiles: Option<Box<TilesCode>>,
+}
+
+/// The code of a product on AMX tiles.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TilesCode {
+    /// The function for a part of the product.
+    pub multiply: String,
+    /// What it calls for the sums.
+    pub kernel: String,
+    /// What splits rows of the left operand that are evenly apart, rows that are runs, and panels
+    /// of the right operand.
+    pub split: [String; 3],
+    /// Planes of an operand.
+    pub planes: usize,
+    /// Products of planes that make one of floats.
+    pub products: usize,
+    /// Bytes of all constants that products read.
+    pub weights: i64,
+    /// Whether what follows a sum is long.
+    pub long: bool,
+    /// Code without tiles, for panels that are as wide.
+    pub plain: ProductCode,
 }
 
 /// The constants that the steps of a program refer to.
@@ -175,6 +232,20 @@ impl Writer<'_> {
         }
     }
 
+    /// What runs external kernels.
+    pub(super) fn runtime(external: &External) -> String {
+        let mut out = RUNTIME.join("\n") + "\n";
+        if external.levels.iter().any(|level| level.tiles) {
+            out += PERMISSION;
+            out += "\n";
+        }
+        if let Some(numbers) = &external.numbers {
+            out += &numbers.runtime();
+            out += "\n";
+        }
+        out
+    }
+
     /// Declarations of the functions of kernels, with tables by level, and the choice of a level.
     pub(super) fn external(&mut self, external: &External) -> String {
         let mut out = String::new();
@@ -189,12 +260,7 @@ impl Writer<'_> {
                 declared.insert(f.as_str(), "ac_nest");
             }
             for code in kernel.product.iter().flat_map(|p| p.codes.iter().flatten()) {
-                declared.insert(&code.function, code.form.c_type());
-                declared.insert(&code.pack, "ac_pack_code");
-                declared.insert(&code.gather, "ac_gather_code");
-                for convert in code.convert.iter().flatten() {
-                    declared.insert(convert, "ac_convert_code");
-                }
+                code.declare(&mut declared);
             }
         }
         for (function, ty) in declared {
@@ -214,16 +280,26 @@ impl Writer<'_> {
         }
         out += "};\n";
         if external.kernels.iter().any(|k| k.product.is_some()) {
-            let _ = write!(out, "\nstatic const struct ac_code codes[{levels}][{count}] = {{\n");
+            let mut codes = String::new();
             for level in 0..levels {
-                out += "    {\n";
-                for k in &external.kernels {
-                    let code = k.product.as_ref().and_then(|p| p.codes[level].as_ref());
-                    let _ = writeln!(out, "        {},", code_text(code));
+                codes += "    {\n";
+                for (k, kernel) in external.kernels.iter().enumerate() {
+                    let code = kernel.product.as_ref().and_then(|p| p.codes[level].as_ref());
+                    let tiles = code.and_then(|c| c.tiles.as_ref()).map(|tiles| {
+                        let name = format!("tiles_{level}_{k}");
+                        let text = tiles.text();
+                        let _ = write!(out, "\nstatic const struct ac_tiles {name} = {text};\n");
+                        format!("&{name}")
+                    });
+                    let tiles = tiles.as_deref().unwrap_or("NULL");
+                    let _ = writeln!(codes, "        {},", code_text(code, tiles));
                 }
-                out += "    },\n";
+                codes += "    },\n";
             }
-            out += "};\n";
+            let _ = write!(
+                out,
+                "\nstatic const struct ac_code codes[{levels}][{count}] = {{\n{codes}}};\n"
+            );
         }
         out += "\nstatic int level_of_this_machine(void)\n{\n";
         let mut always = false;
@@ -233,7 +309,11 @@ impl Writer<'_> {
                 always = true;
                 break;
             }
-            let (condition, name) = (&level.condition, &level.name);
+            let mut condition = level.condition.clone();
+            if level.tiles {
+                condition += " && ac_tiles_permitted()";
+            }
+            let name = &level.name;
             let _ =
                 writeln!(out, "    if ({condition}) {{\n        return {i}; /* {name} */\n    }}");
         }
@@ -443,10 +523,48 @@ impl Form {
     }
 }
 
+impl ProductCode {
+    /// Adds the types of its functions.
+    fn declare<'c>(&'c self, declared: &mut BTreeMap<&'c str, &'static str>) {
+        declared.insert(&self.function, self.form.c_type());
+        declared.insert(&self.pack, "ac_pack_code");
+        declared.insert(&self.gather, "ac_gather_code");
+        for convert in self.convert.iter().flatten() {
+            declared.insert(convert, "ac_convert_code");
+        }
+        if let Some(tiles) = &self.tiles {
+            declared.insert(&tiles.multiply, "ac_tile_code");
+            declared.insert(&tiles.kernel, "ac_kernel_code");
+            for split in &tiles.split {
+                declared.insert(split, "ac_split_code");
+            }
+            tiles.plain.declare(declared);
+        }
+    }
+}
+
+impl TilesCode {
+    /// It as an initialiser.
+    fn text(&self) -> String {
+        let [even, gathered, right] = &self.split;
+        format!(
+            "{{ac_tiles_pay, ac_cut_tiles, ac_split_all, ac_multiply_tiles, {}, {}, {even}, \
+             {gathered}, {right}, {}, {}, INT64_C({}), {}, {}}}",
+            self.multiply,
+            self.kernel,
+            self.planes,
+            self.products,
+            self.weights,
+            i32::from(self.long),
+            code_text(Some(&self.plain), "NULL")
+        )
+    }
+}
+
 /// The code of a product as an initialiser.
-fn code_text(code: Option<&ProductCode>) -> String {
+fn code_text(code: Option<&ProductCode>, tiles: &str) -> String {
     let Some(c) = code else {
-        let none = "{NULL, NULL, NULL, NULL, NULL, 0, 1, 1, {NULL, NULL}, {NULL, NULL}}";
+        let none = "{NULL, NULL, NULL, NULL, NULL, 0, 1, 1, {NULL, NULL}, {NULL, NULL}, NULL}";
         return none.to_owned();
     };
     let of = |form: Form| if c.form == form { c.function.as_str() } else { "NULL" };
@@ -454,7 +572,7 @@ fn code_text(code: Option<&ProductCode>) -> String {
     let nothing = ["NULL"; 4].map(str::to_owned);
     let [a, b, p, q] = c.convert.as_ref().unwrap_or(&nothing);
     format!(
-        "{{{functions}, {}, {}, {}, {}, {}, {{{a}, {b}}}, {{{p}, {q}}}}}",
+        "{{{functions}, {}, {}, {}, {}, {}, {{{a}, {b}}}, {{{p}, {q}}}, {tiles}}}",
         c.pack, c.gather, c.rows, c.width, c.lanes
     )
 }

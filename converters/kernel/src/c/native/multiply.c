@@ -52,6 +52,25 @@ struct ac_call {
     float *plain[3];
 };
 
+/* Rows and columns of a product. */
+struct ac_area {
+    int64_t m0, m1, n0, n1;
+};
+
+/* A part of a product of a left operand and of panels of the right one. */
+static void ac_rows(const struct ac_product *p, const struct ac_place *at, const float *a,
+                    const float *panels, float *c, struct ac_area x)
+{
+    if (p->code->even != NULL) {
+        p->code->even(a, p->left_rows, panels, c, p->out_rows, x.m0, x.m1, x.n0, x.n1, p->k, 0,
+                      at->args);
+    } else {
+        const struct ac_gathered call = {a,        panels,      c,       at->args, at->table,
+                                         p->zeros, p->out_rows, p->taps, p->run};
+        p->code->gathered(&call, x.m0, x.m1, x.n0, x.n1);
+    }
+}
+
 static void ac_multiply(const void *context, uint64_t begin, uint64_t end, int me)
 {
     const struct ac_call *x = context;
@@ -79,14 +98,7 @@ static void ac_multiply(const void *context, uint64_t begin, uint64_t end, int m
         const int64_t m0 = part * p->tall;
         const int64_t m1 = m0 + p->tall < p->m ? m0 + p->tall : p->m;
         const int64_t n0 = first * width, n1 = last * width < p->n ? last * width : p->n;
-        if (p->code->even != NULL) {
-            p->code->even(a, p->left_rows, panels, c, p->out_rows, m0, m1, n0, n1, p->k, 0,
-                          at.args);
-        } else {
-            const struct ac_gathered call = {a,        panels,   c,           at.args, at.table,
-                                             p->zeros, p->out_rows, p->taps, p->run};
-            p->code->gathered(&call, m0, m1, n0, n1);
-        }
+        ac_rows(p, &at, a, panels, c, (struct ac_area){m0, m1, n0, n1});
     }
 }
 
@@ -159,25 +171,28 @@ static void ac_run_product(struct ac_engine *e, const struct ac_product *p,
     }
     if (p->code->window != NULL) {
         if (call.right == NULL) {
-            const struct ac_packing packing = {p, call.plain[1], (float *)spare};
+            const struct ac_packing packing = {p, call.plain[1], (float *)spare, NULL, 0};
             ac_pack_window(&packing, 0, (uint64_t)ac_whole(p->n, p->code->lanes), 0);
             call.right = packing.to;
         }
         ac_for(&e->pool, (struct ac_task){NULL, ac_windows, &call, p->items, p->grain});
     } else {
         if (call.left == NULL && p->left_count > 0) {
-            const struct ac_packing packing = {p, call.plain[0], (float *)spare};
+            const struct ac_packing packing = {p, call.plain[0], (float *)spare, NULL, 0};
             ac_pack_left(&packing, 0, (uint64_t)(p->left_count * p->m), 0);
             call.left = packing.to;
             spare += ac_bytes(p->left_count * p->left_matrix);
         }
         if (call.right == NULL && p->right_count > 0) {
-            const struct ac_packing packing = {p, call.plain[1], (float *)spare};
+            const struct ac_packing packing = {p, call.plain[1], (float *)spare, call.scratch,
+                                               e->scratch};
             const uint64_t items = (uint64_t)(p->right_count * p->panels);
-            ac_for(&e->pool, (struct ac_task){NULL, ac_pack_right, &packing, items, 1});
+            ac_part *part = p->tiles != NULL ? p->tiles->pack_right : ac_pack_right;
+            ac_for(&e->pool, (struct ac_task){NULL, part, &packing, items, 1});
             call.right = packing.to;
         }
-        ac_for(&e->pool, (struct ac_task){NULL, ac_multiply, &call, p->items, p->grain});
+        ac_part *part = p->tiles != NULL ? p->tiles->multiply : ac_multiply;
+        ac_for(&e->pool, (struct ac_task){NULL, part, &call, p->items, p->grain});
     }
     if (p->short_floats[2] != 0) {
         const int64_t each = p->m * p->n;

@@ -87,6 +87,8 @@ typedef void ac_window_code(const struct ac_window *, uint64_t begin, uint64_t e
 typedef void ac_pack_code(const struct ac_pack *, uint64_t begin, uint64_t end);
 typedef void ac_gather_code(const struct ac_gather *, uint64_t begin, uint64_t end);
 
+struct ac_tiles;
+
 /* The code of a product on a level; one of the first three is there. */
 struct ac_code {
     ac_even_code *even;
@@ -98,6 +100,8 @@ struct ac_code {
     int rows, width, lanes;
     /* For f16 and bf16; there where an operand or the result is one. */
     ac_convert_code *widen[2], *narrow[2];
+    /* What does it on tiles, where there is code for that. */
+    const struct ac_tiles *tiles;
 };
 
 struct ac_step {
@@ -114,6 +118,8 @@ struct ac_layout {
 /* A product that is ready to run. */
 struct ac_product {
     const struct ac_code *code;
+    /* Where it is done on tiles. */
+    const struct ac_tiles *tiles;
     int left_param, right_param, out_param, axes;
     struct ac_axis axis[AC_BATCH];
     int64_t m, n, k, batches, left, right, out, out_rows, left_rows;
@@ -137,6 +143,33 @@ struct ac_product {
     /* How it is cut into items. */
     int64_t panels, group, groups, tall, parts, block;
     uint64_t items, grain;
+    /* On tiles: chunks of what is summed, and where in the scratch memory of a thread things
+     * begin. */
+    int64_t chunks;
+    struct {
+        int64_t planes, scales, ranges, left, rows, sums, end;
+    } room;
+};
+
+typedef void ac_tile_code(const void *call, int64_t m0, int64_t m1, int64_t n0, int64_t n1);
+typedef void ac_split_code(const void *call, uint64_t begin, uint64_t end);
+typedef void ac_kernel_code(void);
+
+/* The code of a product on tiles, with what makes it ready and runs it. */
+struct ac_tiles {
+    int (*pays)(const struct ac_product *, const struct ac_tiles *, int constant);
+    int (*cut)(struct ac_engine *, struct ac_product *, const float *right);
+    ac_part *pack_right, *multiply;
+    ac_tile_code *code;
+    ac_kernel_code *kernel;
+    ac_split_code *even, *gathered, *right;
+    /* Planes of an operand, and products of planes for one of floats. */
+    int64_t planes, products;
+    /* Bytes of all constants that are right operands; whether what follows a sum is long. */
+    int64_t weights;
+    int is_long;
+    /* Code without tiles whose panels are as wide. */
+    struct ac_code plain;
 };
 
 static inline void *ac_move(const void *p, int64_t elements, int64_t bytes)
@@ -407,11 +440,14 @@ static void ac_panels(const struct ac_product *p, const float *from, float *to, 
     }
 }
 
-/* The packing of an operand as a whole; an item is a panel of the right one, or a row. */
+/* The packing of an operand as a whole; an item is a panel of the right one, or a row. Each thread
+ * has memory of its own. */
 struct ac_packing {
     const struct ac_product *p;
     const float *from;
     float *to;
+    unsigned char *scratch;
+    int64_t scratch_bytes;
 };
 
 static void ac_pack_right(const void *context, uint64_t begin, uint64_t end, int me)
@@ -519,10 +555,11 @@ static const float *ac_widened(struct ac_engine *e, struct ac_product *p, int wh
     return to;
 }
 
-/* Packs an operand into memory of the context, or finds that it was; NULL without memory. */
+/* Packs an operand into memory of the context, or finds that it was; NULL without memory. A thread
+ * needs so many bytes of scratch for it. */
 static const float *ac_keep(struct ac_engine *e, struct ac_product *p, const float *from,
                             const struct ac_layout *layout, int64_t form, int64_t floats,
-                            uint64_t items, ac_part *part)
+                            uint64_t items, ac_part *part, int64_t scratch)
 {
     for (const struct ac_packed *old = e->packed; old != NULL; old = old->next) {
         if (old->from == from && old->form == form && old->layout != NULL &&
@@ -535,8 +572,16 @@ static const float *ac_keep(struct ac_engine *e, struct ac_product *p, const flo
     if (to == NULL || made == NULL) {
         return NULL;
     }
-    const struct ac_packing packing = {p, from, to};
+    unsigned char *spare = NULL;
+    if (scratch > 0) {
+        spare = aligned_alloc(64, (size_t)(scratch * e->pool.threads / 64 + 1) * 64);
+        if (spare == NULL) {
+            return NULL;
+        }
+    }
+    const struct ac_packing packing = {p, from, to, spare, scratch};
     ac_for(&e->pool, (struct ac_task){NULL, part, &packing, items, 1});
+    free(spare);
     *made = (struct ac_packed){e->packed, from, to, layout, form};
     e->packed = made;
     return to;
@@ -575,7 +620,7 @@ static int ac_cut_window(struct ac_engine *e, struct ac_product *p, const float 
         return 1;
     }
     p->right_packed = ac_keep(e, p, right, p->right_layout, -lanes, p->right_matrix,
-                              (uint64_t)vectors, ac_pack_window);
+                              (uint64_t)vectors, ac_pack_window, 0);
     return p->right_packed != NULL ? 1 : -1;
 }
 
@@ -604,7 +649,7 @@ static int ac_prepare_left(struct ac_engine *e, struct ac_product *p, int evenly
         return 1;
     }
     p->left_packed = ac_keep(e, p, left, p->left_layout, 0, p->left_count * p->left_matrix,
-                             (uint64_t)(p->left_count * p->m), ac_pack_left);
+                             (uint64_t)(p->left_count * p->m), ac_pack_left, 0);
     return p->left_packed != NULL ? 1 : -1;
 }
 
@@ -627,7 +672,7 @@ static int ac_cut(struct ac_engine *e, struct ac_product *p, const float *right)
     if (right != NULL) {
         p->right_packed = ac_keep(e, p, right, p->right_layout, width,
                                   p->right_count * p->right_matrix,
-                                  (uint64_t)(p->right_count * p->panels), ac_pack_right);
+                                  (uint64_t)(p->right_count * p->panels), ac_pack_right, 0);
         if (p->right_packed == NULL) {
             return -1;
         }
@@ -731,11 +776,18 @@ static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_co
     if (done == 1 && code->window != NULL) {
         done = ac_cut_window(e, p, right);
     } else if (done == 1) {
+        if (code->tiles != NULL && code->tiles->pays(p, code->tiles, right != NULL)) {
+            p->tiles = code->tiles;
+            p->code = &p->tiles->plain;
+            p->panels = ac_whole(p->n, p->code->width);
+        }
         if (!ac_evenly(layouts[1].inner, x->sums, &p->right_row) ||
             !ac_evenly(layouts[1].outer, x->columns, &p->right_column)) {
             done = ac_tables(e, p, &layouts[1]);
         }
-        done = done == 1 ? ac_cut(e, p, right) : done;
+        if (done == 1) {
+            done = p->tiles != NULL ? p->tiles->cut(e, p, right) : ac_cut(e, p, right);
+        }
     }
     if (done != 1) {
         p->code = NULL;
