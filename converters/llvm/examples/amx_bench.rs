@@ -122,8 +122,11 @@ fn main() -> Result<()> {
                     args: std::ptr::null(),
                     kernel,
                     sums: sums.as_mut_ptr(),
+                    next_sums: 0,
                     ldc: n as i64,
                     chunks: chunks as i64,
+                    begin: 0,
+                    end: chunks as i64,
                     piece,
                     variant: variant(grade, planes, planes),
                 };

@@ -236,9 +236,22 @@ fn products_of_short_floats() {
 
 #[test]
 fn blocks_and_pieces_of_large_products() {
-    for (m, k, n) in [(300, 1100, 70), (49, 530, 33), (17, 64, 300), (128, 96, 16)] {
+    let sizes = [
+        (300, 1100, 70),
+        (49, 530, 33),
+        (17, 64, 300),
+        (128, 96, 16),
+        (96, 2500, 70),
+        (150, 40, 90),
+    ];
+    for (m, k, n) in sizes {
         product_of(&numbers(m * k, 1), &numbers(k * n, 2), (m, k, n), 1e-6);
     }
+    // What is not exact is seen in the last part of the sums only.
+    let (m, k, n) = (96, 2500, 70);
+    let mut x = numbers(m * k, 1);
+    x[50 * k + k - 1] = f32::INFINITY;
+    product_of(&x, &numbers(k * n, 2), (m, k, n), 1e-6);
 }
 
 #[test]
@@ -548,6 +561,8 @@ fn convolutions_with_channels_last() {
     with(Conv { kernel: [5, 2], stride: [2, 3], dilation: [1, 2], ..conv }, [2, 1]);
     // More taps than are done at once.
     with(Conv { ic: 300, oc: 5, size: [3, 4], ..conv }, [1, 0]);
+    // More than is split at once, in whole taps.
+    with(Conv { n: 1, ic: 128, size: [14, 14], ..conv }, [1, 1]);
     with(Conv { g: 3, oc: 18, ..conv }, [1, 1]);
     // No padding: taps of a row touch and are one run.
     with(Conv { ic: 3, stride: [2, 2], ..conv }, [0, 0]);

@@ -233,20 +233,23 @@ impl Making {
     }
 }
 
-/// Modules that are joined: equal declarations once, and definitions one after the other.
+/// Modules that are joined: what they declare and small functions of their own once each, and
+/// definitions one after the other.
 pub(super) fn joined<'t>(texts: impl Iterator<Item = &'t String>) -> String {
-    let mut once: BTreeMap<&str, ()> = BTreeMap::new();
+    let mut once: BTreeMap<&str, &str> = BTreeMap::new();
     let mut rest = String::new();
     for line in texts.flat_map(|t| t.lines()) {
-        if line.starts_with("declare ")
-            || (line.starts_with("define internal ") && line.ends_with('}'))
-        {
-            once.insert(line, ());
-        } else {
-            rest.push_str(line);
-            rest.push('\n');
+        // Declarations may tell more or less of the parameters.
+        let declared = line.strip_prefix("declare ").and_then(|l| l.split(['@', '(']).nth(1));
+        let small = || line.starts_with("define internal ") && line.ends_with('}');
+        match declared.or_else(|| small().then_some(line)) {
+            Some(name) => _ = once.entry(name).or_insert(line),
+            None => {
+                rest.push_str(line);
+                rest.push('\n');
+            }
         }
     }
-    let once: Vec<&str> = once.into_keys().collect();
+    let once: Vec<&str> = once.into_values().collect();
     format!("{}\n{rest}", once.join("\n"))
 }

@@ -36,47 +36,46 @@ pub struct Work {
 
 /// Multiply-adds of `f32` per cycle that a micro-kernel reaches.
 pub(super) const FMA: f64 = 27.0;
+/// Rows that it does at once.
+pub(super) const FMA_ROWS: f64 = 6.0;
 /// Multiply-adds of bf16 per cycle that tiles reach.
-pub(super) const TILES: f64 = 345.0;
+pub(super) const TILES: f64 = 285.0;
 /// Cycles for each float that is split.
-pub(super) const SPLIT: f64 = 0.55;
+pub(super) const SPLIT: f64 = 0.8;
 /// The same of floats in runs, of a whole number of chunks and of other lengths.
-pub(super) const SPLIT_RUNS: f64 = 0.7;
-pub(super) const SPLIT_UNEVEN: f64 = 1.3;
+pub(super) const SPLIT_RUNS: f64 = 0.9;
+pub(super) const SPLIT_UNEVEN: f64 = 1.5;
 /// Cycles for each float that is packed.
 pub(super) const PACK: f64 = 0.2;
-/// Cycles for bringing one vector of sums into the result, beyond what registers need.
-pub(super) const FINISH: f64 = 3.0;
-/// The same where what follows the sum is long.
-pub(super) const FINISH_LONG: f64 = 25.0;
+/// Cycles for bringing one vector of sums into the result, from registers and from tiles.
+pub(super) const STORE: f64 = 10.0;
+pub(super) const FINISH: f64 = 26.0;
+/// What that takes more after tiles where what follows the sum is long.
+pub(super) const LONG: f64 = 20.0;
 /// Cycles for a product, before anything is done, and for each block of tiles.
 pub(super) const START: f64 = 700.0;
 pub(super) const BLOCK: f64 = 150.0;
 /// Bytes per cycle of constants from a shared cache, and from memory.
 pub(super) const NEAR: f64 = 10.0;
-pub(super) const FAR: f64 = 4.0;
+pub(super) const FAR: f64 = 3.0;
 /// Bytes of constants that stay in a shared cache.
 pub(super) const CACHED: i64 = 48 << 20;
-
-/// The share of the time without tiles that tiles may take at most by the estimate. Tiles lose
-/// more than vectors do to whoever else uses the core; and where the left operand is read in runs,
-/// which are split anew for each tap of a convolution, they were measured at twice the estimate.
-pub(super) const MARGIN: f64 = 0.7;
-pub(super) const MARGIN_RUNS: f64 = 0.35;
 
 /// What a product is estimated to take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// The time on tiles over that with vectors.
     pub share: f64,
-    /// The share from which on tiles are not taken.
-    pub most: f64,
 }
 
 impl Estimate {
+    /// The share from which on tiles are not taken: they lose more than vectors do to whoever else
+    /// uses the core.
+    pub const MOST: f64 = 0.85;
+
     /// Whether tiles are faster.
     pub fn pays(self) -> bool {
-        self.share < self.most
+        self.share < Self::MOST
     }
 }
 
@@ -94,7 +93,10 @@ impl Work {
         }
         let [m, n, k] = [m, n, k].map(|x| x as f64);
         let bytes = if self.weights > CACHED { FAR } else { NEAR };
-        let plain = self.over(m * n * k / FMA, k * n * 4.0 / bytes)
+        let vectors = m * (n / 16.0).ceil();
+        let low = (m / FMA_ROWS).ceil() * FMA_ROWS;
+        let plain = self.over(low * n * k / FMA, k * n * 4.0 / bytes)
+            + vectors * STORE
             + if self.constant { 0.0 } else { k * n * PACK };
         let chunk = CHUNK as f64;
         let long = (k / chunk).ceil() * chunk;
@@ -109,12 +111,11 @@ impl Work {
         let planes = 2.0 * grade.planes() as f64;
         let tiles = self.over(tall * wide * long * products / TILES, k * n * planes / bytes)
             + m * long * split
-            + m * wide / 16.0 * if self.long { FINISH_LONG } else { FINISH }
+            + vectors * if self.long { FINISH + LONG } else { FINISH }
             + tall * wide / 1024.0 * BLOCK
             + if self.constant { 0.0 } else { long * wide * (PACK + SPLIT) }
             + START;
-        let most = if self.run.is_some() { MARGIN_RUNS } else { MARGIN };
-        Some(Estimate { share: tiles / plain, most })
+        Some(Estimate { share: tiles / plain })
     }
 
     /// Work, while constants come from further away.

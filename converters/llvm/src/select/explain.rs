@@ -105,7 +105,8 @@ impl Selected {
             (Some(e), None) => format!(
                 "tiles would take {:.2} of the time of vectors by estimate, at most {:.2} is worth \
                  them",
-                e.share, e.most
+                e.share,
+                super::cost::Estimate::MOST
             ),
         }
     }

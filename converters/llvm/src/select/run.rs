@@ -143,12 +143,17 @@ impl Selected {
         if product.is_window() {
             return Err(Declined::Small);
         }
+        // What it tells of the left operand is so whatever the tile is.
+        let trial = Plan::new(kernel, &product, tiles::TILE, sizes);
         let work = Work {
             m: usual_count(&product.rows),
             n: usual_count(&product.columns),
             k: usual_count(&product.sums),
             constant: known,
-            run: run_of(&product),
+            run: match &trial {
+                Some(plan) => plan.gathered.as_ref().map(|g| g.run),
+                None => run_of(&product),
+            },
             weights: means.weights,
             long: is_long(&product),
         };
@@ -162,7 +167,6 @@ impl Selected {
         } else {
             Tile::choose(isa, work.m as usize, work.n as usize)
         };
-        let trial = Plan::new(kernel, &product, tile, sizes);
         let form = match trial.as_ref().and_then(|p| p.gathered.as_ref()) {
             Some(g) if product.window => {
                 if g.taps > MOST_TAPS as i64 {

@@ -32,6 +32,11 @@ pub(super) const BLOCK: i64 = 768 << 10;
 /// Chunks of K that are done for all rows of a block before the next ones.
 pub(super) const PIECE: i64 = 16;
 
+/// Chunks of K up to which what takes time is the result, which is then made in blocks of so few
+/// rows that they are written as a whole.
+pub(super) const FEW: i64 = 4;
+pub(super) const SHORT: i64 = 64;
+
 /// Names of the code of a product on tiles.
 pub(super) struct Names {
     pub(super) multiply: String,
@@ -127,8 +132,8 @@ struct Cut {
     /// Rows that are split at once.
     block: i64,
     chunks: i64,
-    /// Bytes of a strip of planes.
-    strip: i64,
+    /// Chunks that are done for all panels before the next ones.
+    deep: i64,
 }
 
 /// What all items of a launch share.
@@ -149,6 +154,35 @@ struct Launching<'l> {
 /// Tiles of rows.
 fn tiles_of((m0, m1): (i64, i64)) -> i64 {
     (m1 - m0 + ROWS as i64 - 1) / ROWS as i64
+}
+
+/// How many of `tall` rows are split at once, and of how many chunks, so that their planes stay in
+/// the cache of a core and the fewest bytes go through it: with fewer rows at once, all of the
+/// right operand is read more often; with fewer chunks, whose number is a multiple of `unit`, the
+/// sums of all `columns` are read and written more often.
+fn blocks(grade: Grade, (tall, chunks, columns): (i64, i64, i64), unit: i64) -> (i64, i64) {
+    let rows = ROWS as i64;
+    let of_chunk = strip_bytes(grade, 1) as i64;
+    let units = (chunks + unit - 1) / unit;
+    if chunks <= FEW && columns * chunks * of_chunk / rows <= BLOCK {
+        return (tall.min(SHORT), chunks);
+    }
+    let mut best = (i64::MAX, tall, chunks);
+    for times in 1..=units {
+        let deep = ((units + times - 1) / times * unit).min(chunks);
+        let most = (BLOCK / (deep * of_chunk)).max(2) * rows;
+        let blocks = (tall + most - 1) / most;
+        let again = (chunks + deep - 1) / deep - 1;
+        let right = blocks * columns * chunks * of_chunk / rows;
+        let bytes = right + again * tall * columns * 8;
+        if bytes < best.0 {
+            best = (bytes, (tall + blocks - 1) / blocks, deep);
+        }
+        if blocks == 1 {
+            break;
+        }
+    }
+    (best.1, best.2)
 }
 
 /// The planes of panels of a right operand.
@@ -240,7 +274,6 @@ impl Compiled {
     fn cut(&self, grade: Grade, plan: &Plan, whole: bool, threads: i64) -> Cut {
         let panels = (plan.n + COLUMNS as i64 - 1) / COLUMNS as i64;
         let chunks = (plan.k + CHUNK as i64 - 1) / CHUNK as i64;
-        let strip = strip_bytes(grade, chunks as usize) as i64;
         let busy = plan.operations() > 4.0 * GRAIN && threads > 1;
         let wanted = if busy { threads } else { 1 };
         let mut group = panels;
@@ -259,10 +292,17 @@ impl Compiled {
                 tall = ((plan.m + parts - 1) / parts + rows - 1) / rows * rows;
             }
         }
-        let most = (BLOCK / strip).max(2) * ROWS as i64;
-        let blocks = (tall + most - 1) / most;
-        let block = (tall + blocks - 1) / blocks;
-        Cut { panels, group, tall, block, chunks, strip }
+        let unit = match &plan.gathered {
+            None => PIECE,
+            Some(g) if g.run % CHUNK as i64 == 0 => {
+                let run = g.run / CHUNK as i64;
+                (PIECE + run - 1) / run * run
+            }
+            Some(_) => chunks,
+        };
+        let columns = plan.n.min(group * COLUMNS as i64);
+        let (block, deep) = blocks(grade, (tall, chunks, columns), unit);
+        Cut { panels, group, tall, block, chunks, deep }
     }
 
     /// One item: rows and panels of one product.
@@ -276,7 +316,7 @@ impl Compiled {
         args: &[u64],
     ) {
         let (plan, cut) = (l.plan, &l.cut);
-        let panel = 2 * cut.strip;
+        let panel = 2 * strip_bytes(l.code.grade, cut.chunks as usize) as i64;
         let width = COLUMNS as i64;
         let columns = (first * width, (last * width).min(plan.n));
         let a = match &l.left {
@@ -325,33 +365,64 @@ impl Compiled {
         let mut begin = m0;
         while begin < m1 {
             let rows = (begin, (begin + cut.block).min(m1));
-            let (range, left) = self.split_left(l, w, at, a, rows);
-            if exact(range, planes.range, plan.k) {
-                let tiles = tiles_of(rows);
-                let call = AmxCall {
-                    a: left,
-                    b: planes.first,
-                    scales: planes.scales,
-                    c,
-                    args: args.as_ptr().cast(),
-                    kernel: l.code.kernel,
-                    sums: room(&mut w.sums, AmxCall::sums_bytes(tiles as usize)),
-                    ldc: plan.out_rows,
-                    chunks: cut.chunks,
-                    piece: PIECE,
-                    variant: variant(l.code.grade, range.planes(), planes.range.planes()),
-                };
-                // SAFETY: the operands and the result are those of the kernel that this product
-                // is; every part of the result is written by one item.
-                unsafe { (l.code.multiply)(&raw const call, rows.0, rows.1, columns.0, columns.1) };
-            } else {
+            if !self.rows(l, w, at, (a, c), &planes, rows, columns, args) {
                 self.inexact(l, w, at, (a, c), rows, (first, last), args);
             }
             begin = rows.1;
         }
     }
 
-    /// The planes of some rows, and how large their numbers are.
+    /// Some rows of an item; gives whether their planes are exact, and so the result is there.
+    #[expect(clippy::too_many_arguments, reason = "a part of a product")]
+    fn rows(
+        &self,
+        l: &Launching<'_>,
+        w: &mut Workspace,
+        at: &At,
+        (a, c): (*const f32, *mut f32),
+        planes: &Planes,
+        rows: (i64, i64),
+        columns: (i64, i64),
+        args: &[u64],
+    ) -> bool {
+        let (plan, cut) = (l.plan, &l.cut);
+        let of_panel = AmxCall::sums_bytes(tiles_of(rows) as usize);
+        let split = cut.deep < cut.chunks;
+        let panels = (columns.1 - columns.0 + COLUMNS as i64 - 1) / COLUMNS as i64;
+        let sums = room(&mut w.sums, of_panel * if split { panels as usize } else { 1 });
+        let mut begin = 0;
+        while begin < cut.chunks {
+            let end = (begin + cut.deep).min(cut.chunks);
+            let (range, left) = self.split_left(l, w, at, a, rows, (begin, end));
+            if !exact(range, planes.range, plan.k) {
+                return false;
+            }
+            let call = AmxCall {
+                a: left,
+                b: planes.first,
+                scales: planes.scales,
+                c,
+                args: args.as_ptr().cast(),
+                kernel: l.code.kernel,
+                sums,
+                next_sums: if split { of_panel as i64 } else { 0 },
+                ldc: plan.out_rows,
+                chunks: cut.chunks,
+                begin,
+                end,
+                piece: PIECE,
+                variant: variant(l.code.grade, range.planes(), planes.range.planes()),
+            };
+            // SAFETY: the operands and the result are those of the kernel that this product is;
+            // every part of the result is written by one item.
+            unsafe { (l.code.multiply)(&raw const call, rows.0, rows.1, columns.0, columns.1) };
+            begin = end;
+        }
+        true
+    }
+
+    /// The planes of some rows and chunks, and how large their numbers are; all chunks where rows
+    /// are runs.
     fn split_left(
         &self,
         l: &Launching<'_>,
@@ -359,9 +430,12 @@ impl Compiled {
         at: &At,
         a: *const f32,
         (m0, m1): (i64, i64),
+        (begin, end): (i64, i64),
     ) -> (Range, *const u8) {
-        let (plan, cut) = (l.plan, &l.cut);
-        let out = room(&mut w.left, (tiles_of((m0, m1)) * cut.strip) as usize);
+        let plan = l.plan;
+        let (chunk, chunks) = (CHUNK as i64, end - begin);
+        let strip = strip_bytes(l.code.grade, chunks as usize);
+        let out = room(&mut w.left, tiles_of((m0, m1)) as usize * strip);
         let mut range = Range::NONE;
         let mut call = LeftCall {
             a,
@@ -371,20 +445,26 @@ impl Compiled {
             zeros: std::ptr::null(),
             rows: std::ptr::null_mut(),
             lda: l.left_rows,
-            k: plan.k,
+            k: plan.k.min(end * chunk) - begin * chunk,
             taps: 0,
             run: 0,
-            chunks: cut.chunks,
+            chunks,
         };
         let mut code = l.code.even;
-        if let Some(g) = &plan.gathered {
-            code = l.code.gathered;
-            call.table = plan.table(g, at).as_ptr();
-            call.zeros = g.zeros.as_ptr();
-            (call.taps, call.run) = (g.taps, g.run);
-            if g.run % CHUNK as i64 != 0 {
-                let floats = ROWS as i64 * cut.chunks * CHUNK as i64;
-                call.rows = room(&mut w.rows, floats as usize * 4).cast();
+        match &plan.gathered {
+            None => call.a = call.a.wrapping_offset((begin * chunk) as isize),
+            Some(g) => {
+                code = l.code.gathered;
+                call.table = plan.table(g, at).as_ptr();
+                call.zeros = g.zeros.as_ptr();
+                (call.lda, call.run, call.taps) = (g.taps, g.run, g.taps);
+                if g.run % chunk == 0 {
+                    call.table = call.table.wrapping_offset((begin * chunk / g.run) as isize);
+                    call.taps = chunks * chunk / g.run;
+                } else {
+                    let floats = ROWS as i64 * chunks * chunk;
+                    call.rows = room(&mut w.rows, floats as usize * 4).cast();
+                }
             }
         }
         // SAFETY: the rows are those of the operand, and there is room for their planes.
@@ -480,5 +560,23 @@ impl Compiled {
         };
         let first = Shared(held.as_ptr().cast_mut().cast());
         Some(Operand { first, matrix: panels * panel, scales: all, ranges: ranges_at, _held: held })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_read_as_little_as_they_can() {
+        let of = |tall, k, columns| blocks(Grade::F32, (tall, k / CHUNK as i64, columns), PIECE);
+        // All at once where it fits, and in parts of K where that takes fewer bytes than rows do.
+        assert_eq!(of(128, 768, 3072), (128, 24));
+        assert_eq!(of(128, 3072, 768), (128, 32));
+        assert_eq!(of(4096, 512, 512), (256, 16));
+        // Few chunks: short blocks, whose result is written row by row.
+        assert_eq!(of(3136, 64, 256), (SHORT, 2));
+        // Whole units only.
+        assert_eq!(blocks(Grade::F32, (196, 72, 256), 24), (98, 24));
     }
 }

@@ -143,9 +143,9 @@ struct ac_product {
     /* How it is cut into items. */
     int64_t panels, group, groups, tall, parts, block;
     uint64_t items, grain;
-    /* On tiles: chunks of what is summed, and where in the scratch memory of a thread things
-     * begin. */
-    int64_t chunks;
+    /* On tiles: chunks of what is summed, those that are done for all panels before the next
+     * ones, and where in the scratch memory of a thread things begin. */
+    int64_t chunks, deep;
     struct {
         int64_t planes, scales, ranges, left, rows, sums, end;
     } room;

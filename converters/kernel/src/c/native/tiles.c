@@ -39,7 +39,7 @@ struct ac_tile_call {
     const void *args;
     ac_kernel_code *kernel;
     unsigned char *sums;
-    int64_t ldc, chunks, piece, variant;
+    int64_t next_sums, ldc, chunks, begin, end, piece, variant;
 };
 
 static const struct ac_range ac_range_none = {UINT32_MAX, 0, 0};
@@ -89,11 +89,6 @@ static int64_t ac_variant(struct ac_range left, struct ac_range right, int64_t p
     return (ac_planes(left, planes) - 1) * planes + ac_planes(right, planes) - 1;
 }
 
-static double ac_more(double x, double y)
-{
-    return x > y ? x : y;
-}
-
 /* Whether tiles are faster by estimate: the time of each way in cycles of one core. */
 static int ac_tiles_pay(const struct ac_product *p, const struct ac_tiles *t, int constant)
 {
@@ -107,28 +102,37 @@ static int ac_tiles_pay(const struct ac_product *p, const struct ac_tiles *t, in
     const double m = (double)p->m, n = (double)p->n, k = (double)p->k;
     const double bytes = t->weights > ac_cost_cached ? ac_cost_far : ac_cost_near;
     const double long_k = (double)(ac_whole(p->k, ac_tile_chunk) * ac_tile_chunk);
-    const double wide = (double)(ac_whole(p->n, 16) * 16), tall = (double)(ac_whole(p->m, 16) * 16);
+    const double vectors = m * (double)ac_whole(p->n, 16), wide = (double)(ac_whole(p->n, 16) * 16);
+    const double low = ceil(m / ac_cost_fma_rows) * ac_cost_fma_rows;
+    const double tall = (double)(ac_whole(p->m, 16) * 16);
     const double split = run == 0                   ? ac_cost_split
                          : run % ac_tile_chunk == 0 ? ac_cost_split_runs
                                                     : ac_cost_split_uneven;
-    double plain = m * n * k / ac_cost_fma;
+    double plain = low * n * k / ac_cost_fma;
     double tiles = tall * wide * long_k * (double)t->products / ac_cost_tiles;
     if (constant) {
-        plain = ac_more(plain, k * n * 4.0 / bytes);
-        tiles = ac_more(tiles, k * n * (2.0 * (double)t->planes) / bytes);
+        plain = fmax(plain, k * n * 4.0 / bytes);
+        tiles = fmax(tiles, k * n * (2.0 * (double)t->planes) / bytes);
     } else {
         plain += k * n * ac_cost_pack;
         tiles += long_k * wide * (ac_cost_pack + ac_cost_split);
     }
-    tiles += m * long_k * split + m * wide / 16.0 * (t->is_long ? ac_cost_finish_long : ac_cost_finish) +
+    plain += vectors * ac_cost_store;
+    tiles += m * long_k * split + vectors * (ac_cost_finish + (t->is_long ? ac_cost_long : 0.0)) +
              tall * wide / 1024.0 * ac_cost_block + ac_cost_start;
-    return tiles / plain < (run == 0 ? ac_cost_margin : ac_cost_margin_runs);
+    return tiles / plain < ac_cost_most;
 }
 
-/* Bytes of the planes of a tile of rows, or of one half of a panel. */
-static int64_t ac_strip(const struct ac_product *p)
+/* Bytes of the planes of a tile of rows, or of one half of a panel, over so many chunks. */
+static int64_t ac_strip(const struct ac_product *p, int64_t chunks)
 {
-    return p->chunks * p->tiles->planes * ac_tile_bytes;
+    return chunks * p->tiles->planes * ac_tile_bytes;
+}
+
+/* Bytes of the planes of a panel. */
+static int64_t ac_panel(const struct ac_product *p)
+{
+    return 2 * ac_strip(p, p->chunks);
 }
 
 static int64_t ac_tiles_of(int64_t rows)
@@ -195,13 +199,45 @@ static void ac_lay_rooms(struct ac_product *p, int whole)
     const int64_t group = whole ? 0 : p->group, tiles = ac_tiles_of(p->block);
     const int uneven = p->run % ac_tile_chunk != 0;
     p->room.planes = ac_bytes(some * ac_tile_columns * p->k);
-    p->room.scales = p->room.planes + group * 2 * ac_strip(p);
+    p->room.scales = p->room.planes + group * ac_panel(p);
     p->room.ranges = p->room.scales + ac_bytes(group * ac_tile_columns);
     p->room.left = p->room.ranges + ac_bytes(group * 3);
-    p->room.rows = p->room.left + tiles * ac_strip(p);
-    p->room.sums =
-        p->room.rows + (uneven ? ac_bytes(ac_tile_rows * p->chunks * ac_tile_chunk) : 0);
-    p->room.end = p->room.sums + ac_sums(tiles);
+    p->room.rows = p->room.left + tiles * ac_strip(p, p->deep);
+    p->room.sums = p->room.rows + (uneven ? ac_bytes(ac_tile_rows * p->deep * ac_tile_chunk) : 0);
+    p->room.end = p->room.sums + ac_sums(tiles) * (p->deep < p->chunks ? p->group : 1);
+}
+
+/* Decides how many rows are split at once, and of how many chunks, so that their planes stay in
+ * the cache of a core and the fewest bytes go through it: with fewer rows at once, all of the right
+ * operand is read more often; with fewer chunks the sums of all columns are. */
+static void ac_cut_blocks(struct ac_product *p)
+{
+    const int64_t chunks = p->chunks, of_chunk = ac_strip(p, 1), wide = p->group * ac_tile_columns;
+    const int64_t columns = p->n < wide ? p->n : wide, run = p->run / ac_tile_chunk;
+    const int64_t right = columns * chunks * of_chunk / ac_tile_rows;
+    /* The number of chunks is a multiple of this. */
+    int64_t unit = ac_tile_piece, best = INT64_MAX;
+    if (p->run != 0) {
+        unit = p->run % ac_tile_chunk == 0 ? ac_whole(ac_tile_piece, run) * run : chunks;
+    }
+    p->block = p->tall < ac_tile_short ? p->tall : ac_tile_short;
+    p->deep = chunks;
+    if (chunks <= ac_tile_few && right <= ac_tile_block) {
+        return;
+    }
+    const int64_t units = ac_whole(chunks, unit);
+    for (int64_t times = 1, blocks = 0; times <= units && blocks != 1; times++) {
+        const int64_t some = ac_whole(units, times) * unit, deep = some < chunks ? some : chunks;
+        const int64_t fit = ac_tile_block / (deep * of_chunk), most = fit < 2 ? 2 : fit;
+        blocks = ac_whole(p->tall, most * ac_tile_rows);
+        const int64_t again = ac_whole(chunks, deep) - 1;
+        const int64_t bytes = blocks * right + again * p->tall * columns * 8;
+        if (bytes < best) {
+            best = bytes;
+            p->block = ac_whole(p->tall, blocks);
+            p->deep = deep;
+        }
+    }
 }
 
 /* Cuts a product into items, and splits a right operand that is constant. */
@@ -231,16 +267,14 @@ static int ac_cut_tiles(struct ac_engine *e, struct ac_product *p, const float *
             p->tall = ac_whole(ac_whole(p->m, parts), rows) * rows;
         }
     }
-    int64_t most = ac_tile_block / ac_strip(p);
-    most = (most < 2 ? 2 : most) * ac_tile_rows;
-    p->block = ac_whole(p->tall, ac_whole(p->tall, most));
+    ac_cut_blocks(p);
     p->groups = ac_whole(p->panels, p->group);
     p->parts = ac_whole(p->m, p->tall);
     p->items = (uint64_t)(p->batches * p->groups * p->parts);
     const double each = operations / (double)p->items;
     p->grain = busy ? (uint64_t)(each > 2 * ac_grain ? 1 : 2 * ac_grain / each) : p->items;
     ac_lay_rooms(p, whole);
-    p->right_matrix = p->panels * 2 * ac_strip(p);
+    p->right_matrix = p->panels * ac_panel(p);
     p->right_count = whole ? ac_count(p->right_layout->batch, p->right_layout->batches) : 0;
     const int64_t panels = p->right_count * p->panels;
     const int64_t floats =
@@ -289,7 +323,7 @@ static struct ac_planes ac_right_planes(const struct ac_item *x, const float *ma
                                   ac_range_of(ranges, count)};
     }
     float *panels = ac_at((float *)x->room, -(x->first * ac_tile_columns * p->k));
-    unsigned char *out = ac_move(x->room + p->room.planes, -(x->first * 2 * ac_strip(p)), 1);
+    unsigned char *out = ac_move(x->room + p->room.planes, -(x->first * ac_panel(p)), 1);
     float *scales =
         ac_at((float *)(x->room + p->room.scales), -(x->first * ac_tile_columns));
     struct ac_range *ranges = (struct ac_range *)(x->room + p->room.ranges);
@@ -299,23 +333,38 @@ static struct ac_planes ac_right_planes(const struct ac_item *x, const float *ma
     return (struct ac_planes){out, scales, ac_range_of(ranges, count)};
 }
 
-/* Makes planes of some rows of the left operand; gives how large their numbers are. */
-static struct ac_range ac_split_left(const struct ac_item *x, int64_t m0, int64_t m1)
+/* Makes planes of some rows and chunks of the left operand, of all chunks where rows are runs of
+ * parts of them; gives how large their numbers are. */
+static struct ac_range ac_split_left(const struct ac_item *x, struct ac_area area, int64_t begin,
+                                     int64_t end)
 {
     const struct ac_product *p = x->p;
+    const int64_t first = begin * ac_tile_chunk, last = end * ac_tile_chunk;
     struct ac_range range = ac_range_none;
-    struct ac_split_rows call = {x->a, x->room + p->room.left, &range, NULL, NULL, NULL,
-                                 p->left_rows, p->k, 0, 0, p->chunks};
+    struct ac_split_rows call = {.a = x->a,
+                                 .out = x->room + p->room.left,
+                                 .range = &range,
+                                 .k = (last < p->k ? last : p->k) - first,
+                                 .chunks = end - begin};
     ac_split_code *code = p->tiles->even;
-    if (p->code->even == NULL) {
+    if (p->code->even != NULL) {
+        call.a = ac_at(x->a, first);
+        call.lda = p->left_rows;
+    } else {
         code = p->tiles->gathered;
         call.table = x->at->table;
         call.zeros = p->zeros;
-        call.rows = (float *)(x->room + p->room.rows);
+        call.lda = p->taps;
         call.taps = p->taps;
         call.run = p->run;
+        if (p->run % ac_tile_chunk == 0) {
+            call.table += first / p->run;
+            call.taps = (last - first) / p->run;
+        } else {
+            call.rows = (float *)(x->room + p->room.rows);
+        }
     }
-    code(&call, (uint64_t)m0, (uint64_t)m1);
+    code(&call, (uint64_t)area.m0, (uint64_t)area.m1);
     return range;
 }
 
@@ -324,24 +373,31 @@ static int ac_rows_on_tiles(const struct ac_item *x, const struct ac_planes *pla
                             struct ac_area area)
 {
     const struct ac_product *p = x->p;
-    const struct ac_range range = ac_split_left(x, area.m0, area.m1);
-    if (!ac_exact(range, planes->range, p->k)) {
-        return 0;
+    const int64_t sums = ac_sums(ac_tiles_of(area.m1 - area.m0));
+    for (int64_t begin = 0, end; begin < p->chunks; begin = end) {
+        end = begin + p->deep < p->chunks ? begin + p->deep : p->chunks;
+        const struct ac_range range = ac_split_left(x, area, begin, end);
+        if (!ac_exact(range, planes->range, p->k)) {
+            return 0;
+        }
+        const struct ac_tile_call call = {
+            .a = x->room + p->room.left,
+            .b = planes->first,
+            .scales = planes->scales,
+            .c = x->c,
+            .args = x->at->args,
+            .kernel = p->tiles->kernel,
+            .sums = x->room + p->room.sums,
+            .next_sums = p->deep < p->chunks ? sums : 0,
+            .ldc = p->out_rows,
+            .chunks = p->chunks,
+            .begin = begin,
+            .end = end,
+            .piece = ac_tile_piece,
+            .variant = ac_variant(range, planes->range, p->tiles->planes),
+        };
+        p->tiles->code(&call, area.m0, area.m1, area.n0, area.n1);
     }
-    const struct ac_tile_call call = {
-        .a = x->room + p->room.left,
-        .b = planes->first,
-        .scales = planes->scales,
-        .c = x->c,
-        .args = x->at->args,
-        .kernel = p->tiles->kernel,
-        .sums = x->room + p->room.sums,
-        .ldc = p->out_rows,
-        .chunks = p->chunks,
-        .piece = ac_tile_piece,
-        .variant = ac_variant(range, planes->range, p->tiles->planes),
-    };
-    p->tiles->code(&call, area.m0, area.m1, area.n0, area.n1);
     return 1;
 }
 

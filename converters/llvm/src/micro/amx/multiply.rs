@@ -19,9 +19,9 @@ pub struct AmxSpec {
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct AmxCall {
-    /// The planes of the rows that are done.
+    /// The planes of the rows that are done, of chunks `begin..end`.
     pub a: *const u8,
-    /// The planes of all columns.
+    /// The planes of all columns, of all chunks.
     pub b: *const u8,
     /// For each column the number that sums are multiplied by.
     pub scales: *const f32,
@@ -31,12 +31,19 @@ pub struct AmxCall {
     pub args: *const c_void,
     /// The function of [`kernel_module`].
     pub kernel: KernelFn,
-    /// Room for the sums of the rows that are done, [`AmxCall::sums_bytes`].
+    /// Sums of the rows that are done, of the panel of column `n0`: [`AmxCall::sums_bytes`] for
+    /// each panel, or room for one.
     pub sums: *mut u8,
+    /// Bytes from the sums of a panel to those of the next one; 0 where all are done at once.
+    pub next_sums: i64,
     /// From row to row of the result.
     pub ldc: i64,
     /// Chunks of K.
     pub chunks: i64,
+    /// The first chunk that is done; sums are those of the chunks before it.
+    pub begin: i64,
+    /// The end of the chunks that are done; the result is written where it is that of all chunks.
+    pub end: i64,
     /// Chunks of K that are done for all rows before the next ones.
     pub piece: i64,
     /// See [`variant`].
@@ -63,6 +70,9 @@ const RIGHT: usize = 6;
 /// Bytes from row to row of sums in memory.
 const LINE: usize = COLUMNS * 4;
 
+/// Bytes of a line of a cache.
+const LINE_BYTES: usize = 64;
+
 /// The function of [`kernel_module`].
 pub type KernelFn = unsafe extern "C" fn(
     which: i64,
@@ -72,6 +82,8 @@ pub type KernelFn = unsafe extern "C" fn(
     count: i64,
     sums: *mut u8,
     adds: bool,
+    ahead: *const u8,
+    lines: i64,
 );
 
 /// Its name.
@@ -87,12 +99,13 @@ pub fn variant(grade: Grade, left: usize, right: usize) -> i64 {
 
 /// The IR text of the micro-kernels of a grade behind one function, see [`KernelFn`]: sums over
 /// `count` chunks of one or two tiles of rows, whose planes are `strip` bytes apart, and one or
-/// two of columns. The lowest bit of `which` says whether there are two of columns, the next one
+/// two of columns. With each chunk so many `lines` of memory are fetched from `ahead` on, which is
+/// what is wanted next. The lowest bit of `which` says whether there are two of columns, the next one
 /// whether there are two of rows, the others are a [`variant`].
 pub fn kernel_module(grade: Grade) -> String {
     let name = kernel_name(grade);
     let parameters = "ptr noalias %a, i64 %strip, ptr noalias %b, i64 %count, ptr noalias %sums, \
-                      i1 %adds";
+                      i1 %adds, ptr %ahead, i64 %lines";
     let mut module = Module::new();
     let mut f = Function::new(format_args!(
         "define void @{name}(i64 %which, {}) nounwind",
@@ -118,7 +131,8 @@ pub fn kernel_module(grade: Grade) -> String {
     for (which, inner) in calls {
         f.begin(&format!("case{which}"));
         f.line(format_args!(
-            "tail call void @{inner}(ptr %a, i64 %strip, ptr %b, i64 %count, ptr %sums, i1 %adds)"
+            "tail call void @{inner}(ptr %a, i64 %strip, ptr %b, i64 %count, ptr %sums, i1 %adds, \
+             ptr %ahead, i64 %lines)"
         ));
         f.line("ret void");
     }
@@ -179,6 +193,15 @@ fn kernel(
         }
         let offset = f.int("mul nsw", c, planes * 2 * TILE);
         let b = f.at("i8", "%b", offset);
+        let lines = f.int("mul nsw", c, "%lines");
+        let lines = f.int("shl nsw", lines, 6);
+        let ahead = f.at("i8", "%ahead", lines);
+        f.declare("void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)");
+        f.for_loop("0", "%lines", 1, |f, line| {
+            let offset = f.int("shl nsw", line, 6);
+            let from = f.at("i8", &ahead, offset);
+            f.line(format_args!("call void @llvm.prefetch.p0(ptr {from}, i32 0, i32 2, i32 1)"));
+        });
         let mut now = (usize::MAX, usize::MAX);
         for (p, q) in grade.products(counts) {
             if now.0 != p {
@@ -298,8 +321,8 @@ fn driver(spec: &AmxSpec) -> Function {
         "define void @{name}(ptr noalias %call, i64 %m0, i64 %m1, i64 %n0, i64 %n1) nounwind"
     ));
     let pointers = ["a", "b", "scales", "c", "args", "kernel", "sums"];
-    let names = pointers.iter().chain(&["ldc", "chunks", "piece", "variant"]);
-    for (i, field) in names.enumerate() {
+    let numbers = ["next_sums", "ldc", "chunks", "begin", "end", "piece", "variant"];
+    for (i, field) in pointers.iter().chain(&numbers).enumerate() {
         let address = f.at("i64", "%call", i);
         let ty = if i < pointers.len() { "ptr" } else { "i64" };
         f.line(format_args!("%{field} = load {ty}, ptr {address}, align 8"));
@@ -313,8 +336,11 @@ fn driver(spec: &AmxSpec) -> Function {
     let tiles = f.div_ceil(&rows, ROWS);
     let pairs = f.div_ceil(&tiles, 2);
     let variant = f.int("shl nsw", "%variant", 2);
-    let strip = f.int("mul nsw", "%chunks", planes * TILE);
-    let panel_bytes = f.int("shl nsw", &strip, 1);
+    let some = f.int("sub nsw", "%end", "%begin");
+    let strip = f.int("mul nsw", &some, planes * TILE);
+    let panel_bytes = f.int("mul nsw", "%chunks", 2 * planes * TILE);
+    // What the rows of a piece fetch together is the next piece.
+    let lines = f.value(format_args!("sdiv i64 {}, {pairs}", planes * 2 * TILE / LINE_BYTES));
     f.for_loop("%n0", "%n1", COLUMNS, |f, column| {
         let panel = f.int("sdiv", column, COLUMNS);
         let offset = f.int("mul nsw", panel, &panel_bytes);
@@ -323,29 +349,46 @@ fn driver(spec: &AmxSpec) -> Function {
         let left = f.int("sub nsw", "%n1", column);
         let wide = f.value(format_args!("icmp sgt i64 {left}, {}", V.lanes));
         let wide = f.value(format_args!("zext i1 {wide} to i64"));
-        f.for_loop("0", "%chunks", "%piece", |f, chunk| {
-            let left = f.int("sub nsw", "%chunks", chunk);
+        let next = f.int("sub nsw", column, "%n0");
+        let next = f.int("sdiv", next, COLUMNS);
+        let next = f.int("mul nsw", next, "%next_sums");
+        let panel_sums = f.at("i8", "%sums", next);
+        f.for_loop("%begin", "%end", "%piece", |f, chunk| {
+            let left = f.int("sub nsw", "%end", chunk);
             let count = f.min(&left, "%piece");
             let adds = f.value(format_args!("icmp ne i64 {chunk}, 0"));
-            let done = f.value(format_args!("icmp eq i64 {left}, {count}"));
-            let a_offset = f.int("mul nsw", chunk, planes * TILE);
-            let b_offset = f.int("shl nsw", &a_offset, 1);
+            let last = f.int("add nsw", chunk, &count);
+            let done = f.value(format_args!("icmp eq i64 {last}, %chunks"));
+            let a_offset = f.int("sub nsw", chunk, "%begin");
+            let a_offset = f.int("mul nsw", a_offset, planes * TILE);
+            let b_offset = f.int("mul nsw", chunk, 2 * planes * TILE);
             let b = f.at("i8", &panel, b_offset);
+            // The next piece of this panel, or the first one of the next panel.
+            let more = f.value(format_args!("icmp slt i64 {last}, %end"));
+            let then = f.value(format_args!("select i1 {more}, i64 {last}, i64 %begin"));
+            let then = f.int("mul nsw", then, 2 * planes * TILE);
+            let skip = f.value(format_args!("select i1 {more}, i64 0, i64 {panel_bytes}"));
+            let then = f.int("add nsw", then, skip);
+            let ahead = f.at("i8", &panel, then);
+            let part = f.int("mul nsw", &count, &lines);
+            let part = f.int("mul nsw", part, LINE_BYTES);
             f.for_loop("0", &pairs, 1, |f, pair| {
                 let tile = f.int("shl nsw", pair, 1);
                 let offset = f.int("mul nsw", &tile, &strip);
                 let a = f.at("i8", "%a", offset);
                 let a = f.at("i8", &a, &a_offset);
                 let offset = f.int("mul nsw", &tile, ROWS * LINE);
-                let sums = f.at("i8", "%sums", offset);
+                let sums = f.at("i8", &panel_sums, offset);
                 let next = f.int("add nsw", &tile, 1);
                 let two = f.value(format_args!("icmp slt i64 {next}, {tiles}"));
                 let tall = f.value(format_args!("select i1 {two}, i64 2, i64 0"));
                 let which = f.int("or", &tall, &wide);
                 let which = f.int("or", which, &variant);
+                let offset = f.int("mul nsw", pair, &part);
+                let ahead = f.at("i8", &ahead, offset);
                 f.line(format_args!(
                     "call void %kernel(i64 {which}, ptr {a}, i64 {strip}, ptr {b}, i64 {count}, \
-                     ptr {sums}, i1 zeroext {adds})"
+                     ptr {sums}, i1 zeroext {adds}, ptr {ahead}, i64 {lines})"
                 ));
                 f.if_true(&done, |f| {
                     let row = f.int("mul nsw", &tile, ROWS);

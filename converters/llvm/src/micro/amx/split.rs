@@ -49,11 +49,11 @@ pub struct LeftCall {
     /// Room for a tile of rows, each of as many floats as there are in all chunks; only for runs
     /// that are no whole number of chunks.
     pub rows: *mut f32,
-    /// From row to row, where they are evenly apart.
+    /// From row to row: floats where they are evenly apart, and else entries of the table.
     pub lda: i64,
     /// Length of a row.
     pub k: i64,
-    /// Runs of a row.
+    /// Runs of a row that are split.
     pub taps: i64,
     /// Floats of a run.
     pub run: i64,
@@ -361,7 +361,7 @@ impl Left {
 /// Where a run of row `first + i` is.
 fn start_of_run(f: &mut Function, first: &str, i: &str, tap: &str) -> String {
     let row = f.int("add nsw", first, i);
-    let entry = f.int("mul nsw", row, "%taps");
+    let entry = f.int("mul nsw", row, "%lda");
     let entry = f.int("add nsw", entry, tap);
     run_at(f, ("%a", "%zeros"), "%table", &entry)
 }
