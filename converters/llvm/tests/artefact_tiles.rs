@@ -239,10 +239,11 @@ func @0 "net" {{
         let made = folder.join("net.a");
         let done = build(&self.module(), &made, Kind::Archive, settings, &mut report);
         assert!(done.is_ok(), "{:?}", report.diagnostics);
-        self.compile(folder, "net.a", settings.sanitizer);
+        self.compile(folder, &["net.a"], settings.sanitizer);
     }
 
-    fn compile(&self, folder: &Path, artefact: &str, sanitizer: Option<Sanitizer>) {
+    /// Compiles the caller with an artefact.
+    fn compile(&self, folder: &Path, artefact: &[&str], sanitizer: Option<Sanitizer>) {
         let mut sizes = String::new();
         let count = |shape: &[usize]| shape.iter().product::<usize>();
         let list = |all: Vec<String>| all.join(", ");
@@ -262,8 +263,10 @@ func @0 "net" {{
         std::fs::write(folder.join("sizes.h"), sizes).unwrap();
         std::fs::write(folder.join("caller.c"), CALLER).unwrap();
         let mut cc = Command::new("cc");
-        cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "caller.c", artefact]);
-        cc.args(sanitizer.map(Sanitizer::flag)).args(["-o", "caller", "-lm", "-pthread"]);
+        cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "caller.c"]);
+        cc.args(artefact)
+            .args(sanitizer.map(Sanitizer::flag))
+            .args(["-o", "caller", "-lm", "-pthread"]);
         finished(cc.current_dir(folder));
     }
 
@@ -272,8 +275,7 @@ func @0 "net" {{
         let bytes: Vec<u8> = values.iter().flatten().flat_map(|x| x.to_ne_bytes()).collect();
         std::fs::write(folder.join("in"), bytes).unwrap();
         finished(Command::new("./caller").arg(threads.to_string()).current_dir(folder));
-        let out = std::fs::read(folder.join("out")).unwrap();
-        out.chunks_exact(4).map(|b| f32::from_ne_bytes(b.try_into().unwrap())).collect()
+        floats(&folder.join("out"))
     }
 }
 
@@ -288,6 +290,12 @@ fn compare(got: &[f32], [wanted, sizes]: &[Vec<f32>; 2], within: f32) {
         };
         assert!(fine, "number {i}: {x} not {y}, of sums of up to {size}");
     }
+}
+
+/// The numbers of a file.
+fn floats(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).unwrap();
+    bytes.chunks_exact(4).map(|b| f32::from_ne_bytes(b.try_into().unwrap())).collect()
 }
 
 fn joined(outputs: &[(String, Datum)]) -> Vec<f32> {
@@ -394,12 +402,32 @@ fn sizes_decide_when_a_context_is_made() {
         let net = Net::open(rows);
         let usual = net.usual();
         let [got, other] = [tiles.path(), vectors.path()].map(|folder| {
-            net.compile(folder, "net.a", None);
+            net.compile(folder, &["net.a"], None);
             net.run(folder, &usual, 1)
         });
         compare(&got, &net.expected(&usual), 1e-6);
         assert_eq!(bits(&got) == bits(&other), alike, "{rows} rows");
     }
+}
+
+/// Valgrind plays a processor without tiles and without AVX-512.
+#[test]
+fn other_processors_do_without_tiles() {
+    let found = Command::new("valgrind").arg("--version").output();
+    if let Err(e) = found {
+        assert_eq!(e.kind(), std::io::ErrorKind::NotFound);
+        println!("skipped: valgrind is not there");
+        return;
+    }
+    let (net, dir) = (Net::open(40), tempfile::tempdir().unwrap());
+    let usual = net.usual();
+    net.build(dir.path(), &settings(&[]));
+    net.run(dir.path(), &usual, 1);
+    std::fs::remove_file(dir.path().join("out")).unwrap();
+    let mut valgrind = Command::new("valgrind");
+    valgrind.args(["-q", "--error-exitcode=9", "--leak-check=full", "./caller", "1"]);
+    finished(valgrind.current_dir(dir.path()));
+    compare(&floats(&dir.path().join("out")), &net.expected(&usual), 1e-6);
 }
 
 /// Decides on tiles in C, as lines of input ask for.
@@ -425,9 +453,10 @@ int main(void)
 }
 "#;
 
-/// The driver beside IR of the level with tiles, whose decisions are those of this process.
+/// The driver beside IR of the level with tiles: its numbers and its decisions are those of this
+/// process.
 #[test]
-fn decisions_are_the_same_in_c() {
+fn ir_with_tiles_and_decisions_in_c() {
     let (net, dir) = (Net::large(), tempfile::tempdir().unwrap());
     let mut report = Report::default();
     let made = dir.path().join("net.ll");
@@ -437,6 +466,12 @@ fn decisions_are_the_same_in_c() {
     let library = Library::get().unwrap();
     let object = airconv_llvm::compile(library, &ir, &Target::of(Isa::V4), Output::Object).unwrap();
     std::fs::write(dir.path().join("kernels.o"), object).unwrap();
+    net.compile(dir.path(), &["net.c", "kernels.o"], None);
+    if has_tiles() {
+        let usual = net.usual();
+        let got = net.run(dir.path(), &usual, 2);
+        assert_eq!(bits(&got), bits(&net.here(&usual, Isa::Amx, 2)));
+    }
     std::fs::write(dir.path().join("decide.c"), DECISIONS).unwrap();
     let mut cc = Command::new("cc");
     cc.args(["-std=gnu11", "-O1", "decide.c", "kernels.o"]);

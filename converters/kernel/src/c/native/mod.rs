@@ -266,19 +266,20 @@ impl Writer<'_> {
         for (function, ty) in declared {
             let _ = writeln!(out, "extern {ty} {function} HIDDEN;");
         }
-        let count = external.kernels.len().max(1);
+        let count = external.kernels.len();
         let levels = external.levels.len();
-        let _ = write!(out, "\nstatic ac_nest *const nests[{levels}][{count}] = {{\n");
-        for level in 0..levels {
-            let list: Vec<&str> = external
-                .kernels
-                .iter()
-                .map(|k| k.nest.as_ref().map_or("NULL", |n| n.functions[level].as_str()))
-                .collect();
-            let list = if list.is_empty() { "NULL".to_owned() } else { list.join(", ") };
-            let _ = writeln!(out, "    {{{list}}},");
+        if external.kernels.iter().any(|k| k.nest.is_some()) {
+            let _ = write!(out, "\nstatic ac_nest *const nests[{levels}][{count}] = {{\n");
+            for level in 0..levels {
+                let name = |k: &ExternalKernel| {
+                    let nest = k.nest.as_ref();
+                    nest.map_or_else(|| "NULL".to_owned(), |n| n.functions[level].clone())
+                };
+                let list: Vec<String> = external.kernels.iter().map(name).collect();
+                let _ = writeln!(out, "    {{{}}},", list.join(", "));
+            }
+            out += "};\n";
         }
-        out += "};\n";
         if external.kernels.iter().any(|k| k.product.is_some()) {
             let mut codes = String::new();
             for level in 0..levels {

@@ -148,6 +148,7 @@ static void ac_narrow_result(const void *context, uint64_t begin, uint64_t end, 
 }
 
 /* Runs a product that is ready; `spare` is the memory of the run after that of the program. */
+AC_UNUSED
 static void ac_run_product(struct ac_engine *e, const struct ac_product *p,
                            const struct ac_bound *bound, unsigned char *spare)
 {

@@ -702,6 +702,7 @@ static int ac_cut(struct ac_engine *e, struct ac_product *p, const float *right)
 
 /* Makes a product ready; operands that are constants are given. Gives 1, 0 where the product has
  * to be done loop by loop, and -1 where there is no memory. */
+AC_UNUSED
 static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_code *code,
                    struct ac_shape *x, const float *left, const float *right)
 {

@@ -10,6 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What a program may have no use for. */
+#define AC_UNUSED __attribute__((unused))
+
 /* ---- The floating-point mode: subnormal numbers are flushed to zero. ---- */
 
 static inline uint64_t ac_flush(void)
@@ -366,6 +369,7 @@ static inline int ac_map(struct ac_engine *e, const char *path, int64_t bytes,
 }
 
 /* Runs a kernel loop by loop. */
+AC_UNUSED
 static void ac_run_nest(struct ac_engine *e, ac_nest *nest, const struct ac_bound *bound,
                         int64_t items, int64_t grain)
 {
