@@ -49,7 +49,7 @@ pub enum Kernels {
     #[default]
     Inline,
     /// In other objects.
-    External(native::External),
+    External(Box<native::External>),
 }
 
 /// A program as C. The source includes `NAME.h`.

@@ -295,7 +295,7 @@ impl Build<'_> {
             weights: weights.clone(),
             numbers: codes.numbers,
         };
-        let options = COptions { name: stem, kernels: Kernels::External(external) };
+        let options = COptions { name: stem, kernels: Kernels::External(Box::new(external)) };
         let text = program_c(&lowered.program, &lowered.module, &options)
             .map_err(|refused| self.all_unsupported(refused.0))?;
         drop(lowered);
