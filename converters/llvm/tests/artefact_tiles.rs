@@ -370,7 +370,7 @@ fn products_of_all_kinds_are_right_on_tiles() {
     odd[1][200] = f32::NAN;
     odd[3][100] = f32::INFINITY;
     odd[4][20] = 1e38;
-    for sanitizer in [None, Some(Sanitizer::Address)] {
+    for sanitizer in [None, Some(Sanitizer::Address), Some(Sanitizer::Thread)] {
         let dir = tempfile::tempdir().unwrap();
         let settings = Settings { sanitizer, always_tiles: true, ..settings(&[Isa::Amx]) };
         net.build(dir.path(), &settings);

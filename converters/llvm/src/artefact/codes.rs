@@ -125,9 +125,10 @@ impl Codes {
             made.push(making.kernel(kernel, constant, known.as_deref())?);
         }
         let numbers = made.iter().any(|m| m.tiles.is_some()).then(|| tile_numbers(always_tiles));
-        let mut kept = levels.to_vec();
-        kept.retain(|&isa| isa != Isa::Amx || numbers.is_some() || levels.len() == vectors.len());
-        let at: Vec<(bool, usize)> = kept
+        let alone = !levels.contains(&vectors_of(Isa::Amx));
+        let mut levels = levels.to_vec();
+        levels.retain(|&isa| isa != Isa::Amx || alone || numbers.is_some());
+        let at: Vec<(bool, usize)> = levels
             .iter()
             .map(|&isa| {
                 let below = vectors.iter().position(|&v| v == vectors_of(isa));
@@ -135,7 +136,7 @@ impl Codes {
             })
             .collect();
         let kernels = made.into_iter().map(|m| m.for_levels(&at)).collect();
-        Ok(Codes { texts: making.texts(), levels: kept, kernels, numbers })
+        Ok(Codes { texts: making.texts(), levels, kernels, numbers })
     }
 }
 
