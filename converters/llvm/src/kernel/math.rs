@@ -337,17 +337,14 @@ impl Emitter<'_> {
         Value { name, varying: x.varying }
     }
 
-    /// A finite number over another that is not 0, within 1 ulp: by the reciprocal and what the
-    /// product leaves (Markstein), where [`Self::scales`] holds.
+    /// A finite number over another that is not 0, within 1.5 ulp where [`Self::scales`] holds: by
+    /// the reciprocal.
     fn quotient(&mut self, a: &Value, b: &Value) -> Value {
         if !self.scales(b) {
             return self.op2("fdiv", Scalar::F32, a, b);
         }
         let reciprocal = self.reciprocal(b);
-        let quotient = self.op2("fmul", Scalar::F32, a, &reciprocal);
-        let less = self.negated(b);
-        let rest = self.fma(&less, &quotient, a);
-        self.fma(&rest, &reciprocal, &quotient)
+        self.op2("fmul", Scalar::F32, a, &reciprocal)
     }
 
     /// The natural logarithm within 2 ulp. The mantissa is brought to [sqrt(1/2), sqrt 2) and

@@ -84,7 +84,7 @@ struct Lanes {
 }
 
 /// How many vectors are computed at once where each step waits for the one before it.
-const ABREAST: usize = 4;
+const ABREAST: usize = 8;
 
 /// The most expressions of a body that is computed for [`ABREAST`] vectors at once.
 const LONGEST: usize = 96;
