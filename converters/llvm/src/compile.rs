@@ -3,7 +3,7 @@
 //! The IR that comes here is already in the form that it is to run in: no optimisation passes
 //! are run. That is as fast and three times quicker to compile.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,10 @@ use crate::cache::{Cache, Key};
 use crate::error::{LlvmError, Result};
 use crate::library::{Library, OLDEST, Ref, c_string};
 use crate::target::Target;
+
+/// Modules of IR text that have to be compiled, by the name of a function that each defines; what
+/// has an equal name is equal.
+pub type Modules = BTreeMap<String, String>;
 
 /// What to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

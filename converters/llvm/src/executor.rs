@@ -19,7 +19,7 @@ use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Backend, Chain, LaunchError, Machine, RunLimits};
 
 use crate::cache::Cache;
-use crate::compile::Compiler;
+use crate::compile::{Compiler, Modules};
 use crate::error::{LlvmError, Result};
 use crate::kernel::{Context, host};
 use crate::linked::Linked;
@@ -89,19 +89,19 @@ struct Nest {
     rows: Option<Box<Kernel>>,
 }
 
-/// Decides how a kernel is done, and adds the texts of the code for it.
+/// Decides how a kernel is done, and adds the modules with the code for it.
 fn how(
     kernel: &Kernel,
     constants: &[bool],
     means: Means,
-    texts: &mut Vec<String>,
+    modules: &mut Modules,
 ) -> Result<(Found, Explained)> {
-    let declined = match Selected::new(kernel, constants, means, texts) {
+    let declined = match Selected::new(kernel, constants, means, modules) {
         Ok(product) => {
             let why = product.explain(means.grade);
             return Ok((Found::Product(Box::new(product)), why));
         }
-        Err(Declined::Bytes) => match whole::Selected::new(kernel, constants, means, texts) {
+        Err(Declined::Bytes) => match whole::Selected::new(kernel, constants, means, modules) {
             Ok(product) => {
                 let why = product.explain();
                 return Ok((Found::Whole(Box::new(product)), why));
@@ -110,7 +110,7 @@ fn how(
         },
         Err(declined) => declined,
     };
-    let nest = NestText::new(kernel, means.isa, texts)?;
+    let nest = NestText::new(kernel, means.isa, modules)?;
     Ok((Found::Nest(nest), Explained::loops(declined, means.isa)))
 }
 
@@ -150,7 +150,7 @@ impl Compiled {
         let means = Means { isa, grade: options.grade, weights, tiles, beside: false };
         let constants = Constants::of_kernels(program);
         let chained = in_chains(program, &constants);
-        let mut texts = Vec::with_capacity(program.kernels.len());
+        let mut modules = Modules::new();
         let mut found = Vec::with_capacity(program.kernels.len());
         let mut explained = Vec::with_capacity(program.kernels.len());
         let given = constants.into_iter().zip(chained);
@@ -159,17 +159,14 @@ impl Compiled {
                 UseTiles::WherePaid if chained => Means { tiles: UseTiles::Never, ..means },
                 _ => means,
             };
-            let (how, why) = how(kernel, &constant, means, &mut texts)?;
+            let (how, why) = how(kernel, &constant, means, &mut modules)?;
             found.push(how);
             explained.push(why);
         }
-        let distinct: Vec<&str> = {
-            let mut seen = std::collections::BTreeSet::new();
-            texts.iter().map(String::as_str).filter(|t| seen.insert(*t)).collect()
-        };
+        let texts: Vec<&str> = modules.values().map(String::as_str).collect();
         let pool = Pool::new(options.threads);
         let compiler = Compiler::find()?;
-        let objects = compiler.compile_all(&distinct, &target, &options.cache, 2)?;
+        let objects = compiler.compile_all(&texts, &target, &options.cache, 2)?;
         let linked = Linked::link(&objects, &[(host::NARROW, host::narrow as *const ())])?;
         let mut kernels = Vec::with_capacity(found.len());
         for found in found {

@@ -3,6 +3,7 @@
 use airconv_ir::dim::Dim;
 use airconv_kernel::ir::{Expr, Kernel, Stmt, VarDef};
 
+use crate::compile::Modules;
 use crate::error::{LlvmError, Result};
 use crate::kernel::kernel_ir;
 use crate::select;
@@ -11,7 +12,7 @@ use crate::target::Isa;
 /// Elements that keep a thread busy for a few microseconds.
 const ELEMENTS: i64 = 16_384;
 
-/// A kernel as a function of a module that was added to a list of texts.
+/// A kernel as a function of a module that has to be compiled.
 pub(crate) struct NestText {
     /// The function, a [`crate::pool::ChunkFn`] over a [`crate::kernel::Context`].
     pub(crate) name: String,
@@ -27,12 +28,12 @@ pub(crate) struct NestText {
 }
 
 impl NestText {
-    /// The code of a kernel for a level; its text goes to `texts`. Equal code has an equal name,
+    /// The code of a kernel for a level; its text goes to `modules`. Equal code has an equal name,
     /// so that it is compiled and cached once.
     ///
     /// # Errors
     /// When the kernel has no native form.
-    pub(crate) fn new(kernel: &Kernel, isa: Isa, texts: &mut Vec<String>) -> Result<NestText> {
+    pub(crate) fn new(kernel: &Kernel, isa: Isa, modules: &mut Modules) -> Result<NestText> {
         let phases = select::split_phases(kernel);
         let kernel = phases.as_ref().unwrap_or(kernel);
         let shared = select::share(kernel);
@@ -45,7 +46,8 @@ impl NestText {
             .map_err(|e| LlvmError::Refused(format!("kernel `{}`: {e}", kernel.name)))?;
         let digest = blake3::hash(body.as_bytes()).to_hex();
         let name = format!("k_{}_{isa}", &digest[..24]);
-        texts.push(body.replace("@kernel(", &format!("@{name}(")));
+        let own = format!("@{name}(");
+        modules.entry(name.clone()).or_insert_with(|| body.replace("@kernel(", &own));
         // What is launched is what was emitted: its grid may differ from the program's.
         let size = |d: &VarDef| match d {
             VarDef::Size(i) => Some(*i),

@@ -1,13 +1,14 @@
 //! The kernels of a program for several instruction set levels: what is compiled, and what the
 //! driver is told of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
 use airconv_kernel::c::native::{ExternalKernel, Nest, TileNumbers, TilesCode};
 use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
+use crate::compile::Modules;
 use crate::error::Result;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
@@ -21,8 +22,8 @@ const LIKELY: i64 = 24;
 
 /// The kernels of a program as text.
 pub(super) struct Codes {
-    /// The modules to be compiled, each once, with what they are compiled for.
-    pub(super) texts: Vec<(Isa, Vec<String>)>,
+    /// The modules to be compiled, with what they are compiled for.
+    pub(super) modules: Vec<(Isa, Modules)>,
     /// The levels that the driver chooses among.
     pub(super) levels: Vec<Isa>,
     /// What the driver is told.
@@ -86,12 +87,12 @@ struct Made {
 struct Making {
     /// How kernels are done at each of the levels without tiles.
     means: Vec<Means>,
-    /// The texts of each.
-    texts: Vec<Vec<String>>,
+    /// The modules of each.
+    modules: Vec<Modules>,
     /// Which of them has a level with tiles above it, and where tiles are used there.
     above: Option<(usize, UseTiles)>,
-    /// The texts for tiles.
-    tiles: Vec<String>,
+    /// The modules for tiles.
+    tiles: Modules,
 }
 
 impl Codes {
@@ -115,9 +116,9 @@ impl Codes {
         let below = vectors.iter().position(|&isa| isa == vectors_of(Isa::Amx));
         let mut making = Making {
             means: vectors.iter().map(means).collect(),
-            texts: vec![Vec::new(); vectors.len()],
+            modules: vec![Modules::new(); vectors.len()],
             above: below.filter(|_| levels.contains(&Isa::Amx)).map(|at| (at, used)),
-            tiles: Vec::new(),
+            tiles: Modules::new(),
         };
         let mut made = Vec::with_capacity(program.kernels.len());
         let launches = launches(program);
@@ -136,7 +137,7 @@ impl Codes {
             })
             .collect();
         let kernels = made.into_iter().map(|m| m.for_levels(&at)).collect();
-        Ok(Codes { texts: making.texts(), levels, kernels, numbers })
+        Ok(Codes { modules: making.modules(), levels, kernels, numbers })
     }
 }
 
@@ -173,21 +174,21 @@ impl Making {
         let mut codes = Vec::with_capacity(self.means.len());
         let mut sure = known.is_some();
         let likely = vec![LIKELY; if sure { 0 } else { kernel.sizes as usize }];
-        for (i, (&means, texts)) in self.means.iter().zip(&mut self.texts).enumerate() {
-            let before = texts.len();
-            let selected = Selected::for_sizes(kernel, constant, means, &likely, texts);
+        for (i, (&means, modules)) in self.means.iter().zip(&mut self.modules).enumerate() {
+            let mut own = Modules::new();
+            let selected = Selected::for_sizes(kernel, constant, means, &likely, &mut own);
             let external = selected.as_ref().ok().and_then(Selected::external);
             let (Ok(selected), Some(external)) = (selected, external) else {
-                texts.truncate(before);
                 sure = false;
                 codes.push(None);
                 continue;
             };
+            modules.append(&mut own);
             sure &= known.into_iter().flatten().all(|sizes| selected.is_ready(sizes));
             codes.push(Some(selected.code()));
             if let Some((_, used)) = self.above.filter(|(at, _)| *at == i) {
                 let means = Means { tiles: used, beside: true, ..means };
-                let mut more = Vec::new();
+                let mut more = Modules::new();
                 let beside = Selected::for_sizes(kernel, constant, means, &likely, &mut more);
                 tiles = beside.ok().and_then(|b| b.tiles(&selected, &mut more));
                 if tiles.is_some() {
@@ -202,8 +203,8 @@ impl Making {
         let mut made = ExternalKernel { nest: None, product };
         if !sure || made.product.is_none() {
             let mut functions = Vec::with_capacity(self.means.len());
-            for (means, texts) in self.means.iter().zip(&mut self.texts) {
-                let nest = NestText::new(kernel, means.isa, texts)?;
+            for (means, modules) in self.means.iter().zip(&mut self.modules) {
+                let nest = NestText::new(kernel, means.isa, modules)?;
                 functions.push(nest.name.clone());
                 let found =
                     Nest { functions: Vec::new(), extent: extent(&nest), grain: nest.grain };
@@ -216,30 +217,25 @@ impl Making {
         Ok(Made { kernel: made, tiles })
     }
 
-    /// The modules of each level, each once; those of the level with tiles are what the one below
-    /// has not.
-    fn texts(self) -> Vec<(Isa, Vec<String>)> {
-        let once = |texts: Vec<String>, before: &[String]| -> Vec<String> {
-            let mut seen: BTreeSet<String> = before.iter().cloned().collect();
-            texts.into_iter().filter(|t| seen.insert(t.clone())).collect()
-        };
+    /// The modules of each level; those of the level with tiles are what the one below has not.
+    fn modules(self) -> Vec<(Isa, Modules)> {
         let mut out = Vec::with_capacity(self.means.len() + 1);
         if let Some((at, _)) = self.above {
-            let tiles = once(self.tiles, &self.texts[at]);
-            out.extend(Some((Isa::Amx, tiles)).filter(|(_, texts)| !texts.is_empty()));
+            let mut tiles = self.tiles;
+            tiles.retain(|name, _| !self.modules[at].contains_key(name));
+            out.extend(Some((Isa::Amx, tiles)).filter(|(_, modules)| !modules.is_empty()));
         }
-        let each = self.means.iter().zip(self.texts);
-        out.extend(each.map(|(means, texts)| (means.isa, once(texts, &[]))));
+        out.extend(self.means.iter().map(|means| means.isa).zip(self.modules));
         out
     }
 }
 
 /// Modules that are joined: what they declare and small functions of their own once each, and
 /// definitions one after the other.
-pub(super) fn joined<'t>(texts: impl Iterator<Item = &'t String>) -> String {
+pub(super) fn joined<'t>(modules: impl Iterator<Item = &'t String>) -> String {
     let mut once: BTreeMap<&str, &str> = BTreeMap::new();
     let mut rest = String::new();
-    for line in texts.flat_map(|t| t.lines()) {
+    for line in modules.flat_map(|t| t.lines()) {
         // Declarations may tell more or less of the parameters.
         let declared = line.strip_prefix("declare ").and_then(|l| l.split(['@', '(']).nth(1));
         let small = || line.starts_with("define internal ") && line.ends_with('}');

@@ -28,7 +28,7 @@ use airconv_kernel::lower::{LowerOptions, lower};
 use bytes::Bytes;
 
 use crate::cache::Cache;
-use crate::compile::{Compiler, Output};
+use crate::compile::{Compiler, Modules, Output};
 use crate::error::LlvmError;
 use crate::executor::fused;
 use crate::kernel::host;
@@ -229,9 +229,9 @@ fn condition(isa: Isa) -> Option<String> {
 }
 
 /// The function with which kernels round to narrow floats, where they call one.
-fn narrow(program: &Program, texts: &[(Isa, Vec<String>)]) -> Option<(String, Vec<(i32, Narrow)>)> {
+fn narrow(program: &Program, modules: &[(Isa, Modules)]) -> Option<(String, Vec<(i32, Narrow)>)> {
     let call = format!("@{}(", host::NARROW);
-    if !texts.iter().flat_map(|(_, texts)| texts).any(|t| t.contains(&call)) {
+    if !modules.iter().flat_map(|(_, m)| m.values()).any(|t| t.contains(&call)) {
         return None;
     }
     let mut codes = std::collections::BTreeMap::new();
@@ -290,7 +290,7 @@ impl Build<'_> {
         let external = External {
             levels: levels.into_iter().map(|(_, level)| level).collect(),
             constants,
-            narrow: narrow(&lowered.program, &codes.texts),
+            narrow: narrow(&lowered.program, &codes.modules),
             kernels: codes.kernels,
             weights: weights.clone(),
             numbers: codes.numbers,
@@ -308,8 +308,8 @@ impl Build<'_> {
         files.push((header, text.header.clone().into_bytes()));
         if let (true, [isa, ..]) = (kind.is_ir(), &isas[..]) {
             let target = target(*isa);
-            let texts = codes.texts.iter().flat_map(|(_, texts)| texts);
-            let ir = text::module(&text.name, texts, &blobs, &target);
+            let modules = codes.modules.iter().flat_map(|(_, m)| m.values());
+            let ir = text::module(&text.name, modules, &blobs, &target);
             let made = match kind {
                 Kind::Bitcode => Compiler::find()
                     .and_then(|c| c.compile(&ir, &target, Output::Bitcode))
@@ -320,8 +320,8 @@ impl Build<'_> {
             files.push((self.path.to_owned(), made));
         } else {
             let mut objects = Vec::new();
-            for (isa, texts) in &codes.texts {
-                objects.extend(self.compiled(*isa, texts, settings.sanitizer)?);
+            for (isa, modules) in &codes.modules {
+                objects.extend(self.compiled(*isa, modules, settings.sanitizer)?);
             }
             let parts = link::Parts { text: &text, objects: &objects, blobs: &blobs, settings };
             let made = parts.link(kind, folder.path()).map_err(|e| self.system(e))?;
@@ -361,18 +361,18 @@ impl Build<'_> {
     fn compiled(
         &mut self,
         isa: Isa,
-        texts: &[String],
+        modules: &Modules,
         sanitizer: Option<Sanitizer>,
     ) -> Result<Vec<std::sync::Arc<[u8]>>, Failed> {
         let compiler = Compiler::find().map_err(|e| self.system(e))?;
         let target = target(isa);
         let made = match sanitizer {
             None => {
-                let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                let texts: Vec<&str> = modules.values().map(String::as_str).collect();
                 compiler.compile_all(&texts, &target, &Cache::user(), 2)
             }
-            Some(sanitizer) => texts
-                .iter()
+            Some(sanitizer) => modules
+                .values()
                 .map(|t| compiler.instrumented(t, &target, sanitizer).map(Into::into))
                 .collect(),
         };

@@ -11,7 +11,7 @@ use crate::target::Target;
 /// The module: data, and kernels for a target that every function states.
 pub(super) fn module<'t>(
     name: &str,
-    texts: impl Iterator<Item = &'t String>,
+    modules: impl Iterator<Item = &'t String>,
     blobs: &Blobs,
     target: &Target,
 ) -> String {
@@ -29,7 +29,7 @@ pub(super) fn module<'t>(
     if !target.features.is_empty() {
         attributes.push(("target-features", &target.features));
     }
-    out + &with_attributes(&joined(texts), target, &attributes)
+    out + &with_attributes(&joined(modules), target, &attributes)
 }
 
 /// Bytes as the inside of a string of LLVM IR.

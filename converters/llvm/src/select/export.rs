@@ -11,6 +11,7 @@ use super::find::{Axis, Place};
 use super::plan::Plan;
 use super::run::{Form, PANELS, Selected};
 use super::{cost, tiles};
+use crate::compile::Modules;
 use crate::micro::amx::{CHUNK, COLUMNS, ROWS, TILE, kernel_name};
 
 /// The most sizes of a kernel.
@@ -133,14 +134,13 @@ impl Selected {
 
     /// Its code on tiles for the driver, if it has some, with that of the same product on
     /// `vectors` for what is not exact on tiles, if it has panels as wide: then its own is taken
-    /// from the texts that are compiled.
-    pub(crate) fn tiles(&self, vectors: &Selected, texts: &mut Vec<String>) -> Option<TilesCode> {
+    /// from the modules that are compiled.
+    pub(crate) fn tiles(&self, vectors: &Selected, modules: &mut Modules) -> Option<TilesCode> {
         let names = self.tiles.as_ref()?;
         let split = &names.split;
         let plain = match vectors.tile.columns() == self.tile.columns() {
             true => {
-                let own = format!("@{}(", self.gemm);
-                texts.retain(|text| !text.contains(&own));
+                modules.remove(&self.gemm);
                 vectors.code()
             }
             false => self.code(),

@@ -19,6 +19,7 @@ use super::gathered::Gathered;
 use super::plan::{Layout, Plan, offsets};
 use super::tiles;
 use crate::buffer::Buffer;
+use crate::compile::Modules;
 use crate::error::Result;
 use crate::linked::Linked;
 use crate::micro::amx::Grade;
@@ -106,7 +107,7 @@ pub enum UseTiles {
 }
 
 impl Selected {
-    /// The product that a kernel is, with texts of modules that have to be compiled for it; or why
+    /// The product that a kernel is, with the modules that have to be compiled for it; or why
     /// it is none, or not worth it.
     ///
     /// `constants` are the parameters that are constants of the program wherever it is launched.
@@ -114,9 +115,9 @@ impl Selected {
         kernel: &Kernel,
         constants: &[bool],
         means: Means,
-        texts: &mut Vec<String>,
+        modules: &mut Modules,
     ) -> Result<Selected, Declined> {
-        Selected::for_sizes(kernel, constants, means, &[], texts)
+        Selected::for_sizes(kernel, constants, means, &[], modules)
     }
 
     /// The same with sizes like those that are to come, where the kernel does not know its own;
@@ -126,7 +127,7 @@ impl Selected {
         constants: &[bool],
         means: Means,
         sizes: &[i64],
-        texts: &mut Vec<String>,
+        modules: &mut Modules,
     ) -> Result<Selected, Declined> {
         let isa = means.isa;
         let product = find(kernel).ok_or(Declined::NoProduct)?;
@@ -194,13 +195,14 @@ impl Selected {
         // Equal code has an equal name, so that it is compiled and cached once.
         let digest = blake3::hash(body.as_bytes()).to_hex();
         let gemm = format!("gemm_{}_{isa}", &digest[..24]);
-        texts.push(body.replace("@gemm", &format!("@{gemm}")));
-        let tiles = on_tiles.then(|| tiles::Names::new(means.grade, epilogue, texts));
-        let convert = wide.then(|| super::wide::Names::new(isa, texts));
+        let own = format!("@{gemm}");
+        modules.entry(gemm.clone()).or_insert_with(|| body.replace("@gemm", &own));
+        let tiles = on_tiles.then(|| tiles::Names::new(means.grade, epilogue, modules));
+        let convert = wide.then(|| super::wide::Names::new(isa, modules));
         let pack = PackSpec::new(isa, tile);
-        texts.push(pack_module(&pack));
-        texts.push(gather_module(isa, tile));
+        modules.entry(pack.name.clone()).or_insert_with(|| pack_module(&pack));
         let gather = gather_name(isa, tile);
+        modules.entry(gather.clone()).or_insert_with(|| gather_module(isa, tile));
         let (kernel, pack) = (kernel.clone(), pack.name);
         Ok(Selected {
             kernel,

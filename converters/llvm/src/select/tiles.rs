@@ -13,6 +13,7 @@ use super::epilogue::is_long;
 use super::plan::{Layout, Plan, offsets};
 use super::run::{At, Compiled, GRAIN, Given, MOST_BATCH, Operand, PANELS, Planned, Shared};
 use crate::buffer::Buffer;
+use crate::compile::Modules;
 use crate::error::Result;
 use crate::linked::Linked;
 use crate::micro::amx::{
@@ -44,15 +45,16 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The code for an epilogue, whose texts are added to those that are compiled.
-    pub(super) fn new(grade: Grade, epilogue: &dyn Epilogue, texts: &mut Vec<String>) -> Names {
+    /// The code for an epilogue, whose modules are added to those that are compiled.
+    pub(super) fn new(grade: Grade, epilogue: &dyn Epilogue, modules: &mut Modules) -> Names {
         let body = amx_module(&AmxSpec { name: "amx".to_owned(), grade }, epilogue);
         let digest = blake3::hash(body.as_bytes()).to_hex();
         let multiply = format!("amx_{}", &digest[..24]);
-        texts.push(body.replace("@amx", &format!("@{multiply}")));
+        let own = format!("@{multiply}");
+        modules.entry(multiply.clone()).or_insert_with(|| body.replace("@amx", &own));
         let split = SplitSpec::new(grade);
-        texts.push(split_module(&split));
-        texts.push(kernel_module(grade));
+        modules.entry(split.even.clone()).or_insert_with(|| split_module(&split));
+        modules.entry(kernel_name(grade)).or_insert_with(|| kernel_module(grade));
         Names { multiply, split }
     }
 

@@ -12,6 +12,7 @@ use super::find::Product;
 use super::plan::{Layout, Plan};
 use super::run::{Compiled, Shared};
 use crate::buffer::Buffer;
+use crate::compile::Modules;
 use crate::emit::{Function, Module, READ_ALIGN};
 use crate::error::Result;
 use crate::linked::Linked;
@@ -42,17 +43,20 @@ pub(super) struct Names {
 
 impl Names {
     /// The functions of a level, whose text is added to those that are compiled.
-    pub(super) fn new(isa: Isa, texts: &mut Vec<String>) -> Names {
+    pub(super) fn new(isa: Isa, modules: &mut Modules) -> Names {
         let both = |what: &str| ["f16", "bf16"].map(|ty| format!("{what}_{ty}_{isa}"));
         let names = Names { widen: both("widen"), narrow: both("narrow") };
-        let mut module = Module::new();
-        for (i, widen) in names.widen.iter().enumerate() {
-            module.add(convert(widen, isa, i == 0, true));
-        }
-        for (i, narrow) in names.narrow.iter().enumerate() {
-            module.add(convert(narrow, isa, i == 0, false));
-        }
-        texts.push(module.text());
+        let text = || {
+            let mut module = Module::new();
+            for (i, widen) in names.widen.iter().enumerate() {
+                module.add(convert(widen, isa, i == 0, true));
+            }
+            for (i, narrow) in names.narrow.iter().enumerate() {
+                module.add(convert(narrow, isa, i == 0, false));
+            }
+            module.text()
+        };
+        modules.entry(names.widen[0].clone()).or_insert_with(text);
         names
     }
 

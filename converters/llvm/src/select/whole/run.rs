@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use super::pack::{Form, Left, Right, row_sum};
 use super::{Whole, Zero};
 use crate::buffer::Buffer;
+use crate::compile::Modules;
 use crate::error::Result;
 use crate::linked::Linked;
 use crate::micro::whole::{
@@ -70,7 +71,7 @@ fn is_own(kernel: &Kernel, zero: &Zero, elem: Elem) -> bool {
 }
 
 impl Selected {
-    /// The product of bytes that a kernel is, with texts of modules that have to be compiled for
+    /// The product of bytes that a kernel is, with the modules that have to be compiled for
     /// it; or why it is none, or not worth it.
     ///
     /// `constants` are the parameters that are constants of the program wherever it is launched.
@@ -78,7 +79,7 @@ impl Selected {
         kernel: &Kernel,
         constants: &[bool],
         means: Means,
-        texts: &mut Vec<String>,
+        modules: &mut Modules,
     ) -> Result<Selected, Declined> {
         let isa = means.isa;
         let product = find(kernel).ok_or(Declined::NoProduct)?;
@@ -121,11 +122,13 @@ impl Selected {
         let body = finish_module(&spec, epilogue);
         let digest = blake3::hash(body.as_bytes()).to_hex();
         let finish = format!("whole_finish_{}_{isa}", &digest[..24]);
-        texts.push(body.replace("@finish(", &format!("@{finish}(")));
-        texts.push(kernel_module(isa, tile));
+        let own = format!("@{finish}(");
+        modules.entry(finish.clone()).or_insert_with(|| body.replace("@finish(", &own));
+        modules.entry(tile.kernel_name(isa)).or_insert_with(|| kernel_module(isa, tile));
         let tiles = (isa == Isa::Amx).then(|| {
-            texts.push(tiles_module(tile));
-            TileNames::new(tile)
+            let names = TileNames::new(tile);
+            modules.entry(names.multiply.clone()).or_insert_with(|| tiles_module(tile));
+            names
         });
         Ok(Selected {
             kernel: kernel.clone(),
