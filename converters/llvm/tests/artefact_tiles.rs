@@ -3,41 +3,21 @@
 #![cfg(all(unix, target_arch = "x86_64"))]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "tests")]
 
-use std::collections::BTreeMap;
+#[path = "common/net.rs"]
+mod net;
+
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use airconv_api::{Executor, Report, RunOptions};
-use airconv_ir::array::Array;
-use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
-use airconv_ir::module::Module;
-use airconv_ir::text::{ParseOptions, parse};
 use airconv_ir::verify::{Stage, verify};
 use airconv_llvm::artefact::{Kind, Sanitizer, Settings, build};
 use airconv_llvm::executor::LlvmExecutor;
 use airconv_llvm::micro::amx::{Grade, Range, exact, variant};
 use airconv_llvm::select::cost::Work;
 use airconv_llvm::{Isa, Library, Output, Target};
-
-const CALLER: &str = include_str!("caller_of_tiles.c");
-
-/// A program with the shapes of its inputs and of its outputs.
-struct Net {
-    text: String,
-    inputs: Vec<(&'static str, Vec<usize>)>,
-    outputs: Vec<Vec<usize>>,
-}
-
-fn numbers(len: usize, mut seed: u64) -> Vec<f32> {
-    (0..len)
-        .map(|_| {
-            seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            (seed >> 40) as f32 / (1u64 << 23) as f32 - 1.0
-        })
-        .collect()
-}
+use net::{Net, compare, finished, floats, joined, numbers, settings};
 
 /// A constant, with some columns that are far smaller or larger than the others.
 fn tensor(i: usize, ty: &str, shape: &[usize]) -> String {
@@ -55,14 +35,13 @@ fn tensor(i: usize, ty: &str, shape: &[usize]) -> String {
     format!("tensor #{i}: {ty}[{}] = [{}]\n", dims.join(", "), list.join(", "))
 }
 
-impl Net {
-    /// Products of odd sizes of each kind: of constants and of inputs, patches in runs of whole
-    /// and of other chunks, and `f16`.
-    fn odd() -> Net {
-        let conv =
-            "{strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], input_dilations = [1, 1]}";
-        let text = format!(
-            r#"airconv 0.1
+/// Products of odd sizes of each kind: of constants and of inputs, patches in runs of whole
+/// and of other chunks, and `f16`.
+fn odd() -> Net {
+    let conv =
+        "{strides = [1, 1], pads = [1, 1, 1, 1], dilations = [1, 1], input_dilations = [1, 1]}";
+    let text = format!(
+        r#"airconv 0.1
 
 func @0 "net" {{
   in "a": user
@@ -94,36 +73,36 @@ func @0 "net" {{
 }}
 
 {}{}{}{}{}"#,
-            tensor(0, "f32", &[200, 75]),
-            tensor(1, "f32", &[40, 24, 3, 3]),
-            tensor(2, "f32", &[40]),
-            tensor(3, "f32", &[36, 64, 3, 3]),
-            tensor(4, "f16", &[200, 33]),
-        );
-        Net {
-            text,
-            inputs: vec![
-                ("a", vec![37, 200]),
-                ("b", vec![3, 45, 96]),
-                ("c", vec![3, 96, 70]),
-                ("x", vec![2, 24, 9, 11]),
-                ("y", vec![1, 64, 16, 14]),
-            ],
-            outputs: vec![
-                vec![37, 75],
-                vec![3, 45, 70],
-                vec![2, 40, 9, 11],
-                vec![1, 36, 16, 14],
-                vec![37, 33],
-            ],
-        }
+        tensor(0, "f32", &[200, 75]),
+        tensor(1, "f32", &[40, 24, 3, 3]),
+        tensor(2, "f32", &[40]),
+        tensor(3, "f32", &[36, 64, 3, 3]),
+        tensor(4, "f16", &[200, 33]),
+    );
+    Net {
+        text,
+        inputs: vec![
+            ("a", vec![37, 200]),
+            ("b", vec![3, 45, 96]),
+            ("c", vec![3, 96, 70]),
+            ("x", vec![2, 24, 9, 11]),
+            ("y", vec![1, 64, 16, 14]),
+        ],
+        outputs: vec![
+            vec![37, 75],
+            vec![3, 45, 70],
+            vec![2, 40, 9, 11],
+            vec![1, 36, 16, 14],
+            vec![37, 33],
+        ],
     }
+}
 
-    /// Products that are worth tiles: of a constant, of inputs, of many inputs, and of sums so long
-    /// that they are done in parts.
-    fn large() -> Net {
-        let text = format!(
-            r#"airconv 0.1
+/// Products that are worth tiles: of a constant, of inputs, of many inputs, and of sums so long
+/// that they are done in parts.
+fn large() -> Net {
+    let text = format!(
+        r#"airconv 0.1
 
 func @0 "net" {{
   in "a": user
@@ -148,27 +127,27 @@ func @0 "net" {{
 }}
 
 {}{}"#,
-            tensor(0, "f32", &[256, 256]),
-            tensor(1, "f32", &[1536, 64])
-        );
-        Net {
-            text,
-            inputs: vec![
-                ("a", vec![128, 256]),
-                ("b", vec![160, 300]),
-                ("c", vec![300, 200]),
-                ("d", vec![3, 96, 128]),
-                ("e", vec![3, 128, 160]),
-                ("f", vec![200, 1536]),
-            ],
-            outputs: vec![vec![128, 256], vec![160, 200], vec![3, 96, 160], vec![200, 64]],
-        }
+        tensor(0, "f32", &[256, 256]),
+        tensor(1, "f32", &[1536, 64])
+    );
+    Net {
+        text,
+        inputs: vec![
+            ("a", vec![128, 256]),
+            ("b", vec![160, 300]),
+            ("c", vec![300, 200]),
+            ("d", vec![3, 96, 128]),
+            ("e", vec![3, 128, 160]),
+            ("f", vec![200, 1536]),
+        ],
+        outputs: vec![vec![128, 256], vec![160, 200], vec![3, 96, 160], vec![200, 64]],
     }
+}
 
-    /// A product whose rows are not known when the code is made.
-    fn open(rows: usize) -> Net {
-        let text = format!(
-            r#"airconv 0.1
+/// A product whose rows are not known when the code is made.
+fn open(rows: usize) -> Net {
+    let text = format!(
+        r#"airconv 0.1
 
 func @0 "net" {{
   symbol $0 "n": 1..
@@ -182,136 +161,19 @@ func @0 "net" {{
 }}
 
 {}"#,
-            tensor(0, "f32", &[256, 512])
-        );
-        Net { text, inputs: vec![("a", vec![rows, 256])], outputs: vec![vec![rows, 512]] }
-    }
-
-    fn module(&self) -> Module {
-        parse(&self.text, &ParseOptions::default()).unwrap()
-    }
-
-    fn usual(&self) -> Vec<Vec<f32>> {
-        let count = |shape: &[usize]| shape.iter().product();
-        self.inputs.iter().zip(1..).map(|((_, shape), seed)| numbers(count(shape), seed)).collect()
-    }
-
-    fn data(&self, values: &[Vec<f32>]) -> BTreeMap<String, Datum> {
-        let array = |((name, shape), x): (&(&str, Vec<usize>), &Vec<f32>)| {
-            let array = Array::from_vec(shape.clone(), x.clone()).unwrap();
-            ((*name).to_owned(), array.into())
-        };
-        self.inputs.iter().zip(values).map(array).collect()
-    }
-
-    /// What the interpreter gives, one output after the other, and the same of the sizes of all
-    /// numbers, which errors may be a part of.
-    fn expected(&self, values: &[Vec<f32>]) -> [Vec<f32>; 2] {
-        let run = |text: &str, values: &[Vec<f32>]| {
-            let module = parse(text, &ParseOptions::default()).unwrap();
-            let mut interpreter = Interpreter::new(module, EvalLimits::default());
-            joined(&interpreter.run(&self.data(values)).unwrap())
-        };
-        let size = |line: &str| match line.starts_with("tensor") {
-            true => line.replace('-', ""),
-            false => line.to_owned(),
-        };
-        let sizes: Vec<String> = self.text.lines().map(size).collect();
-        let of = |x: &Vec<f32>| x.iter().map(|x| x.abs()).collect();
-        let absolute: Vec<Vec<f32>> = values.iter().map(of).collect();
-        [run(&self.text, values), run(&(sizes.join("\n") + "\n"), &absolute)]
-    }
-
-    /// What this process gives at a level.
-    fn here(&self, values: &[Vec<f32>], isa: Isa, threads: usize) -> Vec<f32> {
-        let module = self.module();
-        let verified = verify(&module, Stage::Imported).unwrap();
-        let options =
-            RunOptions { threads, isa: Some(isa.name().to_owned()), ..RunOptions::default() };
-        let mut report = Report::default();
-        let out = LlvmExecutor.run(&verified, &self.data(values), &options, &mut report);
-        joined(&out.unwrap_or_else(|_| panic!("{:?}", report.diagnostics)))
-    }
-
-    /// Builds an artefact with its caller.
-    fn build(&self, folder: &Path, settings: &Settings) {
-        let mut report = Report::default();
-        let made = folder.join("net.a");
-        let done = build(&self.module(), &made, Kind::Archive, settings, &mut report);
-        assert!(done.is_ok(), "{:?}", report.diagnostics);
-        self.compile(folder, &["net.a"], settings.sanitizer);
-    }
-
-    /// Compiles the caller with an artefact.
-    fn compile(&self, folder: &Path, artefact: &[&str], sanitizer: Option<Sanitizer>) {
-        let mut sizes = String::new();
-        let count = |shape: &[usize]| shape.iter().product::<usize>();
-        let list = |all: Vec<String>| all.join(", ");
-        for (i, (_, shape)) in self.inputs.iter().enumerate() {
-            let dims = list(shape.iter().map(usize::to_string).collect());
-            let _ = writeln!(sizes, "static const int64_t shape{i}[] = {{{dims}}};");
-        }
-        let shapes = list((0..self.inputs.len()).map(|i| format!("shape{i}")).collect());
-        let ins = list(self.inputs.iter().map(|(_, s)| count(s).to_string()).collect());
-        let outs = list(self.outputs.iter().map(|s| count(s).to_string()).collect());
-        let all: usize = self.outputs.iter().map(|s| count(s)).sum();
-        let _ = write!(
-            sizes,
-            "static const int64_t *const shapes[] = {{{shapes}}};\n\
-             static const int64_t in_count[] = {{{ins}}}, out_count[] = {{{outs}}}, out_all = {all};\n"
-        );
-        std::fs::write(folder.join("sizes.h"), sizes).unwrap();
-        std::fs::write(folder.join("caller.c"), CALLER).unwrap();
-        let mut cc = Command::new("cc");
-        cc.args(["-std=gnu11", "-O1", "-Wall", "-Wextra", "-Werror", "caller.c"]);
-        cc.args(artefact)
-            .args(sanitizer.map(Sanitizer::flag))
-            .args(["-o", "caller", "-lm", "-pthread"]);
-        finished(cc.current_dir(folder));
-    }
-
-    /// Runs the caller.
-    fn run(&self, folder: &Path, values: &[Vec<f32>], threads: usize) -> Vec<f32> {
-        let bytes: Vec<u8> = values.iter().flatten().flat_map(|x| x.to_ne_bytes()).collect();
-        std::fs::write(folder.join("in"), bytes).unwrap();
-        finished(Command::new("./caller").arg(threads.to_string()).current_dir(folder));
-        floats(&folder.join("out"))
-    }
+        tensor(0, "f32", &[256, 512])
+    );
+    Net { text, inputs: vec![("a", vec![rows, 256])], outputs: vec![vec![rows, 512]] }
 }
 
-/// Compares numbers, whose errors may be so much of the sizes of what was added.
-fn compare(got: &[f32], [wanted, sizes]: &[Vec<f32>; 2], within: f32) {
-    assert_eq!(got.len(), wanted.len());
-    for (i, ((x, y), size)) in got.iter().zip(wanted).zip(sizes).enumerate() {
-        let fine = match y.is_finite() {
-            // Subnormal numbers are zeros in native code.
-            true => (x - y).abs() <= within * size + 1e-34,
-            false => x == y || x.is_nan() && y.is_nan(),
-        };
-        assert!(fine, "number {i}: {x} not {y}, of sums of up to {size}");
-    }
-}
-
-/// The numbers of a file.
-fn floats(path: &Path) -> Vec<f32> {
-    let bytes = std::fs::read(path).unwrap();
-    bytes.chunks_exact(4).map(|b| f32::from_ne_bytes(b.try_into().unwrap())).collect()
-}
-
-fn joined(outputs: &[(String, Datum)]) -> Vec<f32> {
-    let floats = |d: &Datum| d.as_array().unwrap().as_slice::<f32>().unwrap().to_vec();
-    outputs.iter().flat_map(|(_, d)| floats(d)).collect()
-}
-
-fn finished(command: &mut Command) -> String {
-    let out = command.output().unwrap();
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(out.status.success(), "{command:?}: {}{}", text(&out.stdout), text(&out.stderr));
-    text(&out.stdout)
-}
-
-fn settings(levels: &[Isa]) -> Settings {
-    Settings { levels: levels.to_vec(), ..Settings::default() }
+/// What this process gives at a level.
+fn here(net: &Net, values: &[Vec<f32>], isa: Isa, threads: usize) -> Vec<f32> {
+    let module = net.module();
+    let verified = verify(&module, Stage::Imported).unwrap();
+    let options = RunOptions { threads, isa: Some(isa.name().to_owned()), ..RunOptions::default() };
+    let mut report = Report::default();
+    let out = LlvmExecutor.run(&verified, &net.data(values), &options, &mut report);
+    joined(&out.unwrap_or_else(|_| panic!("{:?}", report.diagnostics)))
 }
 
 /// Whether tiles can be used here; says so where they cannot.
@@ -332,15 +194,15 @@ fn large_products_are_done_on_tiles() {
     if !has_tiles() {
         return;
     }
-    let (net, dir) = (Net::large(), tempfile::tempdir().unwrap());
+    let (net, dir) = (large(), tempfile::tempdir().unwrap());
     let usual = net.usual();
     net.build(dir.path(), &settings(&[]));
     let wanted = net.expected(&usual);
     for threads in [1, 2] {
         let got = net.run(dir.path(), &usual, threads);
         compare(&got, &wanted, 1e-6);
-        assert_eq!(bits(&got), bits(&net.here(&usual, Isa::Amx, threads)), "{threads} threads");
-        assert_ne!(bits(&got), bits(&net.here(&usual, Isa::V4, threads)), "vectors are used");
+        assert_eq!(bits(&got), bits(&here(&net, &usual, Isa::Amx, threads)), "{threads} threads");
+        assert_ne!(bits(&got), bits(&here(&net, &usual, Isa::V4, threads)), "vectors are used");
     }
     // Rows whose planes are not exact, beside some that are.
     let mut odd = usual;
@@ -364,7 +226,7 @@ fn products_of_all_kinds_are_right_on_tiles() {
     if !has_tiles() {
         return;
     }
-    let net = Net::odd();
+    let net = odd();
     let usual = net.usual();
     let mut odd = usual.clone();
     odd[1][200] = f32::NAN;
@@ -396,10 +258,10 @@ fn sizes_decide_when_a_context_is_made() {
         return;
     }
     let (tiles, vectors) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    Net::open(1).build(tiles.path(), &settings(&[Isa::V3, Isa::Amx]));
-    Net::open(1).build(vectors.path(), &settings(&[Isa::V4]));
+    open(1).build(tiles.path(), &settings(&[Isa::V3, Isa::Amx]));
+    open(1).build(vectors.path(), &settings(&[Isa::V4]));
     for (rows, alike) in [(3, true), (160, false)] {
-        let net = Net::open(rows);
+        let net = open(rows);
         let usual = net.usual();
         let [got, other] = [tiles.path(), vectors.path()].map(|folder| {
             net.compile(folder, &["net.a"], None);
@@ -419,7 +281,7 @@ fn other_processors_do_without_tiles() {
         println!("skipped: valgrind is not there");
         return;
     }
-    let (net, dir) = (Net::open(40), tempfile::tempdir().unwrap());
+    let (net, dir) = (open(40), tempfile::tempdir().unwrap());
     let usual = net.usual();
     net.build(dir.path(), &settings(&[]));
     net.run(dir.path(), &usual, 1);
@@ -457,7 +319,7 @@ int main(void)
 /// process.
 #[test]
 fn ir_with_tiles_and_decisions_in_c() {
-    let (net, dir) = (Net::large(), tempfile::tempdir().unwrap());
+    let (net, dir) = (large(), tempfile::tempdir().unwrap());
     let mut report = Report::default();
     let made = dir.path().join("net.ll");
     let done = build(&net.module(), &made, Kind::Text, &settings(&[Isa::Amx]), &mut report);
@@ -470,7 +332,7 @@ fn ir_with_tiles_and_decisions_in_c() {
     if has_tiles() {
         let usual = net.usual();
         let got = net.run(dir.path(), &usual, 2);
-        assert_eq!(bits(&got), bits(&net.here(&usual, Isa::Amx, 2)));
+        assert_eq!(bits(&got), bits(&here(&net, &usual, Isa::Amx, 2)));
     }
     std::fs::write(dir.path().join("decide.c"), DECISIONS).unwrap();
     let mut cc = Command::new("cc");

@@ -4,12 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use airconv_ir::dim::{Dim, numel};
 
-use crate::ir::{Access, Buffer, BufferId, BufferKind, Elem, Program, Step};
+use crate::ir::{Access, Buffer, BufferId, BufferKind, Elem, Launch, Program, Step};
+
+/// Launches of a chain.
+const CHAIN: usize = 3;
 
 /// Where a buffer lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    /// In an input or a constant, or wherever another buffer lies that it stands for.
+    /// In an input or a constant, wherever another buffer lies that it stands for, or nowhere as a
+    /// whole.
     Elsewhere,
     /// In a slot of the workspace.
     Slot(usize),
@@ -38,8 +42,16 @@ pub(super) fn bytes(buffer: &Buffer) -> Dim {
 
 /// When buffers are in use.
 #[derive(Default)]
-struct Uses {
+struct Uses<'c> {
     now: usize,
+    /// The first launches of those that are done together, by position, each with the next two.
+    chains: BTreeSet<usize>,
+    /// How many launches there were.
+    launches: usize,
+    /// The chain that is walked through: its first step, and what its launches refer to.
+    chain: Option<(usize, Vec<&'c [BufferId]>)>,
+    /// What is made by the launches of a chain but the last, which has no memory.
+    inside: BTreeSet<BufferId>,
     /// The steps that refer to each buffer.
     at: BTreeMap<BufferId, BTreeSet<usize>>,
     /// The first and the last step of each loop.
@@ -52,22 +64,41 @@ struct Uses {
     staged: Vec<(BufferId, usize)>,
 }
 
-impl Uses {
+impl<'c> Uses<'c> {
     fn mention(&mut self, b: BufferId) {
         self.at.entry(b).or_default().insert(self.now);
     }
 
-    fn steps(&mut self, program: &Program, steps: &[Step]) {
+    /// All that the launches of a chain refer to is in use from the first to the last of them.
+    fn join(&mut self, launch: &'c Launch, written: &[BufferId]) {
+        if self.chains.contains(&self.launches) {
+            self.chain = Some((self.now, Vec::new()));
+        }
+        self.launches += 1;
+        let Some((first, buffers)) = &mut self.chain else { return };
+        buffers.push(&launch.buffers);
+        if buffers.len() < CHAIN {
+            self.inside.extend(written);
+            return;
+        }
+        for b in buffers.iter().flat_map(|list| *list) {
+            self.at.entry(*b).or_default().extend([*first, self.now]);
+        }
+        self.chain = None;
+    }
+
+    fn steps(&mut self, program: &'c Program, steps: &'c [Step]) {
         for step in steps {
             self.now += 1;
             match step {
                 Step::Launch(l) => {
-                    for (b, p) in l.buffers.iter().zip(&program.kernel(l.kernel).params) {
-                        self.mention(*b);
-                        if p.access != Access::Read {
-                            self.roots.insert(*b);
-                        }
-                    }
+                    let params = &program.kernel(l.kernel).params;
+                    let written = l.buffers.iter().zip(params);
+                    let written = written.filter(|(_, p)| p.access != Access::Read);
+                    let written: Vec<BufferId> = written.map(|(b, _)| *b).collect();
+                    self.join(l, &written);
+                    l.buffers.iter().for_each(|b| self.mention(*b));
+                    self.roots.extend(written);
                 }
                 Step::Bind(binding) => self.mention(binding.buffer),
                 Step::BindShape(b) | Step::Assert { condition: b, .. } => self.mention(*b),
@@ -165,12 +196,13 @@ fn find(class: &mut [usize], mut i: usize) -> usize {
     i
 }
 
-/// Finds places for the buffers of a program.
+/// Finds places for the buffers of a program, of which the launches at these positions are done
+/// together with the next two.
 ///
 /// # Errors
 /// Buffers that are both computed and stand for others.
-pub(super) fn plan(program: &Program) -> Result<Plan, Vec<String>> {
-    let mut uses = Uses::default();
+pub(super) fn plan(program: &Program, chains: BTreeSet<usize>) -> Result<Plan, Vec<String>> {
+    let mut uses = Uses { chains, ..Uses::default() };
     uses.steps(program, &program.steps);
     uses.now += 1;
     program.outputs.iter().for_each(|(_, b)| uses.mention(*b));
@@ -241,6 +273,7 @@ pub(super) fn plan(program: &Program) -> Result<Plan, Vec<String>> {
         let buffer = program.buffer(*b);
         let c = class[b.0 as usize];
         let where_ = match (uses.roots.contains(b), &buffer.kind) {
+            _ if uses.inside.contains(b) => Place::Elsewhere,
             (true, BufferKind::Temporary) => match outputs.get(&c) {
                 Some(k) => Place::Output(*k),
                 None => {

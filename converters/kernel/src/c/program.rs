@@ -36,7 +36,11 @@ pub fn program_c<'p>(
     if !hosts.is_empty() {
         return Err(Refused(hosts));
     }
-    let plan = plan(program).map_err(Refused)?;
+    let chains = match &options.kernels {
+        Kernels::External(external) => external.chains.at.keys().copied().collect(),
+        Kernels::Inline => BTreeSet::new(),
+    };
+    let plan = plan(program, chains).map_err(Refused)?;
     let mut w = Writer {
         p: program,
         plan,
@@ -49,6 +53,9 @@ pub fn program_c<'p>(
         kernels: BTreeSet::new(),
         options,
         products: 0,
+        launches: 0,
+        chain: Vec::new(),
+        chains: 0,
         ready: String::new(),
         once: BTreeMap::new(),
         once_bytes: Vec::new(),
@@ -128,7 +135,13 @@ pub(super) struct Writer<'p> {
     pub(super) options: &'p COptions,
     /// How many launches of products there are.
     pub(super) products: usize,
-    /// What makes them ready.
+    /// How many launches were written.
+    pub(super) launches: usize,
+    /// The launches of the chain that is written.
+    pub(super) chain: Vec<&'p Launch>,
+    /// How many chains there are.
+    pub(super) chains: usize,
+    /// What makes products and chains ready.
     pub(super) ready: String,
     /// The addresses of what is made once, when a context is, and of what stands for it.
     pub(super) once: BTreeMap<BufferId, String>,
@@ -138,7 +151,7 @@ pub(super) struct Writer<'p> {
     pub(super) refused: Vec<String>,
 }
 
-impl Writer<'_> {
+impl<'p> Writer<'p> {
     pub(super) fn line(&mut self, line: &str) {
         self.out.push_str(line);
         self.out.push('\n');
@@ -472,7 +485,7 @@ impl Writer<'_> {
         format!("((const {} *)b{})", stored_type(elem), b.0)
     }
 
-    fn steps(&mut self, steps: &[Step]) {
+    fn steps(&mut self, steps: &'p [Step]) {
         for step in steps {
             match step {
                 Step::Launch(launch) => self.launch(launch),
@@ -552,7 +565,7 @@ impl Writer<'_> {
     }
 
     /// Makes sure that a computed size fits into what was planned.
-    fn fits(&mut self, b: BufferId, times: Option<&str>) {
+    pub(super) fn fits(&mut self, b: BufferId, times: Option<&str>) {
         let buffer = self.p.buffer(b);
         let size = bytes(buffer);
         let mut computed = times.is_some();
@@ -569,7 +582,10 @@ impl Writer<'_> {
         self.line(&format!("if ({need} < 0 || {need} > {room}) {{\nreturn {code};\n}}"));
     }
 
-    fn launch(&mut self, launch: &Launch) {
+    fn launch(&mut self, launch: &'p Launch) {
+        if self.is_of_chain(launch) {
+            return;
+        }
         let kernel = self.p.kernel(launch.kernel);
         let writes = |i: usize| kernel.params[i].access != Access::Read;
         for (i, b) in launch.buffers.iter().enumerate().filter(|(i, _)| writes(*i)) {
@@ -615,7 +631,7 @@ impl Writer<'_> {
         ));
     }
 
-    fn repeat(&mut self, l: &Loop) {
+    fn repeat(&mut self, l: &'p Loop) {
         if let Some(s) = l.fresh.first() {
             let what = format!("size `{}` changes with each round of a loop", self.size_name(*s));
             self.refused.push(what);
@@ -715,6 +731,9 @@ impl Writer<'_> {
                 "    struct ac_engine e;\n    struct ac_product products[{products}];\n    \
                  void *once[{once}]; /* what is the same in every run */\n"
             );
+            if self.chains > 0 {
+                more += &format!("    struct ac_chain chains[{}];\n", self.chains);
+            }
         }
         format!(
             "struct {name}_plan {{\n    int64_t s[{sizes}]; /* the sizes */\n    \

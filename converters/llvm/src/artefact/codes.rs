@@ -5,14 +5,20 @@ use std::collections::BTreeMap;
 
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
-use airconv_kernel::c::native::{ExternalKernel, Nest, TileNumbers, TilesCode};
+use airconv_kernel::c::native::{
+    ExternalChain, ExternalKernel, Form, MOST_PARAMS, Nest, ProductCode, TileNumbers, TilesCode,
+};
 use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
 use crate::compile::Modules;
 use crate::error::Result;
+use crate::micro::Tile;
 use crate::micro::amx::Grade;
 use crate::nest::NestText;
+use crate::select::attention::{Joinable, Part, follow, in_chains, joinable};
 use crate::select::export::tile_numbers;
+use crate::select::find::find;
+use crate::select::plan::Plan;
 use crate::select::run::{Means, Selected, UseTiles};
 use crate::select::{Constants, right_operands, split_axes};
 use crate::target::Isa;
@@ -28,6 +34,8 @@ pub(super) struct Codes {
     pub(super) levels: Vec<Isa>,
     /// What the driver is told.
     pub(super) kernels: Vec<ExternalKernel>,
+    /// The launches that are done together with the next two, by position among all launches.
+    pub(super) chains: BTreeMap<usize, ExternalChain>,
     /// What the driver is told for products on tiles, where there are any.
     pub(super) numbers: Option<TileNumbers>,
 }
@@ -81,6 +89,8 @@ struct Made {
     kernel: ExternalKernel,
     /// Its code on tiles.
     tiles: Option<TilesCode>,
+    /// See [`NestText::rows`].
+    rows: Option<Box<Kernel>>,
 }
 
 /// The code of kernels in the making.
@@ -122,8 +132,9 @@ impl Codes {
         };
         let mut made = Vec::with_capacity(program.kernels.len());
         let launches = launches(program);
-        for ((kernel, constant), known) in looked().zip(&constants).zip(&launches) {
-            made.push(making.kernel(kernel, constant, known.as_deref())?);
+        let given = constants.iter().zip(in_chains(program, &constants));
+        for ((kernel, given), known) in looked().zip(given).zip(&launches) {
+            made.push(making.kernel(kernel, given, known.as_deref())?);
         }
         let numbers = made.iter().any(|m| m.tiles.is_some()).then(|| tile_numbers(always_tiles));
         let alone = !levels.contains(&vectors_of(Isa::Amx));
@@ -136,9 +147,63 @@ impl Codes {
                 (isa == Isa::Amx, below.unwrap_or(0))
             })
             .collect();
-        let kernels = made.into_iter().map(|m| m.for_levels(&at)).collect();
-        Ok(Codes { modules: making.modules(), levels, kernels, numbers })
+        let rows: Vec<Option<Box<Kernel>>> = made.iter_mut().map(|m| m.rows.take()).collect();
+        let kernels: Vec<ExternalKernel> = made.into_iter().map(|m| m.for_levels(&at)).collect();
+        let looked: Vec<&Kernel> = looked().collect();
+        let mut chains = BTreeMap::new();
+        let mut end = 0;
+        for found in joinable(program, &constants) {
+            let [_, middle, _] = found.launches.map(|l| l.kernel.0 as usize);
+            let ready = found.position >= end
+                && rows[middle].as_ref().is_some_and(|m| can_join(&found, m, &looked, &kernels));
+            if ready {
+                end = found.position + found.launches.len();
+                let [(_, read), (kept, _)] = found.links;
+                chains.insert(found.position, ExternalChain { read, kept });
+            }
+        }
+        Ok(Codes { modules: making.modules(), levels, kernels, chains, numbers })
     }
+}
+
+/// Whether launches can be done together with the code that their kernels have at all levels;
+/// `middle` is the kernel in the middle as it was emitted.
+fn can_join(
+    found: &Joinable<'_>,
+    middle: &Kernel,
+    looked: &[&Kernel],
+    kernels: &[ExternalKernel],
+) -> bool {
+    let even = |code: &Option<ProductCode>| {
+        let plain = |c: &ProductCode| c.form == Form::Even && c.tiles.is_none();
+        code.as_ref().is_some_and(|c| plain(c) && c.convert.is_none())
+    };
+    let whole = |launch: &Launch| {
+        let kernel = &kernels[launch.kernel.0 as usize];
+        let product = kernel.product.as_ref().filter(|_| kernel.nest.is_none());
+        product.is_some_and(|p| p.codes.iter().all(even))
+    };
+    let [first, between, second] = found.launches;
+    let between = &kernels[between.kernel.0 as usize];
+    let split = between.nest.as_ref().is_some_and(|n| n.extent.is_some());
+    if !whole(first)
+        || !whole(second)
+        || !split
+        || between.product.is_some()
+        || middle.params.len() > MOST_PARAMS
+    {
+        return false;
+    }
+    let planned = |launch: &Launch| {
+        let kernel = looked[launch.kernel.0 as usize];
+        let sizes: Option<Vec<i64>> = launch.sizes.iter().map(Dim::as_known).collect();
+        let product = find(kernel)?;
+        let plan = Plan::new(kernel, &product, Tile::choose(Isa::V4, 1, 1), &sizes?)?;
+        Some((kernel, product, plan))
+    };
+    let [Some(a), Some(b)] = [planned(first), planned(second)] else { return false };
+    let parts = [&a, &b].map(|(kernel, product, plan)| Part { kernel, product, plan });
+    follow(parts, middle, found.links)
 }
 
 impl Made {
@@ -163,11 +228,11 @@ impl Made {
 }
 
 impl Making {
-    /// One kernel for all levels.
+    /// One kernel for all levels; with what of it is constant, and whether it is in a chain.
     fn kernel(
         &mut self,
         kernel: &Kernel,
-        constant: &[bool],
+        (constant, chained): (&Vec<bool>, bool),
         known: Option<&[Vec<i64>]>,
     ) -> Result<Made> {
         let (mut product, mut tiles) = (None, None);
@@ -186,7 +251,9 @@ impl Making {
             modules.append(&mut own);
             sure &= known.into_iter().flatten().all(|sizes| selected.is_ready(sizes));
             codes.push(Some(selected.code()));
-            if let Some((_, used)) = self.above.filter(|(at, _)| *at == i) {
+            let above =
+                self.above.filter(|(at, used)| *at == i && (!chained || *used == UseTiles::Always));
+            if let Some((_, used)) = above {
                 let means = Means { tiles: used, beside: true, ..means };
                 let mut more = Modules::new();
                 let beside = Selected::for_sizes(kernel, constant, means, &likely, &mut more);
@@ -201,11 +268,13 @@ impl Making {
             product.codes = codes;
         }
         let mut made = ExternalKernel { nest: None, product };
+        let mut rows = None;
         if !sure || made.product.is_none() {
             let mut functions = Vec::with_capacity(self.means.len());
             for (means, modules) in self.means.iter().zip(&mut self.modules) {
                 let nest = NestText::new(kernel, means.isa, modules)?;
                 functions.push(nest.name.clone());
+                rows = nest.rows.clone();
                 let found =
                     Nest { functions: Vec::new(), extent: extent(&nest), grain: nest.grain };
                 made.nest.get_or_insert(found);
@@ -214,7 +283,7 @@ impl Making {
                 nest.functions = functions;
             }
         }
-        Ok(Made { kernel: made, tiles })
+        Ok(Made { kernel: made, tiles, rows })
     }
 
     /// The modules of each level; those of the level with tiles are what the one below has not.

@@ -21,7 +21,7 @@ use airconv_ir::module::Module;
 use airconv_ir::tensor::Storage;
 use airconv_ir::verify::Verified;
 use airconv_ir::wire;
-use airconv_kernel::c::native::{External, Level};
+use airconv_kernel::c::native::{Chains, External, Level};
 use airconv_kernel::c::{COptions, Kernels, program_c, report_stop};
 use airconv_kernel::ir::{Expr, Narrow, Program};
 use airconv_kernel::lower::{LowerOptions, lower};
@@ -32,6 +32,7 @@ use crate::compile::{Compiler, Modules, Output};
 use crate::error::LlvmError;
 use crate::executor::fused;
 use crate::kernel::host;
+use crate::select::attention::{BETWEEN, LEAST_ROWS};
 use crate::target::{Isa, Target};
 use blobs::Blobs;
 use codes::Codes;
@@ -293,6 +294,7 @@ impl Build<'_> {
             narrow: narrow(&lowered.program, &codes.modules),
             kernels: codes.kernels,
             weights: weights.clone(),
+            chains: Chains { at: codes.chains, between: BETWEEN, least_rows: LEAST_ROWS },
             numbers: codes.numbers,
         };
         let options = COptions { name: stem, kernels: Kernels::External(Box::new(external)) };

@@ -9,13 +9,13 @@
 use std::ffi::c_void;
 
 use airconv_ir::dim::{Dim, Range};
-use airconv_kernel::ir::{BufferId, Expr, Kernel, Launch, Program, Step, Stmt, Var};
+use airconv_kernel::ir::{Access, BufferId, Expr, Kernel, Launch, Param, Program, Step, Stmt, Var};
 use airconv_kernel::memory::Mem;
 use airconv_kernel::run::{Chain, LaunchError};
 use rustc_hash::FxHashMap;
 
 use super::constants::Constants;
-use super::find::{Axis, find};
+use super::find::{Axis, Product, find};
 use super::plan::Plan;
 use super::run::{Compiled, Given, MOST_BATCH, Planned, Shared, with_scratch};
 use crate::kernel::Context;
@@ -24,19 +24,38 @@ use crate::nest::sums_rows;
 use crate::pool::{ChunkFn, Pool};
 
 /// Bytes of what lies between the kernels, for one block.
-const BETWEEN: i64 = 512 << 10;
+pub(crate) const BETWEEN: i64 = 512 << 10;
 
 /// Bytes that stay in the cache of a core from one kernel to the next.
 const CACHE: i64 = 2 << 20;
 
 /// The least rows of a block, if there are as many.
-const LEAST_ROWS: i64 = 24;
+pub(crate) const LEAST_ROWS: i64 = 24;
 
-/// For each kernel of a program whether it is one of the products of a chain with so much in
-/// between that blocks of rows are worth more than tiles, which are faster than vectors but not
-/// than memory. `constants` says for each kernel which of its parameters are constants.
+/// Three launches in a row of a program, of known sizes, that could be done in blocks of rows, with
+/// so much in between that blocks of rows are worth more than tiles, which are faster than vectors
+/// but not than memory.
+pub(crate) struct Joinable<'p> {
+    /// The position of the first one among all launches.
+    pub(crate) position: usize,
+    pub(crate) launches: [&'p Launch; 3],
+    /// As in [`Chain`].
+    pub(crate) links: [(usize, usize); 2],
+}
+
+/// For each kernel of a program whether it is one of the products of a [`Joinable`]. `constants`
+/// says for each kernel which of its parameters are constants.
 pub(crate) fn in_chains(program: &Program, constants: &[Vec<bool>]) -> Vec<bool> {
     let mut found = vec![false; program.kernels.len()];
+    for Joinable { launches: [first, _, second], .. } in joinable(program, constants) {
+        found[first.kernel.0 as usize] = true;
+        found[second.kernel.0 as usize] = true;
+    }
+    found
+}
+
+/// The launches that could be done together; see [`in_chains`].
+pub(crate) fn joinable<'p>(program: &'p Program, constants: &[Vec<bool>]) -> Vec<Joinable<'p>> {
     let mut memory: Vec<BufferId> = (0..program.buffers.len() as u32).map(BufferId).collect();
     let mut launches: Vec<&Launch> = Vec::new();
     for step in &program.steps {
@@ -44,7 +63,7 @@ pub(crate) fn in_chains(program: &Program, constants: &[Vec<bool>]) -> Vec<bool>
             Step::Launch(l) => launches.push(l),
             Step::Alias { to, from } => memory[to.0 as usize] = memory[from.0 as usize],
             // Such programs run step by step, without chains.
-            Step::Bind(_) | Step::Host(_) | Step::If { .. } | Step::Loop(_) => return found,
+            Step::Bind(_) | Step::Host(_) | Step::If { .. } | Step::Loop(_) => return Vec::new(),
             Step::BindShape(_) | Step::Fit(_) | Step::Assert { .. } | Step::Free(_) => {}
         }
     }
@@ -55,28 +74,37 @@ pub(crate) fn in_chains(program: &Program, constants: &[Vec<bool>]) -> Vec<bool>
     for b in mentioned.chain(program.outputs.iter().map(|(_, b)| b)) {
         uses[memory(b).0 as usize] += 1;
     }
-    for chain in launches.windows(3) {
+    let kernel = |l: &Launch| program.kernel(l.kernel);
+    // The value that one launch makes, if it makes no other and only the next one reads it.
+    let link = |from: &Launch, to: &Launch| {
+        let written = |(_, p): &(usize, &Param)| p.access != Access::Read;
+        let mut made = kernel(from).params.iter().enumerate().filter(written);
+        let (Some((i, _)), None) = (made.next(), made.next()) else { return None };
+        let value = memory(from.buffers.get(i)?);
+        let j = to.buffers.iter().position(|b| memory(b) == value)?;
+        let alone = uses[value.0 as usize] == 2 && kernel(to).params[j].access == Access::Read;
+        alone.then_some((i, j))
+    };
+    let mut found = Vec::new();
+    for (position, chain) in launches.windows(3).enumerate() {
         let &[first, middle, second] = chain else { continue };
-        let kernel = |l: &Launch| program.kernel(l.kernel);
         let [Some(a), Some(b)] = [find(kernel(first)), find(kernel(second))] else { continue };
         let count =
             |axes: &[Axis]| axes.iter().try_fold(1i64, |n, a| n.checked_mul(a.extent.as_known()?));
         let size = [&a.batch, &a.rows, &a.columns].map(|axes| count(axes));
         let between = size.iter().try_fold(8i64, |n, s| n.checked_mul((*s)?));
         let is_constant = |l: &Launch, param: u32| constants[l.kernel.0 as usize][param as usize];
-        let made = memory(&first.buffers[a.out.param as usize]);
-        let kept = memory(&second.buffers[b.left.param as usize]);
-        let passes =
-            |m: BufferId| uses[m.0 as usize] == 2 && middle.buffers.iter().any(|b| memory(b) == m);
+        let [Some(made), Some(kept)] = [link(first, middle), link(middle, second)] else {
+            continue;
+        };
         if between.is_some_and(|n| n > CACHE)
             && !is_constant(first, a.right.param)
             && !is_constant(second, b.right.param)
             && sums_rows(kernel(middle))
-            && passes(made)
-            && passes(kept)
+            && (made.0, kept.1) == (a.out.param as usize, b.left.param as usize)
         {
-            found[first.kernel.0 as usize] = true;
-            found[second.kernel.0 as usize] = true;
+            let launches = [first, middle, second];
+            found.push(Joinable { position, launches, links: [made, kept] });
         }
     }
     found
@@ -108,6 +136,40 @@ fn in_order(plan: &Plan, step: impl Fn(usize) -> i64, size: i64) -> bool {
     })
 }
 
+/// A product of a chain at its sizes.
+#[derive(Clone, Copy)]
+pub(crate) struct Part<'k> {
+    pub(crate) kernel: &'k Kernel,
+    pub(crate) product: &'k Product,
+    pub(crate) plan: &'k Plan,
+}
+
+/// Whether a kernel takes the rows of one product and makes the rows of another one, each from its
+/// own and in their order.
+pub(crate) fn follow(
+    [first, second]: [Part<'_>; 2],
+    middle: &Kernel,
+    [(made, read), (kept, used)]: [(usize, usize); 2],
+) -> bool {
+    let (a, b) = (first.plan, second.plan);
+    let Some(rows) = a.m.checked_mul(a.batches) else { return false };
+    a.m > 1
+        && [a.n, b.n, a.batches].into_iter().all(|n| n > 0)
+        && (b.m, b.batches, b.k) == (a.m, a.batches, a.n)
+        // The first product makes rows that follow each other ...
+        && first.product.out.param as usize == made
+        && (a.out, a.out_rows) == (0, a.n)
+        && in_order(a, |i| a.batch[i].out, a.m * a.n)
+        && loads(first.kernel, made as u32) == 0
+        // ... and the second one takes such rows, and nothing else of them.
+        && second.product.left.param as usize == used
+        && (b.left.base, b.left_rows) == (0, Some(b.k))
+        && in_order(b, |i| b.batch[i].left, b.m * b.k)
+        && loads(second.kernel, used as u32) == 1
+        && keeps_rows(middle, read as u32, (rows, a.n))
+        && keeps_rows(middle, kept as u32, (rows, a.n))
+}
+
 impl<'c> Attention<'c> {
     /// A chain of these kernels; `None` when a size is not known.
     pub(crate) fn new(
@@ -121,7 +183,6 @@ impl<'c> Attention<'c> {
     /// Whether the chain can be done in blocks of rows, and nothing speaks against it.
     pub(crate) fn fits(&self, chain: &Chain<'_>, constants: &Constants) -> bool {
         let Attention { first, middle, second, plans } = self;
-        let [(made, read), (kept, used)] = chain.links;
         let [a, b] = [&*plans[0], &*plans[1]];
         let is_constant = |which: usize, c: &Compiled| {
             constants.is_constant(chain.launches[which].buffers[c.product.right.param as usize])
@@ -131,24 +192,10 @@ impl<'c> Attention<'c> {
                 && c.on_tiles(plan, chain.launches[which], constants).is_none()
                 && !is_constant(which, c)
         };
-        let Some(rows) = a.m.checked_mul(a.batches) else { return false };
-        a.m > 1
-            && [a.n, b.n, a.batches].into_iter().all(|n| n > 0)
-            && (b.m, b.batches, b.k) == (a.m, a.batches, a.n)
-            && simple(0, first, a)
+        let part = |c: &'c Compiled, plan| Part { kernel: &c.kernel, product: &c.product, plan };
+        simple(0, first, a)
             && simple(2, second, b)
-            // The first product makes rows that follow each other ...
-            && first.product.out.param as usize == made
-            && (a.out, a.out_rows) == (0, a.n)
-            && in_order(a, |i| a.batch[i].out, a.m * a.n)
-            && loads(&first.kernel, made as u32) == 0
-            // ... and the second one takes such rows, and nothing else of them.
-            && second.product.left.param as usize == used
-            && (b.left.base, b.left_rows) == (0, Some(b.k))
-            && in_order(b, |i| b.batch[i].left, b.m * b.k)
-            && loads(&second.kernel, used as u32) == 1
-            && keeps_rows(middle.kernel, read as u32, (rows, a.n))
-            && keeps_rows(middle.kernel, kept as u32, (rows, a.n))
+            && follow([part(first, a), part(second, b)], middle.kernel, chain.links)
     }
 
     /// How many rows are done at once by so many threads.

@@ -4,6 +4,7 @@
 //! products and what memory gives; their ratio is what counts.
 
 use super::Axis;
+use super::tiles::BLOCK as CUT;
 use crate::micro::amx::{CHUNK, Grade};
 
 /// What a size that is not known is taken for.
@@ -109,7 +110,13 @@ impl Work {
         };
         let tall = (m / 16.0).ceil() * 16.0;
         let planes = 2.0 * grade.planes() as f64;
-        let tiles = self.over(tall * wide * long * products / TILES, k * n * planes / bytes)
+        // Rows that cannot be cut are done in blocks that fit a cache, each with all columns.
+        let again = match self.run {
+            Some(run) if run % CHUNK as i64 != 0 => (tall * long * planes / CUT as f64).ceil(),
+            _ => 1.0,
+        };
+        let read = again * k * n * planes / bytes;
+        let tiles = self.over(tall * wide * long * products / TILES, read)
             + m * long * split
             + vectors * if self.long { FINISH + LONG } else { FINISH }
             + tall * wide / 1024.0 * BLOCK

@@ -1,7 +1,9 @@
 //! Programs whose kernels are compiled apart: which functions there are, and what C has to know of
 //! them to run them on threads, to plan matrix products and to pack their constants.
 
-use std::collections::BTreeMap;
+mod chain;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use airconv_ir::dim::{Dim, numel};
@@ -42,6 +44,8 @@ pub struct External {
     pub narrow: Option<(String, Vec<(i32, Narrow)>)>,
     /// The file with weights, where there is one.
     pub weights: Option<WeightFile>,
+    /// The launches that are done together.
+    pub chains: Chains,
     /// The numbers that products on tiles are cut by and judged by; there where there are any.
     pub numbers: Option<TileNumbers>,
 }
@@ -120,6 +124,46 @@ pub struct ExternalKernel {
     /// The kernel as a matrix product.
     pub product: Option<ExternalProduct>,
 }
+
+/// Launches that are done together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chains {
+    /// Those that are done together with the next two, by position among all launches.
+    pub at: BTreeMap<usize, ExternalChain>,
+    /// Bytes of what lies between the kernels, for one block.
+    pub between: i64,
+    /// The least rows of a block, if there are as many.
+    pub least_rows: i64,
+}
+
+impl Chains {
+    /// What runs them, of C, with the numbers before it.
+    fn runtime(&self) -> String {
+        let Chains { between, least_rows, .. } = self;
+        format!(
+            "enum {{ AC_PARAMS = {MOST_PARAMS} }};\n\n\
+             /* Bytes of what lies between the kernels of a chain, for one block. */\n\
+             static const int64_t ac_chain_between = INT64_C({between});\n\
+             /* The least rows of a block, if there are as many. */\n\
+             static const int64_t ac_chain_rows = INT64_C({least_rows});\n\n{}",
+            chain::RUNTIME
+        )
+    }
+}
+
+/// A product, a kernel that does something with its rows, and a product of these rows, of known
+/// sizes, that are done in blocks of rows. The products have no nests and rows that are evenly
+/// apart, and nothing else reads what is made in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExternalChain {
+    /// The parameter that the kernel in the middle reads the rows as.
+    pub read: usize,
+    /// The one that it makes rows as.
+    pub kept: usize,
+}
+
+/// The most parameters of the kernel in the middle of a chain.
+pub const MOST_PARAMS: usize = 32;
 
 /// A kernel as functions `void (const struct context *, uint64_t begin, uint64_t end)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -216,7 +260,7 @@ pub struct TilesCode {
 /// # Errors
 /// When the buffers of the program have no places.
 pub fn constants(program: &Program) -> Result<Vec<BufferId>, Vec<String>> {
-    let places = super::plan::plan(program)?.places;
+    let places = super::plan::plan(program, BTreeSet::new())?.places;
     let constant = |b: &BufferId| matches!(program.buffer(*b).kind, BufferKind::Constant(_));
     Ok(places.into_keys().filter(constant).collect())
 }
@@ -241,6 +285,10 @@ impl Writer<'_> {
         }
         if let Some(numbers) = &external.numbers {
             out += &numbers.runtime();
+            out += "\n";
+        }
+        if !external.chains.at.is_empty() {
+            out += &external.chains.runtime();
             out += "\n";
         }
         out

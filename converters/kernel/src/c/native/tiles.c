@@ -112,7 +112,12 @@ static int ac_tiles_pay(const struct ac_product *p, const struct ac_tiles *t, in
     double tiles = tall * wide * long_k * (double)t->products / ac_cost_tiles;
     if (constant) {
         plain = fmax(plain, k * n * 4.0 / bytes);
-        tiles = fmax(tiles, k * n * (2.0 * (double)t->planes) / bytes);
+        /* Rows that cannot be cut are done in blocks that fit a cache, each with all columns. */
+        const double planes = 2.0 * (double)t->planes;
+        const double again = run % ac_tile_chunk == 0
+                                 ? 1.0
+                                 : ceil(tall * long_k * planes / (double)ac_tile_block);
+        tiles = fmax(tiles, again * k * n * planes / bytes);
     } else {
         plain += k * n * ac_cost_pack;
         tiles += long_k * wide * (ac_cost_pack + ac_cost_split);

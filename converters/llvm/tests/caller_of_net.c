@@ -1,4 +1,4 @@
-/* Runs the model `net` of the tests of tiles: twice at the same time, each with a context and
+/* Runs the model `net` of a test: twice at the same time, each with a context and
  * memory of its own that ends where nobody may write. Reads the inputs from `in` and writes the
  * outputs to `out`. `sizes.h` says how many elements there are. */
 #define _GNU_SOURCE
