@@ -124,6 +124,11 @@ impl Function {
         self.value(format_args!("getelementptr inbounds {element}, ptr {base}, i64 {index}"))
     }
 
+    /// An address so many bytes after another one, which may lie outside of what that is of.
+    pub fn beyond(&mut self, base: &str, bytes: impl Display) -> String {
+        self.value(format_args!("getelementptr i8, ptr {base}, i64 {bytes}"))
+    }
+
     /// An integer operation on `i64`: `self.int("add nsw", a, b)`.
     pub fn int(&mut self, op: &str, a: impl Display, b: impl Display) -> String {
         self.value(format_args!("{op} i64 {a}, {b}"))

@@ -195,11 +195,11 @@ fn kernel(
         let b = f.at("i8", "%b", offset);
         let lines = f.int("mul nsw", c, "%lines");
         let lines = f.int("shl nsw", lines, 6);
-        let ahead = f.at("i8", "%ahead", lines);
+        let ahead = f.beyond("%ahead", lines);
         f.declare("void @llvm.prefetch.p0(ptr, i32 immarg, i32 immarg, i32 immarg)");
         f.for_loop("0", "%lines", 1, |f, line| {
             let offset = f.int("shl nsw", line, 6);
-            let from = f.at("i8", &ahead, offset);
+            let from = f.beyond(&ahead, offset);
             f.line(format_args!("call void @llvm.prefetch.p0(ptr {from}, i32 0, i32 2, i32 1)"));
         });
         let mut now = (usize::MAX, usize::MAX);
@@ -369,7 +369,7 @@ fn driver(spec: &AmxSpec) -> Function {
             let then = f.int("mul nsw", then, 2 * planes * TILE);
             let skip = f.value(format_args!("select i1 {more}, i64 0, i64 {panel_bytes}"));
             let then = f.int("add nsw", then, skip);
-            let ahead = f.at("i8", &panel, then);
+            let ahead = f.beyond(&panel, then);
             let part = f.int("mul nsw", &count, &lines);
             let part = f.int("mul nsw", part, LINE_BYTES);
             f.for_loop("0", &pairs, 1, |f, pair| {
@@ -385,7 +385,7 @@ fn driver(spec: &AmxSpec) -> Function {
                 let which = f.int("or", &tall, &wide);
                 let which = f.int("or", which, &variant);
                 let offset = f.int("mul nsw", pair, &part);
-                let ahead = f.at("i8", &ahead, offset);
+                let ahead = f.beyond(&ahead, offset);
                 f.line(format_args!(
                     "call void %kernel(i64 {which}, ptr {a}, i64 {strip}, ptr {b}, i64 {count}, \
                      ptr {sums}, i1 zeroext {adds}, ptr {ahead}, i64 {lines})"
