@@ -609,15 +609,8 @@ impl<'p> Writer<'p> {
             false => format!("b{}", b.0),
         };
         let buffers: Vec<String> = launch.buffers.iter().map(buffer).collect();
-        let sizes: Vec<String> = launch.sizes.iter().map(|d| self.dim(d)).collect();
-        let mut bound = format!("{{\nvoid *const bufs[] = {{{}}};", buffers.join(", "));
-        let argument = match sizes.is_empty() {
-            true => "NULL",
-            false => {
-                bound += &format!("\nconst int64_t sizes[] = {{{}}};", sizes.join(", "));
-                "sizes"
-            }
-        };
+        let (arrays, argument) = self.arrays("", &buffers, launch);
+        let mut bound = format!("{{\n{arrays}");
         let options = self.options;
         if let Kernels::External(external) = &options.kernels {
             bound += &format!("\nconst struct ac_bound bound = {{bufs, {argument}, &status}};");
@@ -629,6 +622,23 @@ impl<'p> Writer<'p> {
             "{bound}\n{name}(bufs, {argument}, 0, INT64_MAX, &status);\nif (status != 0) {{\n\
              return status;\n}}\n}}"
         ));
+    }
+
+    /// The arrays of the buffers and sizes of a launch, whose names end with a suffix, and what
+    /// stands for that of the sizes.
+    pub(super) fn arrays(
+        &mut self,
+        suffix: &str,
+        buffers: &[String],
+        launch: &Launch,
+    ) -> (String, String) {
+        let sizes: Vec<String> = launch.sizes.iter().map(|d| self.dim(d)).collect();
+        let mut text = format!("void *const bufs{suffix}[] = {{{}}};", buffers.join(", "));
+        if sizes.is_empty() {
+            return (text, "NULL".to_owned());
+        }
+        text += &format!("\nconst int64_t sizes{suffix}[] = {{{}}};", sizes.join(", "));
+        (text, format!("sizes{suffix}"))
     }
 
     fn repeat(&mut self, l: &'p Loop) {

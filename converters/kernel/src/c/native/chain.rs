@@ -1,7 +1,5 @@
 //! Launches that are done together, in blocks of rows.
 
-use std::fmt::Write;
-
 use super::{ExternalChain, Writer};
 use crate::c::Kernels;
 use crate::ir::Launch;
@@ -35,17 +33,11 @@ impl<'p> Writer<'p> {
         let mut bounds = Vec::new();
         for (i, launch) in launches.iter().enumerate() {
             let buffers: Vec<String> = launch.buffers.iter().map(|b| format!("b{}", b.0)).collect();
-            let sizes: Vec<String> = launch.sizes.iter().map(|d| self.dim(d)).collect();
-            // Writing to a string cannot fail.
-            let _ = write!(text, "\nvoid *const bufs{i}[] = {{{}}};", buffers.join(", "));
-            let mut argument = "NULL".to_owned();
-            if !sizes.is_empty() {
-                argument = format!("sizes{i}");
-                let _ = write!(text, "\nconst int64_t {argument}[] = {{{}}};", sizes.join(", "));
-            }
+            let (arrays, argument) = self.arrays(&i.to_string(), &buffers, launch);
+            text += &format!("\n{arrays}");
             bounds.push(format!("{{bufs{i}, {argument}, &status}}"));
         }
-        let _ = write!(text, "\nconst struct ac_bound bounds[] = {{{}}};", bounds.join(", "));
+        text += &format!("\nconst struct ac_bound bounds[] = {{{}}};", bounds.join(", "));
         let [first, middle, second] = launches;
         let [a, b] = [first, second].map(|launch| self.product_of(launch));
         let (Some(a), Some(b)) = (a, b) else {
