@@ -3,6 +3,7 @@
 mod cached;
 mod kernels;
 mod peer;
+mod turns;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -17,20 +18,13 @@ use cached::{Cached, peak};
 use kernels::Kernels;
 use peer::{Peer, Task, Unable};
 use serde_json::{Value, json};
+use turns::{Rounds, Times, until_it_sleeps};
 
 use crate::Exit;
 use crate::args::{Bench, Running};
 use crate::output::{self, Progress};
 use crate::session;
 
-/// Runs before any time counts.
-const WARM: usize = 3;
-/// The fewest runs that count.
-const RUNS: usize = 30;
-/// The least time that runs go on for.
-const LEAST: Duration = Duration::from_secs(1);
-/// The longest time that runs go on for.
-const MOST: Duration = Duration::from_secs(30);
 /// Outputs further apart than this, as a share of the greatest magnitude, are said to differ.
 const TOLERANCE: f64 = 1e-4;
 
@@ -71,20 +65,17 @@ pub(crate) fn run(registry: &Registry, args: &Bench) -> Result<(), Exit> {
     };
     let mut ours = Times::default();
     let progress = Progress::start("running in turns", &args.common);
-    let begun = Instant::now();
-    let mut rounds = 0;
-    while rounds < WARM
-        || begun.elapsed() < MOST && (rounds < WARM + RUNS || begun.elapsed() < LEAST)
-    {
-        let start = Instant::now();
-        let outputs = machine.run(&given).map_err(system)?;
-        let took = start.elapsed();
-        drop(outputs);
-        if rounds >= WARM {
-            ours.0.push(took.as_secs_f64());
-        }
-        peers.iter_mut().for_each(|row| row.once(rounds >= WARM));
-        rounds += 1;
+    let mut rounds = Rounds::new();
+    while rounds.go_on() {
+        let once = || {
+            let start = Instant::now();
+            let outputs = machine.run(&given);
+            let took = start.elapsed();
+            outputs.map(|_| took.as_secs_f64())
+        };
+        rounds.turn(&mut ours, once).map_err(system)?;
+        peers.iter_mut().for_each(|row| row.turn(&rounds));
+        rounds.next();
     }
     drop(progress);
     let result = Outcome { threads: options.threads, compile, ours, grown, cached, kernels, first };
@@ -129,11 +120,11 @@ struct Row<'a> {
 }
 
 impl Row<'_> {
-    /// Lets the peer run once, if it still does; one that stops is told and left out from there.
-    fn once(&mut self, counts: bool) {
+    /// Gives the peer its turn, if it still runs; one that stops is told and left out from there.
+    fn turn(&mut self, rounds: &Rounds) {
         let Ok(peer) = &mut self.found else { return };
-        match peer.once() {
-            Ok(took) => self.times.0.extend(counts.then_some(took)),
+        match rounds.turn(&mut self.times, || peer.once()) {
+            Ok(()) => until_it_sleeps(peer.id()),
             Err(why) => self.found = Err(Unable::Refused(why)),
         }
     }
@@ -151,20 +142,6 @@ fn start<'a>(names: &[&'a str], task: &Result<Task, String>, args: &Bench) -> Ve
     let rows = names.iter().map(row).collect();
     drop(progress);
     rows
-}
-
-/// Seconds of runs.
-#[derive(Default)]
-struct Times(Vec<f64>);
-
-impl Times {
-    /// The least and the median, in milliseconds.
-    fn summary(&self) -> (f64, f64) {
-        let mut sorted = self.0.clone();
-        sorted.sort_by(f64::total_cmp);
-        let at = |i: usize| sorted.get(i).copied().unwrap_or(f64::NAN) * 1e3;
-        (at(0), at(sorted.len() / 2))
-    }
 }
 
 /// What was measured of native code.
@@ -196,7 +173,7 @@ impl Outcome {
     }
 
     fn print(&self, peers: &[Row<'_>]) {
-        let (threads, runs) = (self.threads, self.ours.0.len());
+        let (threads, runs) = (self.threads, self.ours.len());
         output::line(format!("{runs} runs in turns, {threads} thread(s), subnormals flushed"));
         output::line(format!(
             "{:24} {:>10} {:>10} {:>9}   airconv is",
@@ -270,7 +247,7 @@ impl Outcome {
         };
         json!({
             "threads": self.threads,
-            "runs": self.ours.0.len(),
+            "runs": self.ours.len(),
             "compile_ms": milliseconds(self.compile),
             "cached_ms": self.cached.map(|c| milliseconds(c.start)),
             "min_ms": min,

@@ -134,6 +134,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
+    /// The number of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The seconds of one run.
     ///
     /// # Errors
