@@ -22,4 +22,4 @@ pub use gemm::{GemmCall, GemmFn, GemmSpec, flags, gemm_module};
 pub use pack::{pack_b, pack_b_into, packed_len};
 pub use packing::{PackCall, PackFn, PackSpec, pack_module};
 pub use tile::Tile;
-pub use window::{MOST_TAPS, WindowCall, WindowFn, window_module};
+pub use window::{AT_ONCE, MOST_TAPS, WindowCall, WindowFn, window_module};

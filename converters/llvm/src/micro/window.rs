@@ -9,9 +9,9 @@
 
 use std::ffi::c_void;
 
+use super::ZEROS;
 use super::epilogue::{Epilogue, Place};
-use super::gathered::run_at;
-use crate::emit::{FloatVector, Function, Module};
+use crate::emit::{FloatVector, Function, Module, splat};
 use crate::target::Isa;
 
 /// Pixels of a tile.
@@ -19,6 +19,9 @@ const PIXELS: usize = 8;
 
 /// The most taps.
 pub const MOST_TAPS: usize = 64;
+
+/// The most entries of a table that are read at once; there have to be as many after the last.
+pub const AT_ONCE: usize = 8;
 
 /// A sum over windows, the context of a [`WindowFn`].
 #[repr(C)]
@@ -33,7 +36,8 @@ pub struct WindowCall {
     pub c: *mut f32,
     /// For the epilogue, whose rows are pixels.
     pub args: *const c_void,
-    /// Offsets of taps in floats, those of a pixel together; [`super::ZEROS`] for one of zeros.
+    /// Offsets of taps in floats, those of a pixel together; [`ZEROS`] for one of zeros.
+    /// [`AT_ONCE`] more may be read.
     pub table: *const i32,
     /// As many zeros as there are channels.
     pub zeros: *const f32,
@@ -68,7 +72,10 @@ pub fn window_module(name: &str, isa: Isa, epilogue: &dyn Epilogue) -> String {
         f.line(format_args!("%{field} = load {ty}, ptr {address}, align 8"));
     }
     f.line(format_args!("%places = alloca [{} x ptr], align 64", PIXELS * MOST_TAPS));
-    let class = Class { v, epilogue };
+    let at_once = v.lanes / 2;
+    let zeros = splat(&mut f, at_once, "ptr", "%zeros");
+    let padding = splat(&mut f, at_once, "i32", &ZEROS.to_string());
+    let class = Class { v, at_once, zeros, padding, epilogue };
     let pixels = f.int("sub nsw", "%end", "%begin");
     let rest = f.int("srem", &pixels, PIXELS);
     let whole = f.int("sub nsw", "%end", rest);
@@ -86,6 +93,11 @@ pub fn window_module(name: &str, isa: Isa, epilogue: &dyn Epilogue) -> String {
 
 struct Class<'a> {
     v: FloatVector,
+    /// Addresses in a vector register, with one of them all the zeros, and as many entries of a
+    /// table that stand for those.
+    at_once: usize,
+    zeros: String,
+    padding: String,
     epilogue: &'a dyn Epilogue,
 }
 
@@ -101,13 +113,12 @@ impl Class<'_> {
                 f.at("i32", "%table", entry)
             })
             .collect();
-        f.for_loop("0", "%taps", 1, |f, t| {
-            let places = f.int("mul nsw", t, pixels);
-            let places = f.at("ptr", "%places", places);
+        f.for_loop("0", "%taps", self.at_once, |f, t| {
+            let to = f.at("ptr", "%places", t);
             for (p, table) in tables.iter().enumerate() {
-                let place = run_at(f, ("%a", "%zeros"), table, t);
-                let to = f.at("ptr", &places, p);
-                f.line(format_args!("store ptr {place}, ptr {to}, align 8"));
+                let table = f.at("i32", table, t);
+                let to = f.at("ptr", &to, p * MOST_TAPS);
+                self.places(f, &table, &to);
             }
         });
         let to: Vec<String> = rows
@@ -127,6 +138,20 @@ impl Class<'_> {
             let mask = self.v.first_lanes(f, &rest);
             self.vector(f, &whole, &rows, &to, Some(&mask));
         });
+    }
+
+    /// The addresses of some taps of a pixel, one after the other.
+    fn places(&self, f: &mut Function, table: &str, to: &str) {
+        let n = self.at_once;
+        let entries = f.value(format_args!("load <{n} x i32>, ptr {table}, align 4"));
+        let padding = f.value(format_args!("icmp eq <{n} x i32> {entries}, {}", self.padding));
+        let offsets = f.value(format_args!("sext <{n} x i32> {entries} to <{n} x i64>"));
+        let inside = f.value(format_args!("getelementptr float, ptr %a, <{n} x i64> {offsets}"));
+        let places = f.value(format_args!(
+            "select <{n} x i1> {padding}, <{n} x ptr> {}, <{n} x ptr> {inside}",
+            self.zeros
+        ));
+        f.line(format_args!("store <{n} x ptr> {places}, ptr {to}, align 8"));
     }
 
     /// One vector of channels.
@@ -157,10 +182,9 @@ impl Class<'_> {
         let offset = f.int("mul nsw", &t, v.lanes);
         let weight = f.at("float", &weights, offset);
         let weight = v.load(f, &weight);
-        let places = f.int("mul nsw", &t, rows.len());
-        let places = f.at("ptr", "%places", places);
+        let places = f.at("ptr", "%places", &t);
         for (p, (sum, next)) in names.iter().enumerate() {
-            let place = f.at("ptr", &places, p);
+            let place = f.at("ptr", &places, p * MOST_TAPS);
             let place = f.value(format_args!("load ptr, ptr {place}, align 8"));
             let address = f.at("float", &place, channel);
             let x = match mask {

@@ -4,7 +4,7 @@ use airconv_ir::dim::Dim;
 
 use super::find::{Guard, Product};
 use super::plan::{Layout, offsets};
-use crate::micro::ZEROS;
+use crate::micro::{AT_ONCE, ZEROS};
 
 /// The shortest run that is worth a table.
 const SHORT: i64 = 4;
@@ -18,7 +18,8 @@ pub struct Gathered {
     pub run: i64,
     /// Runs of a row.
     pub taps: i64,
-    /// For each combination of the batch axes that decide what is padding, for each row and tap.
+    /// For each combination of the batch axes that decide what is padding, for each row and tap;
+    /// then [`AT_ONCE`] that are none.
     pub table: Vec<i32>,
     /// Those batch axes.
     pub batch: Vec<usize>,
@@ -104,7 +105,7 @@ impl Gathered {
         if entries > MOST {
             return None;
         }
-        let mut table = Vec::with_capacity(entries as usize);
+        let mut table = Vec::with_capacity(entries as usize + AT_ONCE);
         for kind in 0..kinds as usize {
             for (r, row) in rows.iter().enumerate() {
                 for (t, tap) in taps.iter().enumerate() {
@@ -116,6 +117,7 @@ impl Gathered {
                 }
             }
         }
+        table.extend([ZEROS; AT_ONCE]);
         let zeros = vec![0.0; usize::try_from(run).ok()?];
         Some(Gathered { run, taps: taps.len() as i64, table, batch, zeros })
     }

@@ -11,6 +11,8 @@ enum {
     AC_PADDING = INT32_MIN,
     AC_SHORT = 4,
     AC_TAPS = 64,
+    /* Entries of a table that may be read beyond the last one. */
+    AC_AT_ONCE = 8,
 };
 
 /* Operations that keep a thread busy for a few microseconds. */
@@ -301,7 +303,8 @@ static int ac_runs(struct ac_engine *e, struct ac_product *p, const struct ac_sh
     if (kinds > most || p->m > most || taps > most || (taps > 0 && kinds * p->m > most / taps)) {
         return 0;
     }
-    int32_t *table = ac_memory(e, kinds * p->m * taps * (int64_t)sizeof *table);
+    const int64_t entries = kinds * p->m * taps + AC_AT_ONCE;
+    int32_t *table = ac_memory(e, entries * (int64_t)sizeof *table);
     p->zeros = ac_memory(e, run * (int64_t)sizeof(float));
     if (table == NULL || p->zeros == NULL) {
         return -1;
