@@ -4,7 +4,8 @@
     resnet50, mobilenetv2    images 1x3x224x224, batch norms folded into convolutions
     bert-base                12 layers of width 768, 128 tokens
     product-256, -512        one matrix product with constant right side
-    chain-K-N                K elementwise ops on N floats
+    chain-K-N                K elementwise ops on N floats, among them tanh and sigmoid
+    arithmetic-K-N           the same of sums, products and maxima alone
 
 Weights are drawn from fixed seeds and scaled so that activations keep their magnitude.
 They lie in .corpus/bench/networks; a model that is already there is left alone.
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DEST = ROOT / ".corpus" / "bench" / "networks"
 OPSET = 20
 CHAIN = ("Mul", "Add", "Tanh", "Mul", "Sigmoid", "Add", "Mul", "Sub", "Relu", "Add")
+ARITHMETIC = ("Mul", "Add", "Relu", "Mul", "Sub", "Mul", "Add", "Relu", "Sub", "Mul")
+PATTERNS = ("product-", "chain-", "arithmetic-")
 
 
 class Draft:
@@ -161,7 +164,7 @@ def product(g, n, path):
 
 def chain(g, ops, n, path):
     x = "input"
-    for op in CHAIN[:ops]:
+    for op in ops:
         two = op in ("Mul", "Add", "Sub")
         x = g.node(op, x, g.constant(np.float32(g.rng.uniform(0.5, 1.5)))) if two else g.node(op, x)
     g.save([("input", TensorProto.FLOAT, [n])], x, path)
@@ -178,7 +181,11 @@ def makers():
         out[f"product-{n}"] = lambda g, path, n=n: product(g, n, path)
     for ops in (2, 3, 5, 10):
         for n in (1 << 10, 1 << 15, 1 << 18, 1 << 22):
-            out[f"chain-{ops}-{n}"] = lambda g, path, ops=ops, n=n: chain(g, ops, n, path)
+            for kind, all_ops in (("chain", CHAIN), ("arithmetic", ARITHMETIC)):
+                some = all_ops[:ops]
+                # Up to two ops the chains are the same.
+                if ops > 2 or kind == "chain":
+                    out[f"{kind}-{ops}-{n}"] = lambda g, path, some=some, n=n: chain(g, some, n, path)
     return out
 
 
