@@ -12,7 +12,9 @@ pub enum Isa {
     V3,
     /// x86-64-v4: AVX-512 F, BW, CD, DQ and VL, 512-bit vectors.
     V4,
-    /// x86-64-v4 with AMX tiles (bf16 and int8), VNNI, and the AVX-512 of such machines.
+    /// x86-64-v4 with VNNI: four products of bytes and their sum in one step.
+    Vnni,
+    /// The same with AMX tiles (bf16 and int8), and the AVX-512 of such machines.
     Amx,
     /// AArch64 with Advanced SIMD, 128-bit vectors.
     Neon,
@@ -20,7 +22,7 @@ pub enum Isa {
 
 impl Isa {
     /// Every level.
-    pub const ALL: [Isa; 5] = [Isa::V2, Isa::V3, Isa::V4, Isa::Amx, Isa::Neon];
+    pub const ALL: [Isa; 6] = [Isa::V2, Isa::V3, Isa::V4, Isa::Vnni, Isa::Amx, Isa::Neon];
 
     /// The name that `parse` reads.
     pub fn name(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Isa {
             Isa::V2 => "v2",
             Isa::V3 => "v3",
             Isa::V4 => "v4",
+            Isa::Vnni => "vnni",
             Isa::Amx => "amx",
             Isa::Neon => "neon",
         }
@@ -39,6 +42,7 @@ impl Isa {
             "v2" | "x86-64-v2" | "sse4.2" | "sse42" => Isa::V2,
             "v3" | "x86-64-v3" | "avx2" => Isa::V3,
             "v4" | "x86-64-v4" | "avx512" | "avx-512" => Isa::V4,
+            "vnni" | "avx512-vnni" => Isa::Vnni,
             "amx" => Isa::Amx,
             "neon" | "aarch64" | "arm64" => Isa::Neon,
             _ => {
@@ -55,7 +59,7 @@ impl Isa {
         match self {
             Isa::V2 | Isa::Neon => 128,
             Isa::V3 => 256,
-            Isa::V4 | Isa::Amx => 512,
+            Isa::V4 | Isa::Vnni | Isa::Amx => 512,
         }
     }
 
@@ -68,7 +72,7 @@ impl Isa {
     pub fn vector_registers(self) -> usize {
         match self {
             Isa::V2 | Isa::V3 => 16,
-            Isa::V4 | Isa::Amx | Isa::Neon => 32,
+            Isa::V4 | Isa::Vnni | Isa::Amx | Isa::Neon => 32,
         }
     }
 
@@ -79,7 +83,7 @@ impl Isa {
 
     /// Whether loads and stores take a mask at no cost.
     pub fn has_masks(self) -> bool {
-        matches!(self, Isa::V4 | Isa::Amx)
+        matches!(self, Isa::V4 | Isa::Vnni | Isa::Amx)
     }
 
     /// Whether this level is of the x86-64 architecture.
@@ -96,13 +100,10 @@ impl Isa {
             let v3 = v3 && has!("f16c") && has!("lzcnt") && has!("movbe");
             let v4 = v3 && has!("avx512f") && has!("avx512bw") && has!("avx512cd");
             let v4 = v4 && has!("avx512dq") && has!("avx512vl");
-            let amx = v4 && has!("avx512vnni") && has!("avx512bf16") && amx_permitted();
-            match (amx, v4, v3) {
-                (true, ..) => Isa::Amx,
-                (_, true, _) => Isa::V4,
-                (_, _, true) => Isa::V3,
-                _ => Isa::V2,
-            }
+            let vnni = v4 && has!("avx512vnni");
+            let amx = vnni && has!("avx512bf16") && amx_permitted();
+            let levels = [(amx, Isa::Amx), (vnni, Isa::Vnni), (v4, Isa::V4), (v3, Isa::V3)];
+            levels.into_iter().find(|(has, _)| *has).map_or(Isa::V2, |(_, isa)| isa)
         }
         #[cfg(not(target_arch = "x86_64"))]
         {
@@ -188,6 +189,7 @@ impl Target {
             Isa::V2 => ("x86-64-v2", "", None),
             Isa::V3 => ("x86-64-v3", "", None),
             Isa::V4 => ("x86-64-v4", "", Some("sapphirerapids")),
+            Isa::Vnni => ("x86-64-v4", "+avx512vnni", Some("sapphirerapids")),
             Isa::Amx => (
                 "x86-64-v4",
                 "+amx-tile,+amx-bf16,+amx-int8,+avx512vnni,+avx512bf16,+avx512vbmi,\
@@ -212,13 +214,8 @@ impl Target {
         #[cfg(target_arch = "x86_64")]
         {
             use std::arch::is_x86_feature_detected as has;
-            if target.isa == Isa::V4 {
-                if has!("avx512vnni") {
-                    target.add("avx512vnni");
-                }
-                if has!("avx512bf16") {
-                    target.add("avx512bf16");
-                }
+            if target.isa == Isa::Vnni && has!("avx512bf16") {
+                target.add("avx512bf16");
             }
             if target.isa == Isa::V3 && has!("avxvnni") {
                 target.add("avxvnni");

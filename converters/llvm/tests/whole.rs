@@ -65,7 +65,7 @@ fn check(text: &str, given: &[Vec<u8>], sizes: &[i64], constants: &[usize]) {
     let elements = |(i, bytes): (usize, &Vec<u8>)| bytes.len() / kernel.params[i].elem.bytes();
     let lengths: Vec<usize> = given.iter().enumerate().map(elements).collect();
     let (program, launch) = one_launch(&kernel, &lengths, sizes, constants);
-    for isa in [Isa::V2, Isa::V3, Isa::V4, Isa::Amx] {
+    for isa in [Isa::V2, Isa::V3, Isa::V4, Isa::Vnni, Isa::Amx] {
         if !isa.runs_here() {
             continue;
         }

@@ -30,7 +30,7 @@ impl Tile {
         const SSE: [Tile; 2] = [t(4, 2, 4), t(8, 1, 4)];
         const NEON: [Tile; 4] = [t(8, 3, 4), t(6, 4, 4), t(8, 2, 4), t(8, 1, 4)];
         match isa {
-            Isa::V4 | Isa::Amx => &AVX512,
+            Isa::V4 | Isa::Vnni | Isa::Amx => &AVX512,
             Isa::V3 => &AVX2,
             Isa::V2 => &SSE,
             Isa::Neon => &NEON,

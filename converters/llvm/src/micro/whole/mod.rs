@@ -60,7 +60,7 @@ impl WholeTile {
         const AVX2: [WholeTile; 2] = [t(Dot::Words, 4, 2, 8), t(Dot::Words, 8, 1, 8)];
         const SSE: [WholeTile; 2] = [t(Dot::Words, 4, 2, 4), t(Dot::Words, 8, 1, 4)];
         match isa {
-            Isa::Amx => &VNNI,
+            Isa::Vnni | Isa::Amx => &VNNI,
             Isa::V4 => &AVX512,
             Isa::V3 => &AVX2,
             Isa::V2 => &SSE,
@@ -85,20 +85,15 @@ impl WholeTile {
         [8, 6, 4, 3, 2, 1].into_iter().filter(move |&r| r <= self.rows)
     }
 
-    /// How many of so many rows are done at once.
-    pub fn height(self, rows: i64) -> i64 {
-        self.heights().find(|&r| r as i64 <= rows).unwrap_or(1) as i64
-    }
-
     /// The name of its kernel.
     pub fn kernel_name(self, isa: Isa) -> String {
         format!("whole_{}x{}_{isa}", self.rows, self.columns())
     }
 }
 
-/// The emitted function: the sums of `rows` rows, one of [`WholeTile::heights`], and the columns
-/// of a panel over `count` groups. Rows of the left operand are `lda` bytes apart; `sums` gets
-/// the sums row by row.
+/// The emitted function: the sums of as many of `rows` rows as are done at once, the most of
+/// [`WholeTile::heights`], and the columns of a panel over `count` groups. Gives how many rows that
+/// are. Rows of the left operand are `lda` bytes apart; `sums` gets the sums row by row.
 pub type KernelFn = unsafe extern "C" fn(
     rows: i64,
     a: *const u8,
@@ -106,31 +101,29 @@ pub type KernelFn = unsafe extern "C" fn(
     b: *const u8,
     count: i64,
     sums: *mut i32,
-);
+) -> i64;
 
 /// The IR text of the micro-kernels of a tile, see [`KernelFn`].
 pub fn kernel_module(isa: Isa, tile: WholeTile) -> String {
     let name = tile.kernel_name(isa);
     let mut module = Module::new();
     let mut f = Function::new(format_args!(
-        "define void @{name}(i64 %rows, ptr noalias %a, i64 %lda, ptr noalias %b, i64 %count, \
+        "define i64 @{name}(i64 %rows, ptr noalias %a, i64 %lda, ptr noalias %b, i64 %count, \
          ptr noalias %sums) nounwind"
     ));
-    let mut cases = String::new();
     for rows in tile.heights() {
         module.add(kernel(&name, tile, rows));
-        cases += &format!(" i64 {rows}, label %case{rows}");
-    }
-    f.line(format_args!("switch i64 %rows, label %none [{cases} ]"));
-    for rows in tile.heights() {
-        f.begin(&format!("case{rows}"));
+        let enough = f.value(format_args!("icmp sge i64 %rows, {rows}"));
+        let (these, fewer) = (f.label("rows"), f.label("fewer"));
+        f.branch(&enough, &these, &fewer);
+        f.begin(&these);
         f.line(format_args!(
             "tail call void @{name}_rows{rows}(ptr %a, i64 %lda, ptr %b, i64 %count, ptr %sums)"
         ));
-        f.line("ret void");
+        f.line(format_args!("ret i64 {rows}"));
+        f.begin(&fewer);
     }
-    f.begin("none");
-    f.line("ret void");
+    f.line("ret i64 0");
     module.add(f);
     module.text()
 }
@@ -309,14 +302,14 @@ mod tests {
                 let others = tile.vectors + 1 + usize::from(tile.dot == Dot::Words);
                 assert!(sums + others <= isa.vector_registers(), "{isa} {tile:?}");
                 assert_eq!(tile.heights().next(), Some(tile.rows));
-                assert_eq!((tile.heights().last(), tile.height(1)), (Some(1), 1));
+                assert_eq!(tile.heights().last(), Some(1));
             }
         }
     }
 
     #[test]
     fn few_columns_take_narrow_tiles() {
-        let columns = |n| WholeTile::choose(Isa::Amx, n).map(WholeTile::columns);
+        let columns = |n| WholeTile::choose(Isa::Vnni, n).map(WholeTile::columns);
         assert_eq!([1, 16, 17, 1024].map(columns), [Some(16), Some(16), Some(32), Some(32)]);
         assert_eq!(WholeTile::choose(Isa::Neon, 64), None);
     }

@@ -545,10 +545,8 @@ impl Compiled {
         sums: *mut i32,
     ) -> i64 {
         let Some(tiles) = l.tiles else {
-            let height = self.form.tile.height(rows);
             // SAFETY: the caller's promise.
-            unsafe { (self.multiply)(height, a, lda, b, self.form.groups(k), sums) };
-            return height;
+            return unsafe { (self.multiply)(rows, a, lda, b, self.form.groups(k), sums) };
         };
         let two = rows > TILE_ROWS as i64;
         let chunks = self.form.row(k) / CHUNK as i64;
