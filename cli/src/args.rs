@@ -163,8 +163,8 @@ pub(crate) struct Convert {
     /// Write code to one file rather than several, where the output is code.
     #[arg(long, help_heading = "Writing")]
     pub single_file: bool,
-    /// Instruction set levels of native code, chosen among when it runs: v2, v3, v4 and amx on
-    /// x86-64 (amx, v4 and v3 by default; of LLVM IR, which has one level, v4), neon on AArch64.
+    /// Instruction set levels of native code, chosen among when it runs: v2, v3, v4, vnni and amx on
+    /// x86-64 (all but v2 by default; of LLVM IR, which has one level, v4), neon on AArch64.
     #[arg(
         long,
         value_name = "LEVEL",

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use airconv_api::interpreter::InterpreterExecutor;
 use airconv_api::{Executor, Report, RunOptions};
 use airconv_ir::array::Array;
-use airconv_ir::builder::Builder;
+use airconv_ir::builder::{BuildError, Builder};
 use airconv_ir::dtype::DType;
-use airconv_ir::entity::OriginId;
+use airconv_ir::entity::{OriginId, ValueId};
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{Function, InputRole, Module, OutputRole};
 use airconv_ir::op::{AutoPad, ConvInteger, MatmulInteger, Op};
@@ -30,6 +30,15 @@ fn numbers(dtype: DType, shape: &[usize], seed: i64) -> Array {
 
 /// Lowers an op on inputs of these types both ways and runs it.
 fn check(op: impl Into<Op>, operands: &[(DType, &[usize])]) {
+    let op = op.into();
+    check_made(operands, |b, values| b.emit(op, values));
+}
+
+/// The same for what is made of inputs.
+fn check_made(
+    operands: &[(DType, &[usize])],
+    make: impl FnOnce(&mut Builder<'_>, &[ValueId]) -> Result<ValueId, BuildError>,
+) {
     let mut module = Module::default();
     module.origins.push(Default::default());
     let mut f = Function::new("main");
@@ -45,7 +54,7 @@ fn check(op: impl Into<Op>, operands: &[(DType, &[usize])]) {
     let func = module.functions.push(f);
     let body = module.functions[func].body;
     let mut b = Builder::new(&mut module, func, body, OriginId(0));
-    let y = b.emit(op, &values).unwrap();
+    let y = make(&mut b, &values).unwrap();
     b.f_mut().add_output("y", y, OutputRole::User(Default::default()));
 
     let verified = verify(&module, Stage::Imported).unwrap();
@@ -77,16 +86,33 @@ fn matrices_with_zero_points() {
     check(MatmulInteger {}, &[(I8, &[2, 3, 700]), (U8, &[2, 700, 20]), (I8, &[]), (U8, &[])]);
 }
 
-#[test]
-fn convolutions_with_zero_points() {
-    use DType::{I8, U8};
-    let conv = |groups| ConvInteger {
+fn conv(groups: i64) -> ConvInteger {
+    ConvInteger {
         strides: vec![2, 1],
         pads: vec![1, 1, 1, 1],
         dilations: vec![1, 1],
         groups,
         auto_pad: AutoPad::Explicit,
-    };
+    }
+}
+
+/// What a convolution makes are bytes for the next one, which has zero points around.
+#[test]
+fn convolutions_of_what_convolutions_make() {
+    use DType::{I8, U8};
+    let operands: [(DType, &[usize]); 4] =
+        [(U8, &[1, 16, 9, 8]), (I8, &[32, 16, 3, 3]), (I8, &[24, 32, 3, 3]), (U8, &[])];
+    check_made(&operands, |b, v| {
+        let sums = b.emit(conv(1), &[v[0], v[1], v[3]])?;
+        let small = b.cast(sums, DType::F32)?;
+        let bytes = b.cast(small, U8)?;
+        b.emit(conv(1), &[bytes, v[2], v[3]])
+    });
+}
+
+#[test]
+fn convolutions_with_zero_points() {
+    use DType::{I8, U8};
     check(conv(1), &[(U8, &[1, 3, 6, 5]), (I8, &[20, 3, 3, 3]), (U8, &[])]);
     check(conv(1), &[(U8, &[2, 9, 4, 5]), (I8, &[16, 9, 3, 3]), (U8, &[]), (I8, &[16])]);
     check(conv(12), &[(U8, &[1, 12, 6, 5]), (I8, &[12, 1, 3, 3]), (U8, &[]), (I8, &[])]);

@@ -6,8 +6,7 @@
 #[path = "common/net.rs"]
 mod net;
 
-use airconv_api::Report;
-use airconv_llvm::artefact::{Kind, Sanitizer, Settings, build};
+use airconv_llvm::artefact::{Sanitizer, Settings};
 use net::{Net, compare, settings};
 
 /// Attention of three heads with a mask, whose operands lie head by head within each token; it
@@ -50,20 +49,10 @@ func @0 "net" {{
     Net { text, inputs, outputs }
 }
 
-/// The driver's source.
-fn driver(net: &Net) -> String {
-    let dir = tempfile::tempdir().unwrap();
-    let mut report = Report::default();
-    let done =
-        build(&net.module(), &dir.path().join("net.ll"), Kind::Text, &settings(&[]), &mut report);
-    assert!(done.is_ok(), "{:?}", report.diagnostics);
-    std::fs::read_to_string(dir.path().join("net.c")).unwrap()
-}
-
 #[test]
 fn attention_is_done_in_blocks() {
     let net = attention(301, 310, false);
-    assert!(driver(&net).contains("ac_run_chain(&x->e"));
+    assert!(net.driver(&[]).contains("ac_run_chain(&x->e"));
     let usual = net.usual();
     let wanted = net.expected(&usual);
     for sanitizer in [None, Some(Sanitizer::Address), Some(Sanitizer::Thread)] {
@@ -78,7 +67,7 @@ fn attention_is_done_in_blocks() {
 #[test]
 fn what_is_seen_elsewhere_is_made_as_a_whole() {
     let net = attention(301, 310, true);
-    assert!(!driver(&net).contains("ac_run_chain("));
+    assert!(!net.driver(&[]).contains("ac_run_chain("));
     let usual = net.usual();
     let dir = tempfile::tempdir().unwrap();
     net.build(dir.path(), &settings(&[]));

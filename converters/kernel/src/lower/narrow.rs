@@ -4,7 +4,7 @@
 //! nest of the product, where a back end with products of bytes finds it.
 
 use airconv_ir::dtype::DType;
-use airconv_ir::entity::ValueId;
+use airconv_ir::entity::{NodeId, ValueId};
 use airconv_ir::op::Op;
 
 use super::{CHEAP, Lowerer, Place, Stop};
@@ -34,12 +34,22 @@ impl Lowerer<'_> {
 
     /// Whether an `i32` is made from bytes, and only products use it.
     pub(super) fn is_multiplied(&self, v: ValueId) -> bool {
-        let product = |op: &Op| matches!(op, Op::Contract(_) | Op::Conv(_));
-        self.bytes_of(v).is_some()
-            && self.users.get(&v).is_some_and(|users| {
-                self.uses.get(&v) == Some(&(users.len() as u32))
-                    && users.iter().all(|&u| product(&self.f.nodes[u].op))
-            })
+        self.bytes_of(v).is_some() && self.goes_to_products(v)
+    }
+
+    /// Whether only products use a value, as it is or with something around it.
+    fn goes_to_products(&self, v: ValueId) -> bool {
+        let goes = |&user: &NodeId| {
+            let node = &self.f.nodes[user];
+            match node.op {
+                Op::Contract(_) | Op::Conv(_) => true,
+                Op::Pad(_) => node.result(0).is_some_and(|padded| self.goes_to_products(padded)),
+                _ => false,
+            }
+        };
+        self.users.get(&v).is_some_and(|users| {
+            self.uses.get(&v) == Some(&(users.len() as u32)) && users.iter().all(goes)
+        })
     }
 
     /// Notes that an inline value is made from bytes which are in memory now.

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
 use airconv_kernel::c::native::{
-    ExternalChain, ExternalKernel, Form, MOST_PARAMS, Nest, ProductCode, TileNumbers, TilesCode,
+    Code, ExternalChain, ExternalKernel, ExternalProduct, Form, MOST_PARAMS, Nest, ProductCode,
+    TileNumbers, TilesCode,
 };
 use airconv_kernel::ir::{Kernel, Launch, Program, Step};
 
@@ -20,7 +21,7 @@ use crate::select::export::tile_numbers;
 use crate::select::find::find;
 use crate::select::plan::Plan;
 use crate::select::run::{Means, Selected, UseTiles};
-use crate::select::{Constants, right_operands, split_axes};
+use crate::select::{Constants, right_operands, split_axes, whole};
 use crate::target::Isa;
 
 /// What a size that is not known is taken for when the form of a product is chosen.
@@ -77,15 +78,37 @@ fn extent(nest: &NestText) -> Option<Dim> {
     }))
 }
 
-/// The level whose vectors a level has: tiles are there beside the code of another level, and all
-/// that is not done on them is that code.
+/// The level whose vectors a level has: tiles and VNNI are there beside the code of another level,
+/// and all that is not done on them is that code.
 fn vectors_of(isa: Isa) -> Isa {
-    if isa == Isa::Amx { Isa::V4 } else { isa }
+    if isa > Isa::V4 && isa.is_x86() { Isa::V4 } else { isa }
+}
+
+/// The level whose code for products of bytes a level has. Its tiles are for floats.
+fn bytes_of(isa: Isa) -> Isa {
+    if isa == Isa::Amx { Isa::Vnni } else { isa }
+}
+
+/// The levels that some levels have the code of, by `of`.
+fn distinct(levels: &[Isa], of: fn(Isa) -> Isa) -> Vec<Isa> {
+    let mut out: Vec<Isa> = levels.iter().map(|&isa| of(isa)).collect();
+    out.dedup();
+    out
+}
+
+/// Whose code a level has.
+struct Parts {
+    /// Whether it has tiles.
+    tiles: bool,
+    /// Which of the levels of vectors.
+    vectors: usize,
+    /// Which of the levels of products of bytes.
+    bytes: usize,
 }
 
 /// A kernel for all levels.
 struct Made {
-    /// With the code of each level without tiles.
+    /// With the code of each level of vectors, or of products of bytes.
     kernel: ExternalKernel,
     /// Its code on tiles.
     tiles: Option<TilesCode>,
@@ -95,20 +118,68 @@ struct Made {
 
 /// The code of kernels in the making.
 struct Making {
-    /// How kernels are done at each of the levels without tiles.
+    /// How kernels are done at each of the levels of vectors.
     means: Vec<Means>,
-    /// The modules of each.
-    modules: Vec<Modules>,
-    /// Which of them has a level with tiles above it, and where tiles are used there.
-    above: Option<(usize, UseTiles)>,
-    /// The modules for tiles.
-    tiles: Modules,
+    /// How products of bytes are.
+    bytes: Vec<Means>,
+    /// Which of the levels of vectors has one with tiles above it, and where tiles are used there.
+    above: Option<(Isa, UseTiles)>,
+    /// The modules of each level; those for tiles are of the level that has them.
+    modules: BTreeMap<Isa, Modules>,
+}
+
+/// What is known of a kernel.
+struct Given<'k> {
+    kernel: &'k Kernel,
+    /// For each parameter whether it is a constant.
+    constant: &'k [bool],
+    /// Whether it is in a chain.
+    chained: bool,
+    /// The sizes of all launches, where all of them are known.
+    known: Option<&'k [Vec<i64>]>,
+    /// Sizes like those that are to come, where they are not.
+    likely: Vec<i64>,
+}
+
+impl Given<'_> {
+    /// Whether something holds for the sizes of all launches, as far as they are known.
+    fn all(&self, holds: impl Fn(&[i64]) -> bool) -> bool {
+        self.known.into_iter().flatten().all(|sizes| holds(sizes))
+    }
+}
+
+/// A product with its code at some levels.
+struct Found {
+    product: Option<ExternalProduct>,
+    codes: Vec<Option<Code>>,
+    /// Whether it is done so at all levels and whatever the sizes.
+    sure: bool,
+}
+
+impl Found {
+    /// One that is nowhere yet.
+    fn new(given: &Given<'_>) -> Found {
+        Found { product: None, codes: Vec::new(), sure: given.known.is_some() }
+    }
+
+    /// Adds the code of a level, if there is some; and whether it is right for all sizes.
+    fn add(&mut self, code: Option<(ExternalProduct, Code)>, ready: bool) {
+        self.sure &= ready && code.is_some();
+        let (product, code) = code.unzip();
+        self.product = self.product.take().or(product);
+        self.codes.push(code);
+    }
+
+    /// The product.
+    fn product(self) -> Option<ExternalProduct> {
+        self.product.map(|product| ExternalProduct { codes: self.codes, ..product })
+    }
 }
 
 impl Codes {
     /// The code of all kernels for these levels, best first; with tiles wherever they can be,
-    /// whatever the cost, where that is asked for. A level with tiles that no kernel uses is left
-    /// off where there is the one without them.
+    /// whatever the cost, where that is asked for. A level whose tiles or VNNI no kernel uses is
+    /// left off where there is the one without them.
     ///
     /// # Errors
     /// When a kernel has no native form.
@@ -118,35 +189,40 @@ impl Codes {
         let looked = || program.kernels.iter().zip(&simpler).map(|(k, s)| s.as_ref().unwrap_or(k));
         let right = right_operands(looked());
         let weights = Constants::weights(program, &right);
-        let mut vectors: Vec<Isa> = levels.iter().map(|&isa| vectors_of(isa)).collect();
-        vectors.dedup();
+        let (vectors, bytes) = (distinct(levels, vectors_of), distinct(levels, bytes_of));
         let (grade, never) = (Grade::default(), UseTiles::Never);
         let means = |&isa: &Isa| Means { isa, grade, weights, tiles: never, beside: false };
         let used = if always_tiles { UseTiles::Always } else { UseTiles::WherePaid };
-        let below = vectors.iter().position(|&isa| isa == vectors_of(Isa::Amx));
         let mut making = Making {
             means: vectors.iter().map(means).collect(),
-            modules: vec![Modules::new(); vectors.len()],
-            above: below.filter(|_| levels.contains(&Isa::Amx)).map(|at| (at, used)),
-            tiles: Modules::new(),
+            bytes: bytes.iter().map(means).collect(),
+            above: levels.contains(&Isa::Amx).then_some((vectors_of(Isa::Amx), used)),
+            modules: BTreeMap::new(),
         };
         let mut made = Vec::with_capacity(program.kernels.len());
         let launches = launches(program);
         let given = constants.iter().zip(in_chains(program, &constants));
-        for ((kernel, given), known) in looked().zip(given).zip(&launches) {
-            made.push(making.kernel(kernel, given, known.as_deref())?);
+        for ((kernel, (constant, chained)), known) in looked().zip(given).zip(&launches) {
+            let known = known.as_deref();
+            let likely = vec![LIKELY; if known.is_some() { 0 } else { kernel.sizes as usize }];
+            made.push(making.kernel(&Given { kernel, constant, chained, known, likely })?);
         }
         let numbers = made.iter().any(|m| m.tiles.is_some()).then(|| tile_numbers(always_tiles));
-        let alone = !levels.contains(&vectors_of(Isa::Amx));
-        let mut levels = levels.to_vec();
-        levels.retain(|&isa| isa != Isa::Amx || alone || numbers.is_some());
-        let at: Vec<(bool, usize)> = levels
-            .iter()
-            .map(|&isa| {
-                let below = vectors.iter().position(|&v| v == vectors_of(isa));
-                (isa == Isa::Amx, below.unwrap_or(0))
-            })
-            .collect();
+        let with_vnni = making.modules.contains_key(&Isa::Vnni);
+        let own = |isa: Isa| match isa {
+            Isa::Amx => numbers.is_some() || !levels.contains(&Isa::Vnni) && with_vnni,
+            Isa::Vnni => with_vnni,
+            _ => true,
+        };
+        let alone = |isa: Isa| !levels.contains(&vectors_of(isa));
+        let levels: Vec<Isa> =
+            levels.iter().copied().filter(|&isa| own(isa) || alone(isa)).collect();
+        let parts = |&isa: &Isa| Parts {
+            tiles: isa == Isa::Amx,
+            vectors: vectors.iter().position(|&v| v == vectors_of(isa)).unwrap_or(0),
+            bytes: bytes.iter().position(|&v| v == bytes_of(isa)).unwrap_or(0),
+        };
+        let at: Vec<Parts> = levels.iter().map(parts).collect();
         let rows: Vec<Option<Box<Kernel>>> = made.iter_mut().map(|m| m.rows.take()).collect();
         let kernels: Vec<ExternalKernel> = made.into_iter().map(|m| m.for_levels(&at)).collect();
         let looked: Vec<&Kernel> = looked().collect();
@@ -174,9 +250,9 @@ fn can_join(
     looked: &[&Kernel],
     kernels: &[ExternalKernel],
 ) -> bool {
-    let even = |code: &Option<ProductCode>| {
+    let even = |code: &Option<Code>| {
         let plain = |c: &ProductCode| c.form == Form::Even && c.tiles.is_none();
-        code.as_ref().is_some_and(|c| plain(c) && c.convert.is_none())
+        matches!(code, Some(Code::Floats(c)) if plain(c) && c.convert.is_none())
     };
     let whole = |launch: &Launch| {
         let kernel = &kernels[launch.kernel.0 as usize];
@@ -207,20 +283,22 @@ fn can_join(
 }
 
 impl Made {
-    /// The kernel for these levels: whether each has tiles, and which of the levels without tiles
-    /// it has the code of.
-    fn for_levels(self, levels: &[(bool, usize)]) -> ExternalKernel {
+    /// The kernel for levels with the code of these.
+    fn for_levels(self, levels: &[Parts]) -> ExternalKernel {
         let mut kernel = self.kernel;
         if let Some(product) = &mut kernel.product {
-            let code = |&(tiles, below): &(bool, usize)| {
-                let mut code = product.codes.get(below)?.clone()?;
-                code.tiles = self.tiles.clone().filter(|_| tiles).map(Box::new);
+            let code = |parts: &Parts| {
+                let of = if product.zeros.is_some() { parts.bytes } else { parts.vectors };
+                let mut code = product.codes.get(of)?.clone()?;
+                if let Code::Floats(code) = &mut code {
+                    code.tiles = self.tiles.clone().filter(|_| parts.tiles).map(Box::new);
+                }
                 Some(code)
             };
             product.codes = levels.iter().map(code).collect();
         }
         if let Some(nest) = &mut kernel.nest {
-            let function = |&(_, below): &(bool, usize)| nest.functions.get(below).cloned();
+            let function = |parts: &Parts| nest.functions.get(parts.vectors).cloned();
             nest.functions = levels.iter().filter_map(function).collect();
         }
         kernel
@@ -228,50 +306,75 @@ impl Made {
 }
 
 impl Making {
-    /// One kernel for all levels; with what of it is constant, and whether it is in a chain.
-    fn kernel(
-        &mut self,
-        kernel: &Kernel,
-        (constant, chained): (&Vec<bool>, bool),
-        known: Option<&[Vec<i64>]>,
-    ) -> Result<Made> {
-        let (mut product, mut tiles) = (None, None);
-        let mut codes = Vec::with_capacity(self.means.len());
-        let mut sure = known.is_some();
-        let likely = vec![LIKELY; if sure { 0 } else { kernel.sizes as usize }];
-        for (i, (&means, modules)) in self.means.iter().zip(&mut self.modules).enumerate() {
+    /// Adds modules to those of a level.
+    fn add(&mut self, isa: Isa, mut modules: Modules) {
+        self.modules.entry(isa).or_default().append(&mut modules);
+    }
+
+    /// A product of floats, if the kernel is one, with its code on tiles.
+    fn of_floats(&mut self, given: &Given<'_>) -> (Found, Option<TilesCode>) {
+        let Given { kernel, constant, chained, likely, .. } = given;
+        let (mut found, mut tiles) = (Found::new(given), None);
+        for means in self.means.clone() {
             let mut own = Modules::new();
-            let selected = Selected::for_sizes(kernel, constant, means, &likely, &mut own);
-            let external = selected.as_ref().ok().and_then(Selected::external);
-            let (Ok(selected), Some(external)) = (selected, external) else {
-                sure = false;
-                codes.push(None);
+            let selected = Selected::for_sizes(kernel, constant, means, likely, &mut own);
+            let made = selected.ok().and_then(|s| Some((s.product.external(kernel)?, s)));
+            let Some((external, selected)) = made else {
+                found.add(None, false);
                 continue;
             };
-            modules.append(&mut own);
-            sure &= known.into_iter().flatten().all(|sizes| selected.is_ready(sizes));
-            codes.push(Some(selected.code()));
-            let above =
-                self.above.filter(|(at, used)| *at == i && (!chained || *used == UseTiles::Always));
+            self.add(means.isa, own);
+            let ready = given.all(|sizes| selected.is_ready(sizes));
+            found.add(Some((external, Code::Floats(selected.code()))), ready);
+            let above = self
+                .above
+                .filter(|(isa, used)| *isa == means.isa && (!chained || *used == UseTiles::Always));
             if let Some((_, used)) = above {
                 let means = Means { tiles: used, beside: true, ..means };
                 let mut more = Modules::new();
-                let beside = Selected::for_sizes(kernel, constant, means, &likely, &mut more);
+                let beside = Selected::for_sizes(kernel, constant, means, likely, &mut more);
                 tiles = beside.ok().and_then(|b| b.tiles(&selected, &mut more));
                 if tiles.is_some() {
-                    self.tiles.append(&mut more);
+                    self.add(Isa::Amx, more);
                 }
             }
-            product.get_or_insert(external);
         }
-        if let Some(product) = &mut product {
-            product.codes = codes;
+        (found, tiles)
+    }
+
+    /// A product of bytes.
+    fn of_bytes(&mut self, given: &Given<'_>) -> Found {
+        let Given { kernel, constant, likely, .. } = given;
+        let mut found = Found::new(given);
+        for means in self.bytes.clone() {
+            let mut own = Modules::new();
+            let selected = whole::Selected::for_sizes(kernel, constant, means, likely, &mut own);
+            let made = selected.ok().and_then(|s| Some((s.product.external(kernel)?, s)));
+            let Some((external, selected)) = made else {
+                found.add(None, false);
+                continue;
+            };
+            self.add(means.isa, own);
+            let ready = given.all(|sizes| selected.is_ready(sizes));
+            found.add(Some((external, Code::Bytes(selected.code()))), ready);
         }
-        let mut made = ExternalKernel { nest: None, product };
+        found
+    }
+
+    /// One kernel for all levels.
+    fn kernel(&mut self, given: &Given<'_>) -> Result<Made> {
+        let kernel = given.kernel;
+        let (found, tiles) = match find(kernel) {
+            Some(product) if product.whole.is_some() => (self.of_bytes(given), None),
+            _ => self.of_floats(given),
+        };
+        let sure = found.sure;
+        let mut made = ExternalKernel { nest: None, product: found.product() };
         let mut rows = None;
         if !sure || made.product.is_none() {
             let mut functions = Vec::with_capacity(self.means.len());
-            for (means, modules) in self.means.iter().zip(&mut self.modules) {
+            for means in &self.means {
+                let modules = self.modules.entry(means.isa).or_default();
                 let nest = NestText::new(kernel, means.isa, modules)?;
                 functions.push(nest.name.clone());
                 rows = nest.rows.clone();
@@ -286,16 +389,15 @@ impl Making {
         Ok(Made { kernel: made, tiles, rows })
     }
 
-    /// The modules of each level; those of the level with tiles are what the one below has not.
-    fn modules(self) -> Vec<(Isa, Modules)> {
-        let mut out = Vec::with_capacity(self.means.len() + 1);
-        if let Some((at, _)) = self.above {
-            let mut tiles = self.tiles;
-            tiles.retain(|name, _| !self.modules[at].contains_key(name));
-            out.extend(Some((Isa::Amx, tiles)).filter(|(_, modules)| !modules.is_empty()));
+    /// The modules of each level, the best one first; those of the level with tiles are what the
+    /// one below has not.
+    fn modules(mut self) -> Vec<(Isa, Modules)> {
+        let mut tiles = self.modules.remove(&Isa::Amx).unwrap_or_default();
+        if let Some(below) = self.modules.get(&vectors_of(Isa::Amx)) {
+            tiles.retain(|name, _| !below.contains_key(name));
         }
-        out.extend(self.means.iter().map(|means| means.isa).zip(self.modules));
-        out
+        let tiles = Some((Isa::Amx, tiles)).filter(|(_, modules)| !modules.is_empty());
+        tiles.into_iter().chain(self.modules.into_iter().rev()).collect()
     }
 }
 

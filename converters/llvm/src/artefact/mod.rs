@@ -33,6 +33,7 @@ use crate::error::LlvmError;
 use crate::executor::fused;
 use crate::kernel::host;
 use crate::select::attention::{BETWEEN, LEAST_ROWS};
+use crate::select::whole::has_bytes;
 use crate::target::{Isa, Target};
 use blobs::Blobs;
 use codes::Codes;
@@ -136,17 +137,18 @@ fn no_level(name: &str) -> String {
 /// The levels of this machine's architecture that an artefact has unless it is told, best first.
 pub fn default_levels() -> Vec<Isa> {
     match cfg!(target_arch = "x86_64") {
-        true => vec![Isa::Amx, Isa::V4, Isa::V3],
+        true => vec![Isa::Amx, Isa::Vnni, Isa::V4, Isa::V3],
         false => vec![Isa::Neon],
     }
 }
 
-/// What code of a level is compiled for. That of tiles may use what the level below has, and
+/// What code of a level is compiled for. That of tiles may use what the levels below have, and
 /// tiles.
 fn target(isa: Isa) -> Target {
     match isa {
         Isa::Amx => {
-            Target { isa, features: "+amx-tile,+amx-bf16".to_owned(), ..Target::of(Isa::V4) }
+            let features = "+amx-tile,+amx-bf16,+avx512vnni".to_owned();
+            Target { isa, features, ..Target::of(Isa::V4) }
         }
         _ => Target::of(isa),
     }
@@ -217,10 +219,13 @@ fn condition(isa: Isa) -> Option<String> {
     };
     let x86 = cfg!(target_arch = "x86_64");
     match isa {
-        // Leave to use tiles is asked for beside.
-        Isa::V4 | Isa::Amx if x86 => {
+        Isa::V4 if x86 => {
             let needs = ["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "fma", "bmi2"];
             Some(all(&needs))
+        }
+        // Leave to use tiles is asked for beside.
+        Isa::Vnni | Isa::Amx => {
+            condition(Isa::V4).map(|v4| format!("{v4} && {}", all(&["avx512vnni"])))
         }
         Isa::V3 if x86 => Some(all(&["avx2", "fma", "bmi", "bmi2"])),
         Isa::V2 if x86 => Some(all(&["sse4.2", "popcnt"])),
@@ -267,8 +272,8 @@ impl Build<'_> {
         let mut levels = self.levels(&settings.levels)?;
         if kind.is_ir() {
             if settings.levels.is_empty() {
-                // Tiles are one more level, and this is one.
-                levels.retain(|(isa, _)| *isa != Isa::Amx);
+                // Tiles and VNNI are more levels, and this is one.
+                levels.retain(|(isa, _)| *isa <= Isa::V4 || !isa.is_x86());
             }
             levels.truncate(1);
         }
@@ -279,10 +284,11 @@ impl Build<'_> {
         let (mut blobs, module) =
             Blobs::new(module, folder.path(), settings.external_from, &beside)
                 .map_err(|e| self.system(e))?;
-        let lowering = LowerOptions { host: false, channel_last: true, bytes: false };
+        let isas: Vec<Isa> = levels.iter().map(|(isa, _)| *isa).collect();
+        let bytes = isas.iter().any(|&isa| has_bytes(isa));
+        let lowering = LowerOptions { host: false, channel_last: true, bytes };
         let lowered =
             lower(&fused(module), lowering).map_err(|stop| report_stop(&stop, self.report))?;
-        let isas: Vec<Isa> = levels.iter().map(|(isa, _)| *isa).collect();
         let codes = Codes::new(&lowered.program, &isas, settings.always_tiles)
             .map_err(|e| self.unsupported(e))?;
         levels.retain(|(isa, _)| codes.levels.contains(isa));

@@ -3,13 +3,15 @@
 use airconv_ir::dim::Dim;
 use airconv_ir::entity::SymbolId;
 use airconv_kernel::c::native::{
-    self, ExternalProduct, MOST_AXES, MOST_BATCH, MOST_GUARDS, ProductCode, TileNumbers, TilesCode,
+    self, ExternalProduct, ExternalZero, MOST_AXES, MOST_BATCH, MOST_GUARDS, ProductCode,
+    TileNumbers, TilesCode,
 };
 use airconv_kernel::ir::{Elem, Kernel, VarDef};
 
-use super::find::{Axis, Place};
+use super::find::{Axis, Place, Product};
 use super::plan::Plan;
 use super::run::{Form, PANELS, Selected};
+use super::whole::{Whole, Zero};
 use super::{cost, tiles};
 use crate::compile::Modules;
 use crate::micro::amx::{CHUNK, COLUMNS, ROWS, TILE, kernel_name};
@@ -68,11 +70,25 @@ fn over_sizes(kernel: &Kernel, d: &Dim) -> Option<Dim> {
     (plain && !made.is_any()).then_some(made)
 }
 
-impl Selected {
+/// What is taken away from an operand, which may move with these columns.
+fn zero(kernel: &Kernel, zero: &Zero, along: &[Axis]) -> Option<ExternalZero> {
+    let dim = |d: &Dim| over_sizes(kernel, d);
+    match zero {
+        Zero::Number(x) => Some(ExternalZero::Number(*x)),
+        Zero::Element { param, base, columns } => {
+            let each = along.iter().zip(columns);
+            let steps = each.map(|(a, step)| Some([dim(&a.extent)?, dim(step)?]));
+            let columns = steps.collect::<Option<_>>()?;
+            Some(ExternalZero::Element { param: *param, base: dim(base)?, columns })
+        }
+    }
+}
+
+impl Product {
     /// What the driver has to know of it, without code; `None` where the driver has no room for
     /// it.
-    pub(crate) fn external(&self) -> Option<ExternalProduct> {
-        let (p, kernel) = (&self.product, &self.kernel);
+    pub(crate) fn external(&self, kernel: &Kernel) -> Option<ExternalProduct> {
+        let p = self;
         let dim = |d: &Dim| over_sizes(kernel, d);
         let place = |at: &Place| Some((at.param, dim(&at.base)?));
         let axes = |list: &[Axis]| -> Option<Vec<[Dim; 4]>> {
@@ -97,7 +113,14 @@ impl Selected {
             let steps: Option<Vec<Dim>> = groups.iter().flat_map(|g| g.iter()).map(step).collect();
             guards.push((dim(&guard.base)?, steps?));
         }
+        let zeros = match &p.whole {
+            Some(Whole { left, right }) => {
+                Some([zero(kernel, left, &[])?, zero(kernel, right, &p.columns)?])
+            }
+            None => None,
+        };
         Some(ExternalProduct {
+            zeros,
             codes: Vec::new(),
             places: [place(&p.left)?, place(&p.right)?, place(&p.out)?],
             axes: [axes(&p.batch)?, axes(&p.rows)?, axes(&p.columns)?, axes(&p.sums)?],
@@ -112,7 +135,9 @@ impl Selected {
             }),
         })
     }
+}
 
+impl Selected {
     /// Its code for the driver.
     pub(crate) fn code(&self) -> ProductCode {
         ProductCode {

@@ -56,7 +56,7 @@ pub(super) enum Form {
 /// A product with the text of the code for it.
 pub struct Selected {
     pub(super) kernel: Kernel,
-    pub(super) product: Product,
+    pub(crate) product: Product,
     pub(super) work: Work,
     pub(super) estimate: Option<Estimate>,
     pub(super) tile: Tile,

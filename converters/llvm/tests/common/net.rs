@@ -1,5 +1,6 @@
 //! Programs as native artefacts with a caller in C.
 #![expect(clippy::unwrap_used, reason = "tests")]
+#![allow(dead_code, reason = "each file of tests uses a part of it")]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -8,6 +9,8 @@ use std::process::Command;
 
 use airconv_api::Report;
 use airconv_ir::array::Array;
+use airconv_ir::dtype::DType;
+use airconv_ir::entity::ValueId;
 use airconv_ir::interp::{Datum, EvalLimits, Interpreter};
 use airconv_ir::module::Module;
 use airconv_ir::text::{ParseOptions, parse};
@@ -37,17 +40,47 @@ impl Net {
         parse(&self.text, &ParseOptions::default()).unwrap()
     }
 
+    /// The types of inputs, and of outputs.
+    fn types(&self) -> [Vec<DType>; 2] {
+        let module = self.module();
+        let ty = |v: &ValueId| module.main().ty(*v).dtype().unwrap();
+        let body = module.main().body();
+        [&body.params, &body.results].map(|list| list.iter().map(ty).collect())
+    }
+
+    /// Numbers of about one, or any bytes.
     pub fn usual(&self) -> Vec<Vec<f32>> {
         let count = |shape: &[usize]| shape.iter().product();
-        self.inputs.iter().zip(1..).map(|((_, shape), seed)| numbers(count(shape), seed)).collect()
+        let [types, _] = self.types();
+        let given = self.inputs.iter().zip(types).zip(1..);
+        let list = given.map(|(((_, shape), ty), seed)| {
+            let list = numbers(count(shape), seed);
+            let range = |x: f32| match ty {
+                DType::U8 => ((x + 1.0) * 128.0).floor(),
+                DType::I8 => (x * 128.0).floor(),
+                _ => x,
+            };
+            list.into_iter().map(range).collect()
+        });
+        list.collect()
+    }
+
+    fn arrays(&self, values: &[Vec<f32>]) -> Vec<Array> {
+        let [types, _] = self.types();
+        let array = |shape: &[usize], x: &[f32], ty| match ty {
+            DType::F32 => Array::from_vec(shape.to_vec(), x.to_vec()),
+            _ => {
+                let whole: Vec<i64> = x.iter().map(|&x| x as i64).collect();
+                Array::from_i64s(ty, shape.to_vec(), &whole)
+            }
+        };
+        let given = self.inputs.iter().zip(values).zip(types);
+        given.map(|(((_, shape), x), ty)| array(shape, x, ty).unwrap()).collect()
     }
 
     pub fn data(&self, values: &[Vec<f32>]) -> BTreeMap<String, Datum> {
-        let array = |((name, shape), x): (&(&str, Vec<usize>), &Vec<f32>)| {
-            let array = Array::from_vec(shape.clone(), x.clone()).unwrap();
-            ((*name).to_owned(), array.into())
-        };
-        self.inputs.iter().zip(values).map(array).collect()
+        let names = self.inputs.iter().map(|(name, _)| (*name).to_owned());
+        names.zip(self.arrays(values).into_iter().map(Datum::from)).collect()
     }
 
     /// What the interpreter gives, one output after the other, and the same of the sizes of all
@@ -77,23 +110,35 @@ impl Net {
         self.compile(folder, &["net.a"], settings.sanitizer);
     }
 
+    /// The driver's source, for one level or for what artefacts of IR have.
+    pub fn driver(&self, levels: &[Isa]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let mut report = Report::default();
+        let made = dir.path().join("net.ll");
+        let done = build(&self.module(), &made, Kind::Text, &settings(levels), &mut report);
+        assert!(done.is_ok(), "{:?}", report.diagnostics);
+        std::fs::read_to_string(dir.path().join("net.c")).unwrap()
+    }
+
     /// Compiles the caller with an artefact.
     pub fn compile(&self, folder: &Path, artefact: &[&str], sanitizer: Option<Sanitizer>) {
         let mut sizes = String::new();
-        let count = |shape: &[usize]| shape.iter().product::<usize>();
+        let [ins, outs] = self.types();
+        let bytes = |(shape, ty): (&Vec<usize>, DType)| {
+            (shape.iter().product::<usize>() * ty.bits() as usize / 8).to_string()
+        };
         let list = |all: Vec<String>| all.join(", ");
         for (i, (_, shape)) in self.inputs.iter().enumerate() {
             let dims = list(shape.iter().map(usize::to_string).collect());
             let _ = writeln!(sizes, "static const int64_t shape{i}[] = {{{dims}}};");
         }
         let shapes = list((0..self.inputs.len()).map(|i| format!("shape{i}")).collect());
-        let ins = list(self.inputs.iter().map(|(_, s)| count(s).to_string()).collect());
-        let outs = list(self.outputs.iter().map(|s| count(s).to_string()).collect());
-        let all: usize = self.outputs.iter().map(|s| count(s)).sum();
+        let ins = list(self.inputs.iter().map(|(_, s)| s).zip(ins).map(bytes).collect());
+        let outs = list(self.outputs.iter().zip(outs).map(bytes).collect());
         let _ = write!(
             sizes,
             "static const int64_t *const shapes[] = {{{shapes}}};\n\
-             static const int64_t in_count[] = {{{ins}}}, out_count[] = {{{outs}}}, out_all = {all};\n"
+             static const size_t in_bytes[] = {{{ins}}}, out_bytes[] = {{{outs}}};\n"
         );
         std::fs::write(folder.join("sizes.h"), sizes).unwrap();
         std::fs::write(folder.join("caller.c"), CALLER).unwrap();
@@ -105,12 +150,26 @@ impl Net {
         finished(cc.current_dir(folder));
     }
 
-    /// Runs the caller.
+    /// The bytes that the interpreter gives, one output after the other.
+    pub fn bytes(&self, values: &[Vec<f32>]) -> Vec<u8> {
+        let mut interpreter = Interpreter::new(self.module(), EvalLimits::default());
+        let outputs = interpreter.run(&self.data(values)).unwrap();
+        outputs.iter().flat_map(|(_, d)| d.as_array().unwrap().to_bytes().unwrap()).collect()
+    }
+
+    /// Runs the caller, whose numbers are floats.
     pub fn run(&self, folder: &Path, values: &[Vec<f32>], threads: usize) -> Vec<f32> {
-        let bytes: Vec<u8> = values.iter().flatten().flat_map(|x| x.to_ne_bytes()).collect();
+        self.run_bytes(folder, values, threads);
+        floats(&folder.join("out"))
+    }
+
+    /// Runs the caller.
+    pub fn run_bytes(&self, folder: &Path, values: &[Vec<f32>], threads: usize) -> Vec<u8> {
+        let arrays = self.arrays(values);
+        let bytes: Vec<u8> = arrays.iter().flat_map(|a| a.to_bytes().unwrap()).collect();
         std::fs::write(folder.join("in"), bytes).unwrap();
         finished(Command::new("./caller").arg(threads.to_string()).current_dir(folder));
-        floats(&folder.join("out"))
+        std::fs::read(folder.join("out")).unwrap()
     }
 }
 

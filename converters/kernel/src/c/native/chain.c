@@ -97,8 +97,8 @@ static void ac_run_chain(struct ac_engine *e, const struct ac_chain *c, ac_nest 
     const struct ac_product *a = c->first;
     struct ac_linked x = {c, middle, bounds, a->left_packed, spare + e->transient, e->scratch};
     if (x.left == NULL && a->left_count > 0) {
-        const struct ac_packing packing = {a, bounds[0].buffers[a->left_param], (float *)spare,
-                                           NULL, 0};
+        const struct ac_packing packing = {
+            a, bounds[0].buffers[a->left_param], (float *)spare, NULL, 0, NULL};
         ac_pack_left(&packing, 0, (uint64_t)(a->left_count * a->m), 0);
         x.left = packing.to;
     }

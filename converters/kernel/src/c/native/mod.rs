@@ -1,6 +1,7 @@
 //! Programs whose kernels are compiled apart: which functions there are, and what C has to know of
 //! them to run them on threads, to plan matrix products and to pack their constants.
 
+mod bytes;
 mod chain;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,12 +11,18 @@ use airconv_ir::dim::{Dim, numel};
 use airconv_ir::entity::SymbolId;
 use rustc_hash::FxHashMap;
 
+pub use bytes::{BytesCode, ExternalZero};
+
 use super::program::Writer;
 use crate::ir::{Access, BufferId, BufferKind, Launch, Narrow, Program, Scalar, Step};
 
 /// What runs the kernels: threads, products, memory.
-const RUNTIME: [&str; 3] =
-    [include_str!("threads.c"), include_str!("products.c"), include_str!("multiply.c")];
+const RUNTIME: [&str; 4] = [
+    include_str!("threads.c"),
+    include_str!("shapes.c"),
+    include_str!("products.c"),
+    include_str!("multiply.c"),
+];
 
 /// What runs products on AMX tiles.
 const TILES: &str = include_str!("tiles.c");
@@ -184,7 +191,7 @@ pub type ProductAxis = [Dim; 4];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExternalProduct {
     /// The code of each level that has it.
-    pub codes: Vec<Option<ProductCode>>,
+    pub codes: Vec<Option<Code>>,
     /// Parameter and first element of the left operand, the right one and the result.
     pub places: [(u32, Dim); 3],
     /// The axes of the batch, of rows, of columns and of what is summed.
@@ -197,6 +204,17 @@ pub struct ExternalProduct {
     /// What the left operand, the right one and the result are in memory: 0 for `f32`, 1 for
     /// `f16`, 2 for `bf16`.
     pub short_floats: [u8; 3],
+    /// What is taken away from the left and the right operand where they are bytes.
+    pub zeros: Option<[ExternalZero; 2]>,
+}
+
+/// The code of a product on a level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Code {
+    /// Of floats.
+    Floats(ProductCode),
+    /// Of bytes.
+    Bytes(BytesCode),
 }
 
 /// How a product is done.
@@ -210,7 +228,7 @@ pub enum Form {
     Window,
 }
 
-/// The code of a product on a level.
+/// The code of a product of floats on a level.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProductCode {
     /// Which of the functions of the runtime it is.
@@ -283,6 +301,11 @@ impl Writer<'_> {
             out += PERMISSION;
             out += "\n";
         }
+        let of_bytes = |k: &ExternalKernel| k.product.as_ref().is_some_and(|p| p.zeros.is_some());
+        if external.kernels.iter().any(of_bytes) {
+            out += bytes::RUNTIME;
+            out += "\n";
+        }
         if let Some(numbers) = &external.numbers {
             out += &numbers.runtime();
             out += "\n";
@@ -334,14 +357,24 @@ impl Writer<'_> {
                 codes += "    {\n";
                 for (k, kernel) in external.kernels.iter().enumerate() {
                     let code = kernel.product.as_ref().and_then(|p| p.codes[level].as_ref());
-                    let tiles = code.and_then(|c| c.tiles.as_ref()).map(|tiles| {
-                        let name = format!("tiles_{level}_{k}");
-                        let text = tiles.text();
-                        let _ = write!(out, "\nstatic const struct ac_tiles {name} = {text};\n");
+                    let mut beside = |ty: &str, text: String| {
+                        let name = format!("{ty}_{level}_{k}");
+                        let _ = write!(out, "\nstatic const struct ac_{ty} {name} = {text};\n");
                         format!("&{name}")
-                    });
-                    let tiles = tiles.as_deref().unwrap_or("NULL");
-                    let _ = writeln!(codes, "        {},", code_text(code, tiles));
+                    };
+                    let text = match code {
+                        None => NO_CODE.to_owned(),
+                        Some(Code::Bytes(code)) => {
+                            let of_bytes = beside("of_bytes", code.text());
+                            let BytesCode { rows, width, .. } = code;
+                            format!("{{.rows = {rows}, .width = {width}, .of_bytes = {of_bytes}}}")
+                        }
+                        Some(Code::Floats(code)) => {
+                            let tiles = code.tiles.as_ref().map(|t| beside("tiles", t.text()));
+                            code_text(code, tiles.as_deref().unwrap_or("NULL"))
+                        }
+                    };
+                    let _ = writeln!(codes, "        {text},");
                 }
                 codes += "    },\n";
             }
@@ -393,8 +426,10 @@ impl Writer<'_> {
     fn shape(&mut self, k: usize, product: &ExternalProduct) -> String {
         let texts: FxHashMap<SymbolId, String> =
             (0..64u32).map(|i| (SymbolId(i), format!("z[{i}]"))).collect();
-        let mut out =
-            format!("static void shape_{k}(const int64_t *z, struct ac_shape *x)\n{{\n(void)z;\n");
+        let mut out = format!(
+            "static void shape_{k}(const int64_t *z, struct ac_shape *x)\n{{\n(void)z;\n\
+             memset(x, 0, sizeof *x);\n"
+        );
         let counts = ["batch", "rows", "columns", "sums"];
         for (what, axes) in counts.iter().zip(&product.axes) {
             let _ = writeln!(out, "x->{what} = {};", axes.len());
@@ -407,6 +442,10 @@ impl Writer<'_> {
         for (what, (param, base)) in ["left", "right", "out"].iter().zip(&product.places) {
             let base = self.named(base, &texts);
             let _ = writeln!(out, "x->{what}_param = {param};\nx->{what} = {base};");
+        }
+        for (i, zero) in product.zeros.iter().flatten().enumerate() {
+            let text = zero.text(&mut |d| self.named(d, &texts));
+            let _ = writeln!(out, "x->zeros[{i}] = (struct ac_zero){text};");
         }
         for (i, axis) in product.axes.iter().flatten().enumerate() {
             let list: Vec<String> = axis.iter().map(|d| self.named(d, &texts)).collect();
@@ -553,6 +592,12 @@ impl Writer<'_> {
             let count = self.dim(&numel(&self.p.buffer(*b).shape));
             let _ = writeln!(elements, "shape.elements[{i}] = {count};");
         }
+        for (i, zero) in product.zeros.iter().flatten().enumerate() {
+            let ExternalZero::Element { param, .. } = zero else { continue };
+            if let Some(there) = known(self, *param) {
+                let _ = writeln!(elements, "shape.zeros[{i}].constant = {there};");
+            }
+        }
         self.ready += &format!(
             "{{\nconst int64_t z[] = {{{z}}};\nshape_{k}(z, &shape);\n{elements}\
              if (ac_plan(&x->e, &x->products[{i}], &codes[x->e.level][{k}], &shape, {left}, \
@@ -568,6 +613,16 @@ impl Form {
             Form::Even => "ac_even_code",
             Form::Gathered => "ac_gathered_code",
             Form::Window => "ac_window_code",
+        }
+    }
+}
+
+impl Code {
+    /// Adds the types of its functions.
+    fn declare<'c>(&'c self, declared: &mut BTreeMap<&'c str, &'static str>) {
+        match self {
+            Code::Floats(code) => code.declare(declared),
+            Code::Bytes(code) => code.declare(declared),
         }
     }
 }
@@ -605,23 +660,22 @@ impl TilesCode {
             self.products,
             self.weights,
             i32::from(self.long),
-            code_text(Some(&self.plain), "NULL")
+            code_text(&self.plain, "NULL")
         )
     }
 }
 
-/// The code of a product as an initialiser.
-fn code_text(code: Option<&ProductCode>, tiles: &str) -> String {
-    let Some(c) = code else {
-        let none = "{NULL, NULL, NULL, NULL, NULL, 0, 1, 1, {NULL, NULL}, {NULL, NULL}, NULL}";
-        return none.to_owned();
-    };
+/// No code of a product, as an initialiser.
+const NO_CODE: &str = "{.rows = 0, .width = 1, .lanes = 1}";
+
+/// The code of a product of floats as an initialiser.
+fn code_text(c: &ProductCode, tiles: &str) -> String {
     let of = |form: Form| if c.form == form { c.function.as_str() } else { "NULL" };
     let functions = [of(Form::Even), of(Form::Gathered), of(Form::Window)].join(", ");
     let nothing = ["NULL"; 4].map(str::to_owned);
     let [a, b, p, q] = c.convert.as_ref().unwrap_or(&nothing);
     format!(
-        "{{{functions}, {}, {}, {}, {}, {}, {{{a}, {b}}}, {{{p}, {q}}}, {tiles}}}",
+        "{{{functions}, {}, {}, {}, {}, {}, {{{a}, {b}}}, {{{p}, {q}}}, {tiles}, NULL}}",
         c.pack, c.gather, c.rows, c.width, c.lanes
     )
 }

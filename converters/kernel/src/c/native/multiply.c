@@ -71,17 +71,26 @@ static void ac_rows(const struct ac_product *p, const struct ac_place *at, const
     }
 }
 
+/* Rows and columns of an item, which are those of whole panels, and where its product is. */
+static struct ac_area ac_area_of(const struct ac_product *p, const struct ac_bound *bound,
+                                 int64_t item, struct ac_place *at)
+{
+    const int64_t part = item % p->parts, rest = item / p->parts, width = p->code->width;
+    const int64_t first = rest % p->groups * p->group;
+    const int64_t m1 = (part + 1) * p->tall, n1 = (first + p->group) * width;
+    ac_locate(p, bound, rest / p->groups, at);
+    return (struct ac_area){part * p->tall, m1 < p->m ? m1 : p->m, first * width,
+                            n1 < p->n ? n1 : p->n};
+}
+
 static void ac_multiply(const void *context, uint64_t begin, uint64_t end, int me)
 {
     const struct ac_call *x = context;
     const struct ac_product *p = x->p;
     const int64_t width = p->code->width;
     for (int64_t item = (int64_t)begin; item < (int64_t)end; item++) {
-        const int64_t part = item % p->parts, rest = item / p->parts;
-        const int64_t first = rest % p->groups * p->group;
-        const int64_t last = first + p->group < p->panels ? first + p->group : p->panels;
         struct ac_place at;
-        ac_locate(p, x->bound, rest / p->groups, &at);
+        const struct ac_area area = ac_area_of(p, x->bound, item, &at);
         const float *a = x->left != NULL
                              ? x->left + at.left_matrix * p->left_matrix
                              : ac_at(x->plain[0], at.left);
@@ -90,15 +99,12 @@ static void ac_multiply(const void *context, uint64_t begin, uint64_t end, int m
         if (x->right != NULL) {
             panels = x->right + at.right_matrix * p->right_matrix;
         } else {
-            float *to = ac_at((float *)(x->scratch + me * x->scratch_bytes),
-                              -(first * width * p->k));
-            ac_panels(p, ac_at(x->plain[1], at.right), to, first, last);
+            float *to = ac_at((float *)(x->scratch + me * x->scratch_bytes), -(area.n0 * p->k));
+            ac_panels(p, ac_at(x->plain[1], at.right), to, area.n0 / width,
+                      ac_whole(area.n1, width));
             panels = to;
         }
-        const int64_t m0 = part * p->tall;
-        const int64_t m1 = m0 + p->tall < p->m ? m0 + p->tall : p->m;
-        const int64_t n0 = first * width, n1 = last * width < p->n ? last * width : p->n;
-        ac_rows(p, &at, a, panels, c, (struct ac_area){m0, m1, n0, n1});
+        ac_rows(p, &at, a, panels, c, area);
     }
 }
 
@@ -158,6 +164,10 @@ static void ac_run_product(struct ac_engine *e, const struct ac_product *p,
     if (p->items == 0) {
         return;
     }
+    if (p->code->of_bytes != NULL) {
+        p->code->of_bytes->run(e, p, bound, spare);
+        return;
+    }
     for (int i = 0; i < 3; i++) {
         call.plain[i] = bound->buffers[params[i]];
         if (p->wide[i] != NULL) {
@@ -172,21 +182,21 @@ static void ac_run_product(struct ac_engine *e, const struct ac_product *p,
     }
     if (p->code->window != NULL) {
         if (call.right == NULL) {
-            const struct ac_packing packing = {p, call.plain[1], (float *)spare, NULL, 0};
+            const struct ac_packing packing = {p, call.plain[1], (float *)spare, NULL, 0, NULL};
             ac_pack_window(&packing, 0, (uint64_t)ac_whole(p->n, p->code->lanes), 0);
             call.right = packing.to;
         }
         ac_for(&e->pool, (struct ac_task){NULL, ac_windows, &call, p->items, p->grain});
     } else {
         if (call.left == NULL && p->left_count > 0) {
-            const struct ac_packing packing = {p, call.plain[0], (float *)spare, NULL, 0};
+            const struct ac_packing packing = {p, call.plain[0], (float *)spare, NULL, 0, NULL};
             ac_pack_left(&packing, 0, (uint64_t)(p->left_count * p->m), 0);
             call.left = packing.to;
             spare += ac_bytes(p->left_count * p->left_matrix);
         }
         if (call.right == NULL && p->right_count > 0) {
             const struct ac_packing packing = {p, call.plain[1], (float *)spare, call.scratch,
-                                               e->scratch};
+                                               e->scratch, NULL};
             const uint64_t items = (uint64_t)(p->right_count * p->panels);
             ac_part *part = p->tiles != NULL ? p->tiles->pack_right : ac_pack_right;
             ac_for(&e->pool, (struct ac_task){NULL, part, &packing, items, 1});

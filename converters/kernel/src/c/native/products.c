@@ -1,179 +1,5 @@
 /* Matrix products made ready for the threads of a context. SPDX-License-Identifier: 0BSD */
 
-/* ---- Matrix products: for each combination of the batch axes, each row and each column the sum
- * of left times right. What is summed may lie anywhere that axes tell. ---- */
-
-enum {
-    AC_BATCH = 8,
-    AC_GROUP = 16,
-    AC_AXES = AC_BATCH + 3 * AC_GROUP,
-    AC_GUARDS = 16,
-    AC_PADDING = INT32_MIN,
-    AC_SHORT = 4,
-    AC_TAPS = 64,
-    /* Entries of a table that may be read beyond the last one. */
-    AC_AT_ONCE = 8,
-};
-
-/* Operations that keep a thread busy for a few microseconds. */
-static const double ac_grain = 400000.0;
-
-/* An axis of a product: how often, and its step in each operand and in the result. */
-struct ac_axis {
-    int64_t extent, left, right, out;
-};
-
-/* A product at certain sizes. Axes of the batch, of rows, of columns and of what is summed follow
- * one another; a guard is a number and a step for each axis, and the left operand is zero where
- * one of them is negative. */
-struct ac_shape {
-    int batch, rows, columns, sums, guards, window, left_param, right_param, out_param;
-    int64_t left, right, out;
-    /* Of the left operand, the right one and the result: 0 for f32, 1 for f16, 2 for bf16, and how
-     * many elements the buffer has. */
-    int short_floats[3];
-    int64_t elements[3];
-    struct ac_axis axes[AC_AXES];
-    int64_t guard[AC_GUARDS][AC_AXES + 1];
-};
-
-/* Packs panels of a right operand whose rows and columns are evenly apart. */
-struct ac_pack {
-    const float *b;
-    float *out;
-    int64_t k, n, row_stride, column_stride;
-};
-
-/* The same for one whose offsets are in tables. */
-struct ac_gather {
-    const float *b;
-    float *out;
-    const int64_t *rows;
-    const int32_t *columns, *lies;
-    int64_t k;
-};
-
-/* A product whose left operand is read in runs. */
-struct ac_gathered {
-    const float *a, *b;
-    float *c;
-    const void *args;
-    const int32_t *table;
-    const float *zeros;
-    int64_t ldc, taps, run;
-};
-
-/* Sums over windows that leave channels apart. */
-struct ac_window {
-    const float *a, *weights;
-    float *c;
-    const void *args;
-    const int32_t *table;
-    const float *zeros;
-    int64_t ldc, taps, channels, block;
-};
-
-/* Elements of 16 bits as float, or the other way round. */
-struct ac_convert {
-    const void *from;
-    void *to;
-};
-
-typedef void ac_convert_code(const struct ac_convert *, uint64_t begin, uint64_t end);
-typedef void ac_even_code(const float *a, int64_t lda, const float *b, float *c, int64_t ldc,
-                          int64_t m0, int64_t m1, int64_t n0, int64_t n1, int64_t k,
-                          int64_t flags, const void *args);
-typedef void ac_gathered_code(const struct ac_gathered *, int64_t m0, int64_t m1, int64_t n0,
-                              int64_t n1);
-typedef void ac_window_code(const struct ac_window *, uint64_t begin, uint64_t end);
-typedef void ac_pack_code(const struct ac_pack *, uint64_t begin, uint64_t end);
-typedef void ac_gather_code(const struct ac_gather *, uint64_t begin, uint64_t end);
-
-struct ac_tiles;
-
-/* The code of a product on a level; one of the first three is there. */
-struct ac_code {
-    ac_even_code *even;
-    ac_gathered_code *gathered;
-    ac_window_code *window;
-    ac_pack_code *pack;
-    ac_gather_code *gather;
-    /* Of the tile of the result that is kept in registers. */
-    int rows, width, lanes;
-    /* For f16 and bf16; there where an operand or the result is one. */
-    ac_convert_code *widen[2], *narrow[2];
-    /* What does it on tiles, where there is code for that. */
-    const struct ac_tiles *tiles;
-};
-
-struct ac_step {
-    int64_t extent, step;
-};
-
-/* How the elements of an operand lie. */
-struct ac_layout {
-    int64_t base;
-    int64_t outers, inners, batches;
-    struct ac_step outer[AC_GROUP], inner[AC_GROUP], batch[AC_BATCH];
-};
-
-/* A product that is ready to run. */
-struct ac_product {
-    const struct ac_code *code;
-    /* Where it is done on tiles. */
-    const struct ac_tiles *tiles;
-    int left_param, right_param, out_param, axes;
-    struct ac_axis axis[AC_BATCH];
-    int64_t m, n, k, batches, left, right, out, out_rows, left_rows;
-    /* The right operand's steps, or its tables. */
-    int64_t right_row, right_column;
-    struct ac_gather tables;
-    /* The left operand's runs. */
-    int64_t run, taps;
-    const int32_t *table;
-    const float *zeros;
-    int decided[AC_BATCH], decisions;
-    /* Operands that are packed as a whole, at once or in each run. */
-    const struct ac_layout *left_layout, *right_layout;
-    const float *left_packed, *right_packed;
-    const int64_t *left_inner;
-    /* What is not f32 in memory, as in the shape; constants of it as float. */
-    int short_floats[3];
-    int64_t elements[3], wide_bytes;
-    const float *wide[3];
-    int64_t left_matrix, right_matrix, left_count, right_count;
-    /* How it is cut into items. */
-    int64_t panels, group, groups, tall, parts, block;
-    uint64_t items, grain;
-    /* On tiles: chunks of what is summed, those that are done for all panels before the next
-     * ones, and where in the scratch memory of a thread things begin. */
-    int64_t chunks, deep;
-    struct {
-        int64_t planes, scales, ranges, left, rows, sums, end;
-    } room;
-};
-
-typedef void ac_tile_code(const void *call, int64_t m0, int64_t m1, int64_t n0, int64_t n1);
-typedef void ac_split_code(const void *call, uint64_t begin, uint64_t end);
-typedef void ac_kernel_code(void);
-
-/* The code of a product on tiles, with what makes it ready and runs it. */
-struct ac_tiles {
-    int (*pays)(const struct ac_product *, const struct ac_tiles *, int constant);
-    int (*cut)(struct ac_engine *, struct ac_product *, const float *right);
-    ac_part *pack_right, *multiply;
-    ac_tile_code *code;
-    ac_kernel_code *kernel;
-    ac_split_code *even, *gathered, *right;
-    /* Planes of an operand, and products of planes for one of floats. */
-    int64_t planes, products;
-    /* Bytes of all constants that are right operands; whether what follows a sum is long. */
-    int64_t weights;
-    int is_long;
-    /* Code without tiles whose panels are as wide. */
-    struct ac_code plain;
-};
-
 static inline void *ac_move(const void *p, int64_t elements, int64_t bytes)
 {
     return (void *)((uintptr_t)p + (uintptr_t)elements * (uintptr_t)bytes);
@@ -234,6 +60,7 @@ static struct ac_layout ac_lay(const struct ac_shape *x, int right, int64_t base
 {
     struct ac_layout l;
     memset(&l, 0, sizeof l);
+    l.zero = x->zeros[right];
     l.base = base;
     l.outers = outers;
     l.inners = x->sums;
@@ -252,6 +79,14 @@ static struct ac_layout ac_lay(const struct ac_shape *x, int right, int64_t base
         }
     }
     return l;
+}
+
+/* Whether the rows of an operand are evenly apart and their elements together; the step. */
+static int ac_are_even(const struct ac_layout *l, int64_t *step)
+{
+    int64_t together;
+    return ac_evenly(l->inner, l->inners, &together) && together == 1 &&
+           ac_evenly(l->outer, l->outers, step);
 }
 
 /* The runs of a left operand: 1 where it has them, 0 where not, -1 where there is no memory. */
@@ -274,7 +109,8 @@ static int ac_runs(struct ac_engine *e, struct ac_product *p, const struct ac_sh
             }
             run *= inner->extent;
         }
-        if (run < AC_SHORT) {
+        /* Runs of bytes are copied, so that short ones do. */
+        if (run < AC_SHORT && p->code->of_bytes == NULL) {
             return 0;
         }
     }
@@ -397,6 +233,17 @@ static int32_t ac_lie(const int32_t *columns, int lanes)
     return breaks > 2 ? 2 : 3 | at[0] << 8 | at[1] << 16;
 }
 
+/* The offsets of all combinations of axes; NULL without memory. */
+static int64_t *ac_offsets(struct ac_engine *e, const struct ac_step *axes, int64_t count)
+{
+    const int64_t n = ac_count(axes, count);
+    int64_t *offsets = ac_memory(e, n * (int64_t)sizeof *offsets);
+    for (int64_t i = 0; offsets != NULL && i < n; i++) {
+        offsets[i] = ac_offset(axes, count, i);
+    }
+    return offsets;
+}
+
 /* The tables of a right operand: 1, 0 where offsets are too great, -1 without memory. */
 static int ac_tables(struct ac_engine *e, struct ac_product *p, const struct ac_layout *right)
 {
@@ -405,14 +252,11 @@ static int ac_tables(struct ac_engine *e, struct ac_product *p, const struct ac_
     if (p->k > INT64_C(1) << 40 || whole > INT64_C(1) << 40) {
         return 0;
     }
-    int64_t *rows = ac_memory(e, p->k * (int64_t)sizeof *rows);
+    int64_t *rows = ac_offsets(e, right->inner, right->inners);
     int32_t *columns = ac_memory(e, whole * (int64_t)sizeof *columns);
     int32_t *lies = ac_memory(e, whole / lanes * (int64_t)sizeof *lies);
     if (rows == NULL || columns == NULL || lies == NULL) {
         return -1;
-    }
-    for (int64_t i = 0; i < p->k; i++) {
-        rows[i] = ac_offset(right->inner, right->inners, i);
     }
     for (int64_t i = 0; i < whole; i++) {
         const int64_t at = ac_offset(right->outer, right->outers, i < p->n ? i : p->n - 1);
@@ -444,13 +288,14 @@ static void ac_panels(const struct ac_product *p, const float *from, float *to, 
 }
 
 /* The packing of an operand as a whole; an item is a panel of the right one, or a row. Each thread
- * has memory of its own. */
+ * has memory of its own. What is taken away from bytes is there. */
 struct ac_packing {
     const struct ac_product *p;
     const float *from;
     float *to;
     unsigned char *scratch;
     int64_t scratch_bytes;
+    const void *zeros;
 };
 
 static void ac_pack_right(const void *context, uint64_t begin, uint64_t end, int me)
@@ -582,7 +427,7 @@ static const float *ac_keep(struct ac_engine *e, struct ac_product *p, const flo
             return NULL;
         }
     }
-    const struct ac_packing packing = {p, from, to, spare, scratch};
+    const struct ac_packing packing = {p, from, to, spare, scratch, layout->zero.constant};
     ac_for(&e->pool, (struct ac_task){NULL, part, &packing, items, 1});
     free(spare);
     *made = (struct ac_packed){e->packed, from, to, layout, form};
@@ -640,14 +485,10 @@ static int ac_prepare_left(struct ac_engine *e, struct ac_product *p, int evenly
     p->left_rows = step % 512 == 0 ? step + 16 : step;
     p->left_matrix = p->m * p->left_rows;
     p->left_count = ac_count(p->left_layout->batch, p->left_layout->batches);
-    int64_t *inner = ac_memory(e, p->k * (int64_t)sizeof *inner);
-    if (inner == NULL) {
+    p->left_inner = ac_offsets(e, p->left_layout->inner, p->left_layout->inners);
+    if (p->left_inner == NULL) {
         return -1;
     }
-    for (int64_t k = 0; k < p->k; k++) {
-        inner[k] = ac_offset(p->left_layout->inner, p->left_layout->inners, k);
-    }
-    p->left_inner = inner;
     if (left == NULL) {
         return 1;
     }
@@ -703,13 +544,63 @@ static int ac_cut(struct ac_engine *e, struct ac_product *p, const float *right)
     return 1;
 }
 
+/* Prepares the operands of a product of floats, and cuts it. */
+static int ac_plan_floats(struct ac_engine *e, struct ac_product *p, const struct ac_shape *x,
+                          const float *left, const float *right)
+{
+    const struct ac_code *code = p->code;
+    const struct ac_layout *l = p->left_layout, *r = p->right_layout;
+    for (int i = 0; i < 3; i++) {
+        p->short_floats[i] = x->short_floats[i];
+        p->elements[i] = x->elements[i];
+        const float *constant = i == 0 ? left : i == 1 ? right : NULL;
+        if (p->short_floats[i] != 0 && constant != NULL) {
+            p->wide[i] = ac_widened(e, p, i, constant);
+            if (p->wide[i] == NULL) {
+                return -1;
+            }
+        } else if (p->short_floats[i] != 0) {
+            p->wide_bytes += ac_bytes(p->elements[i]);
+        }
+    }
+    left = p->wide[0] != NULL ? p->wide[0] : left;
+    right = p->wide[1] != NULL ? p->wide[1] : right;
+    int done;
+    int64_t step = 0;
+    if (code->even != NULL) {
+        const int evenly = ac_are_even(l, &step);
+        done = ac_prepare_left(e, p, evenly, step, left);
+    } else {
+        done = ac_runs(e, p, x, l);
+        /* The code of windows has room for so many. */
+        done = done == 1 && code->window != NULL && p->taps > AC_TAPS ? 0 : done;
+    }
+    if (done != 1 || code->window != NULL) {
+        return done == 1 ? ac_cut_window(e, p, right) : done;
+    }
+    if (code->tiles != NULL && code->tiles->pays(p, code->tiles, right != NULL)) {
+        p->tiles = code->tiles;
+        p->code = &p->tiles->plain;
+        p->panels = ac_whole(p->n, p->code->width);
+    }
+    if (!ac_evenly(r->inner, r->inners, &p->right_row) ||
+        !ac_evenly(r->outer, r->outers, &p->right_column)) {
+        done = ac_tables(e, p, r);
+    }
+    if (done != 1) {
+        return done;
+    }
+    return p->tiles != NULL ? p->tiles->cut(e, p, right) : ac_cut(e, p, right);
+}
+
 /* Makes a product ready; operands that are constants are given. Gives 1, 0 where the product has
  * to be done loop by loop, and -1 where there is no memory. */
 AC_UNUSED
 static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_code *code,
                    struct ac_shape *x, const float *left, const float *right)
 {
-    if (code->even == NULL && code->gathered == NULL && code->window == NULL) {
+    if (code->even == NULL && code->gathered == NULL && code->window == NULL &&
+        code->of_bytes == NULL) {
         return 0;
     }
     for (int i = 0; i < x->batch + x->rows + x->columns + x->sums; i++) {
@@ -751,48 +642,8 @@ static int ac_plan(struct ac_engine *e, struct ac_product *p, const struct ac_co
         p->code = NULL;
         return 0;
     }
-    for (int i = 0; i < 3; i++) {
-        p->short_floats[i] = x->short_floats[i];
-        p->elements[i] = x->elements[i];
-        const float *constant = i == 0 ? left : i == 1 ? right : NULL;
-        if (p->short_floats[i] != 0 && constant != NULL) {
-            p->wide[i] = ac_widened(e, p, i, constant);
-            if (p->wide[i] == NULL) {
-                return -1;
-            }
-        } else if (p->short_floats[i] != 0) {
-            p->wide_bytes += ac_bytes(p->elements[i]);
-        }
-    }
-    left = p->wide[0] != NULL ? p->wide[0] : left;
-    right = p->wide[1] != NULL ? p->wide[1] : right;
-    int done = 1;
-    int64_t together, step = 0;
-    if (code->even != NULL) {
-        const int evenly = ac_evenly(layouts[0].inner, x->sums, &together) && together == 1 &&
-                           ac_evenly(layouts[0].outer, x->rows, &step);
-        done = ac_prepare_left(e, p, evenly, step, left);
-    } else {
-        done = ac_runs(e, p, x, &layouts[0]);
-        /* The code of windows has room for so many. */
-        done = done == 1 && code->window != NULL && p->taps > AC_TAPS ? 0 : done;
-    }
-    if (done == 1 && code->window != NULL) {
-        done = ac_cut_window(e, p, right);
-    } else if (done == 1) {
-        if (code->tiles != NULL && code->tiles->pays(p, code->tiles, right != NULL)) {
-            p->tiles = code->tiles;
-            p->code = &p->tiles->plain;
-            p->panels = ac_whole(p->n, p->code->width);
-        }
-        if (!ac_evenly(layouts[1].inner, x->sums, &p->right_row) ||
-            !ac_evenly(layouts[1].outer, x->columns, &p->right_column)) {
-            done = ac_tables(e, p, &layouts[1]);
-        }
-        if (done == 1) {
-            done = p->tiles != NULL ? p->tiles->cut(e, p, right) : ac_cut(e, p, right);
-        }
-    }
+    const int done = code->of_bytes != NULL ? code->of_bytes->plan(e, p, x, right)
+                                            : ac_plan_floats(e, p, x, left, right);
     if (done != 1) {
         p->code = NULL;
     }

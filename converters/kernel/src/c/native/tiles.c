@@ -425,20 +425,16 @@ static void ac_multiply_tiles(const void *context, uint64_t begin, uint64_t end,
     const struct ac_call *x = context;
     const struct ac_product *p = x->p;
     for (int64_t i = (int64_t)begin; i < (int64_t)end; i++) {
-        const int64_t part = i % p->parts, rest = i / p->parts;
-        const int64_t first = rest % p->groups * p->group;
-        const int64_t last = first + p->group < p->panels ? first + p->group : p->panels;
         struct ac_place at;
-        ac_locate(p, x->bound, rest / p->groups, &at);
+        struct ac_area area = ac_area_of(p, x->bound, i, &at);
+        const int64_t first = area.n0 / ac_tile_columns, m1 = area.m1;
+        const int64_t last = ac_whole(area.n1, ac_tile_columns);
         const float *a = x->left != NULL ? x->left + at.left_matrix * p->left_matrix
                                          : ac_at(x->plain[0], at.left);
         const struct ac_item item = {
             p,    &at,  a, ac_at(x->plain[1], at.right), ac_at(x->plain[2], at.out), first,
             last, x->scratch + me * x->scratch_bytes};
         const struct ac_planes planes = ac_right_planes(&item, x->right);
-        const int64_t n1 = last * ac_tile_columns;
-        const int64_t m1 = (part + 1) * p->tall < p->m ? (part + 1) * p->tall : p->m;
-        struct ac_area area = {part * p->tall, 0, first * ac_tile_columns, n1 < p->n ? n1 : p->n};
         for (; area.m0 < m1; area.m0 = area.m1) {
             area.m1 = area.m0 + p->block < m1 ? area.m0 + p->block : m1;
             if (!ac_rows_on_tiles(&item, &planes, area)) {

@@ -1,6 +1,7 @@
 //! Products of bytes less their zero points, found by what they compute and done exactly in
 //! `i32` ([`crate::micro::whole`]).
 
+mod export;
 mod pack;
 mod run;
 

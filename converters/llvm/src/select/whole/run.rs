@@ -32,21 +32,21 @@ use crate::select::run::{At, GRAIN, MOST_BATCH, Means, Planned, Shared, UseTiles
 use crate::target::Isa;
 
 /// Rows that are packed at once: whole tiles of all levels.
-const BLOCK: i64 = 96;
+pub(super) const BLOCK: i64 = 96;
 
 /// The fewest rows for which a right operand that is not known before is worth being packed.
 const MANY: i64 = 16;
 
 /// A product of bytes with the names of the code for it.
 pub struct Selected {
-    kernel: Kernel,
+    pub(super) kernel: Kernel,
     /// Rows, columns and length of sums, as far as they are known, else as they usually are.
     pub(in crate::select) sizes: [i64; 3],
-    pub(in crate::select) product: Product,
+    pub(crate) product: Product,
     whole: Whole,
-    form: Form,
-    multiply: String,
-    finish: String,
+    pub(super) form: Form,
+    pub(super) multiply: String,
+    pub(super) finish: String,
     pub(in crate::select) tiles: Option<TileNames>,
     always_tiles: bool,
 }
@@ -81,6 +81,18 @@ impl Selected {
         means: Means,
         modules: &mut Modules,
     ) -> Result<Selected, Declined> {
+        Selected::for_sizes(kernel, constants, means, &[], modules)
+    }
+
+    /// The same with sizes like those that are to come, where the kernel does not know its own;
+    /// see [`Selected::is_ready`].
+    pub(crate) fn for_sizes(
+        kernel: &Kernel,
+        constants: &[bool],
+        means: Means,
+        sizes: &[i64],
+        modules: &mut Modules,
+    ) -> Result<Selected, Declined> {
         let isa = means.isa;
         let product = find(kernel).ok_or(Declined::NoProduct)?;
         let whole = product.whole.clone().ok_or(Declined::NoProduct)?;
@@ -110,7 +122,7 @@ impl Selected {
         let columns = usize::try_from(n).unwrap_or(usize::MAX);
         let tile = WholeTile::choose(isa, columns).ok_or(Declined::Narrow)?;
         let form = Form { tile, chunks: isa == Isa::Amx };
-        let trial = Plan::new(kernel, &product, plain(tile), &[]);
+        let trial = Plan::new(kernel, &product, plain(tile), sizes);
         let gathered = trial.as_ref().is_some_and(|p| p.gathered.is_some());
         if !product.guards.is_empty() && !gathered {
             return Err(Declined::Guards);
@@ -178,7 +190,7 @@ impl Selected {
 }
 
 /// A tile of floats with the same panels.
-fn plain(tile: WholeTile) -> Tile {
+pub(super) fn plain(tile: WholeTile) -> Tile {
     Tile { rows: tile.rows, vectors: tile.vectors, lanes: tile.lanes }
 }
 
