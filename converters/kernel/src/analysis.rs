@@ -106,6 +106,34 @@ pub fn dims(expr: &Expr) -> impl Iterator<Item = &Dim> {
     one.into_iter().chain(axes.iter().map(|(_, extent)| extent))
 }
 
+/// All loops and reduction axes with their extents.
+pub fn extents(kernel: &Kernel) -> Vec<(Var, Dim)> {
+    fn loops(body: &[Stmt], out: &mut Vec<(Var, Dim)>) {
+        for stmt in body {
+            match stmt {
+                Stmt::For { var, extent, body, .. } => {
+                    out.push((*var, extent.clone()));
+                    loops(body, out);
+                }
+                Stmt::While { body, .. } => loops(body, out),
+                Stmt::If { then, otherwise, .. } => {
+                    loops(then, out);
+                    loops(otherwise, out);
+                }
+                Stmt::Store { .. } | Stmt::Set { .. } => {}
+            }
+        }
+    }
+    let mut out = Vec::new();
+    loops(&kernel.body, &mut out);
+    for expr in &kernel.exprs {
+        if let Expr::Reduce { axes, .. } = expr {
+            out.extend(axes.iter().cloned());
+        }
+    }
+    out
+}
+
 /// Whether each expression of a well-formed kernel may be computed where it is not needed: it
 /// does not load, divide integers or check.
 pub fn speculatable(kernel: &Kernel) -> Vec<bool> {

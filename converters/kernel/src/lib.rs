@@ -14,6 +14,7 @@ pub mod interp;
 pub mod ir;
 pub mod lower;
 pub mod memory;
+pub mod phases;
 #[cfg(any(test, feature = "random"))]
 pub mod random;
 pub mod run;

@@ -240,30 +240,7 @@ pub fn rewrite_with(
         if !live[i] {
             continue;
         }
-        let m = |id: &ExprId| map[id];
-        let new = match expr {
-            Expr::Const(_) | Expr::Local(_) => expr.clone(),
-            Expr::Index(d) => match f(d) {
-                Dim::Known(k) => {
-                    Expr::Const(crate::ir::Const::from_i128(crate::ir::Scalar::I64, k.into()))
-                }
-                d => Expr::Index(d),
-            },
-            Expr::Load { param, at } => Expr::Load { param: *param, at: f(at) },
-            Expr::Unary(op, x) => Expr::Unary(*op, m(x)),
-            Expr::Binary(op, x, y) => Expr::Binary(*op, m(x), m(y)),
-            Expr::Select(c, x, y) => Expr::Select(m(c), m(x), m(y)),
-            Expr::Guard(c, x, y) => Expr::Guard(m(c), m(x), m(y)),
-            Expr::Cast(ty, x) => Expr::Cast(*ty, m(x)),
-            Expr::Bitcast(ty, x) => Expr::Bitcast(*ty, m(x)),
-            Expr::Narrow(n, x) => Expr::Narrow(*n, m(x)),
-            Expr::Reduce { kind, axes, x } => Expr::Reduce {
-                kind: *kind,
-                axes: axes.iter().map(|(v, d)| (*v, f(d))).collect(),
-                x: m(x),
-            },
-            Expr::Check { ok, x, code } => Expr::Check { ok: m(ok), x: m(x), code: *code },
-        };
+        let new = expr.renamed(&|x| map[&x], f);
         map.insert(ExprId(i as u32), add(&mut b, new));
     }
     for def in &mut b.kernel.vars {

@@ -2,6 +2,7 @@
 
 use airconv_ir::dim::Dim;
 use airconv_kernel::ir::{Expr, Kernel, Stmt, VarDef};
+use airconv_kernel::phases;
 
 use crate::compile::Modules;
 use crate::error::{LlvmError, Result};
@@ -34,7 +35,7 @@ impl NestText {
     /// # Errors
     /// When the kernel has no native form.
     pub(crate) fn new(kernel: &Kernel, isa: Isa, modules: &mut Modules) -> Result<NestText> {
-        let phases = select::split_phases(kernel);
+        let phases = phases::in_one(kernel);
         let kernel = phases.as_ref().unwrap_or(kernel);
         let shared = select::share(kernel);
         let kernel = shared.as_ref().unwrap_or(kernel);

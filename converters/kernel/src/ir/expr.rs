@@ -204,6 +204,34 @@ pub enum Expr {
     },
 }
 
+impl Expr {
+    /// The expression with other operands and other indices. An index that is known then is a
+    /// constant.
+    pub fn renamed(&self, m: &dyn Fn(ExprId) -> ExprId, f: &mut dyn FnMut(&Dim) -> Dim) -> Expr {
+        match self {
+            Expr::Const(_) | Expr::Local(_) => self.clone(),
+            Expr::Index(d) => match f(d) {
+                Dim::Known(k) => Expr::Const(Const::from_i128(Scalar::I64, k.into())),
+                d => Expr::Index(d),
+            },
+            Expr::Load { param, at } => Expr::Load { param: *param, at: f(at) },
+            Expr::Unary(op, x) => Expr::Unary(*op, m(*x)),
+            Expr::Binary(op, x, y) => Expr::Binary(*op, m(*x), m(*y)),
+            Expr::Select(c, x, y) => Expr::Select(m(*c), m(*x), m(*y)),
+            Expr::Guard(c, x, y) => Expr::Guard(m(*c), m(*x), m(*y)),
+            Expr::Cast(ty, x) => Expr::Cast(*ty, m(*x)),
+            Expr::Bitcast(ty, x) => Expr::Bitcast(*ty, m(*x)),
+            Expr::Narrow(n, x) => Expr::Narrow(*n, m(*x)),
+            Expr::Reduce { kind, axes, x } => Expr::Reduce {
+                kind: *kind,
+                axes: axes.iter().map(|(v, d)| (*v, f(d))).collect(),
+                x: m(*x),
+            },
+            Expr::Check { ok, x, code } => Expr::Check { ok: m(*ok), x: m(*x), code: *code },
+        }
+    }
+}
+
 /// A rounding to a dtype narrower than its carrier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Narrow {

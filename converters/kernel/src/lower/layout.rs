@@ -18,6 +18,7 @@ use super::nest::around;
 use super::pull::Pull;
 use super::{Lowerer, Place, Stop, weight};
 use crate::ir::{Access, BufferId, BufferKind};
+use crate::phases;
 
 /// The fewest channels of a result that make a vector.
 const FEW: i64 = 8;
@@ -108,10 +109,17 @@ fn inherited(
 fn convolves(f: &Function, node: &Node, c: &op::Conv, found: &FxHashSet<ValueId>) -> bool {
     let (Some(x), Some(w)) = (node.operand(0), node.operand(1)) else { return false };
     let (Some(xs), Some(ws)) = (image(f, x), image(f, w)) else { return false };
-    if c.input_dilations.iter().any(|&d| d != 1) || c.auto_pad != AutoPad::Explicit {
+    if c.auto_pad != AutoPad::Explicit {
         return false;
     }
     let (outputs, each) = (ws[0] / c.groups.max(1), ws[1]);
+    if c.input_dilations.iter().any(|&d| d != 1) {
+        // A product for each phase.
+        return c.groups == 1
+            && outputs >= 2 * FEW
+            && each >= RUN
+            && phases::are_few(&c.input_dilations, &ws[2..]);
+    }
     if c.groups > 1 && outputs == 1 && each == 1 {
         return ws[0] >= FEW;
     }
@@ -124,7 +132,8 @@ fn convolves(f: &Function, node: &Node, c: &op::Conv, found: &FxHashSet<ValueId>
 /// that are copied in runs.
 pub(super) fn has_runs(f: &Function, node: &Node, c: &op::Conv) -> bool {
     let plain = op::Conv { auto_pad: AutoPad::Explicit, ..c.clone() };
-    c.groups == 1 && convolves(f, node, &plain, &FxHashSet::default())
+    let gaps = c.input_dilations.iter().any(|&d| d != 1);
+    c.groups == 1 && !gaps && convolves(f, node, &plain, &FxHashSet::default())
 }
 
 /// What a value is with zeros around its places.

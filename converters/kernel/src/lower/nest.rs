@@ -11,6 +11,7 @@ use crate::ir::{
     Access, BufferId, BufferKind, ExprId, Kernel, KernelId, Launch, LoopKind, Program, Step, Stmt,
     Var,
 };
+use crate::phases;
 use crate::schedule::schedule;
 
 /// A loop of a nest: its counter and extent.
@@ -118,7 +119,7 @@ impl Lowerer<'_> {
         1
     }
 
-    /// Adds a launch; equal kernels are stored once.
+    /// Adds a launch, or one for each phase of data with gaps; equal kernels are stored once.
     pub(super) fn launch(
         &mut self,
         kernel: Kernel,
@@ -126,19 +127,22 @@ impl Lowerer<'_> {
         sizes: Vec<airconv_ir::entity::SymbolId>,
     ) {
         let kernel = schedule(kernel);
-        let mut key = kernel.clone();
-        key.name.clear();
-        let id = match self.kernels.get(&key) {
-            Some(&id) => id,
-            None => {
-                let id = KernelId(self.program.kernels.len() as u32);
-                self.program.kernels.push(kernel);
-                self.kernels.insert(key, id);
-                id
-            }
-        };
-        let sizes = sizes.into_iter().map(Dim::symbol).collect();
-        self.steps.push(Step::Launch(Launch { kernel: id, buffers, sizes }));
+        let sizes: Vec<Dim> = sizes.into_iter().map(Dim::symbol).collect();
+        for kernel in phases::apart(&kernel).unwrap_or_else(|| vec![kernel]) {
+            let mut key = kernel.clone();
+            key.name.clear();
+            let id = match self.kernels.get(&key) {
+                Some(&id) => id,
+                None => {
+                    let id = KernelId(self.program.kernels.len() as u32);
+                    self.program.kernels.push(kernel);
+                    self.kernels.insert(key, id);
+                    id
+                }
+            };
+            let (buffers, sizes) = (buffers.clone(), sizes.clone());
+            self.steps.push(Step::Launch(Launch { kernel: id, buffers, sizes }));
+        }
     }
 }
 

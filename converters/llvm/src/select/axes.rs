@@ -6,7 +6,7 @@
 
 use airconv_ir::dim::{Atom, Dim, Range};
 use airconv_ir::entity::SymbolId;
-use airconv_kernel::analysis::dims;
+use airconv_kernel::analysis::{dims, extents};
 use airconv_kernel::ir::{BinOp, Const, Expr, ExprId, Kernel, Scalar, Stmt, Var, VarDef};
 use airconv_kernel::schedule::{rewrite, schedule};
 
@@ -49,34 +49,6 @@ fn unmarked(mut kernel: Kernel) -> Kernel {
     }
     walk(&mut kernel.body);
     kernel
-}
-
-/// All loops and reduction axes with their extents.
-pub(super) fn extents(kernel: &Kernel) -> Vec<(Var, Dim)> {
-    fn loops(body: &[Stmt], out: &mut Vec<(Var, Dim)>) {
-        for stmt in body {
-            match stmt {
-                Stmt::For { var, extent, body, .. } => {
-                    out.push((*var, extent.clone()));
-                    loops(body, out);
-                }
-                Stmt::While { body, .. } => loops(body, out),
-                Stmt::If { then, otherwise, .. } => {
-                    loops(then, out);
-                    loops(otherwise, out);
-                }
-                Stmt::Store { .. } | Stmt::Set { .. } => {}
-            }
-        }
-    }
-    let mut out = Vec::new();
-    loops(&kernel.body, &mut out);
-    for expr in &kernel.exprs {
-        if let Expr::Reduce { axes, .. } = expr {
-            out.extend(axes.iter().cloned());
-        }
-    }
-    out
 }
 
 /// A counter that is divided by a constant which divides its extent.

@@ -222,13 +222,7 @@ impl Part<'_> {
                 for x in operands(other) {
                     self.copy(x);
                 }
-                let new = super::unroll::renamed(other, &|x| self.made[&x], &mut |d| self.moved(d));
-                let new = match new {
-                    Expr::Index(Dim::Known(k)) => {
-                        Expr::Const(Const::from_i128(Scalar::I64, k.into()))
-                    }
-                    new => new,
-                };
+                let new = other.renamed(&|x| self.made[&x], &mut |d| self.moved(d));
                 self.add(new)
             }
         }

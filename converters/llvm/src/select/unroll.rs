@@ -73,7 +73,7 @@ pub fn unroll(kernel: &Kernel) -> Option<Kernel> {
                     _ => b.add(Expr::Reduce { kind: *kind, axes: outer.to_vec(), x: acc? }),
                 }
             }
-            other => b.add(renamed(other, &|x| map[x.0 as usize], &mut Dim::clone)),
+            other => b.add(other.renamed(&|x| map[x.0 as usize], &mut Dim::clone)),
         };
         map.push(new);
     }
@@ -170,7 +170,7 @@ impl Copier<'_> {
         moved |= operands(expr).any(|x| self.made[&x] != self.map[x.0 as usize]);
         let new = if moved {
             let made = &self.made;
-            let new = renamed(expr, &|x| made[&x], &mut |d| {
+            let new = expr.renamed(&|x| made[&x], &mut |d| {
                 d.substitute(&mut |v| at.iter().find(|(w, _)| *w == v).map(|(_, i)| Dim::Known(*i)))
             });
             match new {
@@ -182,32 +182,6 @@ impl Copier<'_> {
         };
         self.made.insert(id, new);
         new
-    }
-}
-
-/// An expression with other operands and indices.
-pub(super) fn renamed(
-    expr: &Expr,
-    m: &dyn Fn(ExprId) -> ExprId,
-    f: &mut dyn FnMut(&Dim) -> Dim,
-) -> Expr {
-    match expr {
-        Expr::Const(_) | Expr::Local(_) => expr.clone(),
-        Expr::Index(d) => Expr::Index(f(d)),
-        Expr::Load { param, at } => Expr::Load { param: *param, at: f(at) },
-        Expr::Unary(op, x) => Expr::Unary(*op, m(*x)),
-        Expr::Binary(op, x, y) => Expr::Binary(*op, m(*x), m(*y)),
-        Expr::Select(c, x, y) => Expr::Select(m(*c), m(*x), m(*y)),
-        Expr::Guard(c, x, y) => Expr::Guard(m(*c), m(*x), m(*y)),
-        Expr::Cast(ty, x) => Expr::Cast(*ty, m(*x)),
-        Expr::Bitcast(ty, x) => Expr::Bitcast(*ty, m(*x)),
-        Expr::Narrow(n, x) => Expr::Narrow(*n, m(*x)),
-        Expr::Reduce { kind, axes, x } => Expr::Reduce {
-            kind: *kind,
-            axes: axes.iter().map(|(v, d)| (*v, f(d))).collect(),
-            x: m(*x),
-        },
-        Expr::Check { ok, x, code } => Expr::Check { ok: m(*ok), x: m(*x), code: *code },
     }
 }
 
