@@ -12,7 +12,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::{OriginId, ValueId};
 use airconv_ir::interp::Datum;
 use airconv_ir::module::{Function, InputRole, Module, OutputRole};
-use airconv_ir::op::{AutoPad, ConvInteger, MatmulInteger, Op};
+use airconv_ir::op::{AutoPad, ConvInteger, MatmulInteger, Op, QlinearAdd, QlinearConv};
 use airconv_ir::types::Type;
 use airconv_ir::verify::{Stage, verify};
 use airconv_kernel::ir::{Buffer, BufferKind};
@@ -27,6 +27,9 @@ fn numbers(dtype: DType, shape: &[usize], seed: i64) -> Array {
     let of = |i: i64| low as i64 + (i * i * 7919 + seed * 104_729 + i).rem_euclid(span);
     Array::from_i64s(dtype, shape.to_vec(), &(0..count).map(of).collect::<Vec<_>>()).unwrap()
 }
+
+/// The most numbers that are one for each channel in these tests.
+const CHANNELS: i64 = 32;
 
 /// Lowers an op on inputs of these types both ways and runs it.
 fn check(op: impl Into<Op>, operands: &[(DType, &[usize])]) {
@@ -68,8 +71,8 @@ fn check_made(
         let size = |b: &Buffer| b.shape.iter().map(|d| d.as_known().unwrap()).product::<i64>();
         let own = size(lowered.program.buffer(lowered.program.outputs[0].1));
         let wide = lowered.program.buffers.iter().filter(|b| {
-            let made = b.kind == BufferKind::Temporary && b.dtype == Some(DType::I32);
-            made && size(b) != own && size(b) != 1
+            let made = b.kind == BufferKind::Temporary && b.dtype.is_some_and(|d| d.bits() > 8);
+            made && size(b) != own && size(b) > CHANNELS
         });
         assert!(!bytes || wide.count() == 0, "an operand is widened in memory");
         let mut machine = Machine::new(&lowered, Oracle(&lowered.program), RunLimits::default());
@@ -116,4 +119,53 @@ fn convolutions_with_zero_points() {
     check(conv(1), &[(U8, &[1, 3, 6, 5]), (I8, &[20, 3, 3, 3]), (U8, &[])]);
     check(conv(1), &[(U8, &[2, 9, 4, 5]), (I8, &[16, 9, 3, 3]), (U8, &[]), (I8, &[16])]);
     check(conv(12), &[(U8, &[1, 12, 6, 5]), (I8, &[12, 1, 3, 3]), (U8, &[]), (I8, &[])]);
+}
+
+/// Scale and zero point as constants.
+fn scale(b: &mut Builder<'_>, scale: f64, zero: i64) -> Result<[ValueId; 2], BuildError> {
+    Ok([b.scalar(DType::F32, scale)?, b.scalar_int(DType::U8, zero)?])
+}
+
+/// A quantised convolution of one pixel.
+fn qlinear(
+    b: &mut Builder<'_>,
+    [x, w]: [ValueId; 2],
+    [from, to]: [(f64, i64); 2],
+    stride: i64,
+) -> Result<ValueId, BuildError> {
+    let op = QlinearConv {
+        strides: vec![stride; 2],
+        pads: vec![0; 4],
+        dilations: vec![1, 1],
+        groups: 1,
+        auto_pad: AutoPad::Explicit,
+    };
+    let [x_scale, x_zero] = scale(b, from.0, from.1)?;
+    let [y_scale, y_zero] = scale(b, to.0, to.1)?;
+    let (w_scale, w_zero) = (b.scalar(DType::F32, 0.01)?, b.scalar_int(DType::I8, 0)?);
+    b.emit(op, &[x, x_scale, x_zero, w, w_scale, w_zero, y_scale, y_zero])
+}
+
+/// What two convolutions make meets in a sum, which is made where the second one is; the first one
+/// lies in memory as bytes, and the sum goes on to a convolution and another sum.
+#[test]
+fn sums_of_what_convolutions_make() {
+    use DType::{I8, U8};
+    let (x, y, z) = ((0.02, 120), (0.3, 128), (0.4, 110));
+    let w: (DType, &[usize]) = (I8, &[24, 24, 1, 1]);
+    check_made(&[(U8, &[1, 24, 9, 7]), w, w, w, w], |b, v| {
+        let sum = |b: &mut Builder<'_>, p: [ValueId; 2], of: [(f64, i64); 2]| {
+            let [a_scale, a_zero] = scale(b, of[0].0, of[0].1)?;
+            let [c_scale, c_zero] = scale(b, of[1].0, of[1].1)?;
+            let [y_scale, y_zero] = scale(b, z.0, z.1)?;
+            let operands = [p[0], a_scale, a_zero, p[1], c_scale, c_zero, y_scale, y_zero];
+            b.emit(QlinearAdd {}, &operands)
+        };
+        let first = qlinear(b, [v[0], v[1]], [x, y], 1)?;
+        let second = qlinear(b, [v[0], v[2]], [x, y], 1)?;
+        let both = sum(b, [first, second], [y, y])?;
+        let third = qlinear(b, [both, v[3]], [z, y], 1)?;
+        let all = sum(b, [third, both], [y, z])?;
+        qlinear(b, [all, v[4]], [z, y], 2)
+    });
 }
