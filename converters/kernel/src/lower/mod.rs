@@ -21,6 +21,7 @@ mod narrow;
 mod nest;
 mod pull;
 mod random;
+mod scaled;
 mod scores;
 mod sets;
 mod special;
