@@ -169,7 +169,7 @@ impl Flatten<'_> {
         Some((array, tensor.numel()?.checked_mul(8)?))
     }
 
-    /// Lets a node that only rearranges, converts or shifts constants become one, so that
+    /// Lets a node that only rearranges, converts, shifts or scales constants become one, so that
     /// weights are there before the program runs.
     pub(super) fn fold(&mut self, id: NodeId, node: &Node) {
         let moves = matches!(
@@ -181,6 +181,8 @@ impl Flatten<'_> {
                 | Op::Cast(_)
                 | Op::Add(_)
                 | Op::Sub(_)
+                | Op::Mul(_)
+                | Op::Div(_)
                 | Op::Concat(_)
         );
         let &[Some(result)] = &node.results[..] else { return };

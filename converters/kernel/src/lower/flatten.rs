@@ -11,8 +11,9 @@ use airconv_ir::entity::{FuncId, NodeId, RegionId, ValueId};
 use airconv_ir::infer::control::Bindings;
 use airconv_ir::infer::conv::window::{Windows, spread};
 use airconv_ir::module::{Module, Node};
-use airconv_ir::op::{self, AutoPad, Op, OpKind, PadMode, ReduceKind, Tier};
-use rustc_hash::FxHashMap;
+use airconv_ir::op::{self, AutoPad, Effects, Op, OpKind, PadMode, ReduceKind, Tier};
+use airconv_ir::types::TensorType;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::Stop;
 use super::facts::Facts;
@@ -164,7 +165,33 @@ impl Flatten<'_> {
         let r = &mut self.module.functions[func].regions[region];
         r.results = r.results.iter().map(|&v| last(v)).collect();
         r.nodes = order;
+        self.drop_unused(region);
         Ok(())
+    }
+
+    /// Leaves out views and elementwise ops of a region that nothing uses and that name no size,
+    /// such as what made floats of bytes for a product that is one of bytes now.
+    fn drop_unused(&mut self, region: RegionId) {
+        let f = &mut self.module.functions[self.func];
+        let mut used: FxHashSet<ValueId> = f.regions[region].results.iter().copied().collect();
+        let mut nodes = std::mem::take(&mut f.regions[region].nodes);
+        nodes.reverse();
+        nodes.retain(|&id| {
+            let node = &f.nodes[id];
+            let plain = super::weight(&node.op).is_some() || super::nest::is_view(&node.op);
+            let pure = plain && node.op.info().effects == Effects::Pure;
+            let needed = |v: &ValueId| {
+                let sized = f.ty(*v).as_tensor().and_then(TensorType::known_shape);
+                used.contains(v) || sized.is_none()
+            };
+            let stays = !pure || node.results.iter().flatten().any(needed);
+            if stays {
+                used.extend(node.inputs());
+            }
+            stays
+        });
+        nodes.reverse();
+        f.regions[region].nodes = nodes;
     }
 
     /// Makes the tables of ops that are tables; they become tensors of the module.
@@ -197,11 +224,7 @@ impl Flatten<'_> {
     }
 
     /// Emits simpler nodes for a node, with old and new results; `None` when it stays.
-    fn simpler(
-        &mut self,
-        region: RegionId,
-        node: &Node,
-    ) -> Result<Option<Vec<(ValueId, ValueId)>>, Stop> {
+    fn simpler(&mut self, region: RegionId, node: &Node) -> Result<Option<Pairs>, Stop> {
         match &node.op {
             Op::Call(call) => {
                 let callee = self.module.functions[call.function].clone();
@@ -215,11 +238,20 @@ impl Flatten<'_> {
                 let results = b.inline_region(body.then_branch, &args).map_err(Stop::build)?;
                 Ok(Some(pairs(node, results)))
             }
-            Op::Contract(contract) => self.whole_numbers(region, node, contract),
-            Op::Conv(conv) => match self.whole_convolution(region, node, conv)? {
+            Op::Contract(contract) => match self.scaled_product(region, node, contract)? {
                 Some(pairs) => Ok(Some(pairs)),
-                None => self.without_padding(region, node, conv),
+                None => self.whole_numbers(region, node, contract),
             },
+            Op::Conv(conv) => {
+                let mut made = self.scaled_convolution(region, node, conv)?;
+                if made.is_none() {
+                    made = self.whole_convolution(region, node, conv)?;
+                }
+                match made {
+                    None => self.without_padding(region, node, conv),
+                    made => Ok(made),
+                }
+            }
             Op::ReduceWindow(window) => self.windows_without_padding(region, node, window),
             op if op.info().tier == Tier::Composite => {
                 match expand(self.module, self.func, region, node) {
@@ -237,7 +269,7 @@ impl Flatten<'_> {
         region: RegionId,
         node: &Node,
         conv: &op::Conv,
-    ) -> Result<Option<Vec<(ValueId, ValueId)>>, Stop> {
+    ) -> Result<Option<Pairs>, Stop> {
         let (Some(x), Some(w)) = (node.operand(0), node.operand(1)) else { return Ok(None) };
         let f = &self.module.functions[self.func];
         let (Some(xt), Some(wt)) = (f.ty(x).as_tensor(), f.ty(w).as_tensor()) else {
@@ -287,7 +319,7 @@ impl Flatten<'_> {
         region: RegionId,
         node: &Node,
         op: &op::ReduceWindow,
-    ) -> Result<Option<Vec<(ValueId, ValueId)>>, Stop> {
+    ) -> Result<Option<Pairs>, Stop> {
         let Some(x) = node.operand(0) else { return Ok(None) };
         let Some(dtype) = self.module.functions[self.func].ty(x).dtype() else { return Ok(None) };
         if op.pads.iter().all(|&p| p == 0) {
@@ -310,7 +342,10 @@ impl Flatten<'_> {
     }
 }
 
-pub(super) fn pairs(node: &Node, new: Vec<ValueId>) -> Vec<(ValueId, ValueId)> {
+/// The old results of a node, each with the new one.
+pub(super) type Pairs = Vec<(ValueId, ValueId)>;
+
+pub(super) fn pairs(node: &Node, new: Vec<ValueId>) -> Pairs {
     node.results.iter().flatten().copied().zip(new).collect()
 }
 

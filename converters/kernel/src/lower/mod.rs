@@ -21,6 +21,7 @@ mod narrow;
 mod nest;
 mod pull;
 mod random;
+mod scaled;
 mod scores;
 mod sets;
 mod special;
@@ -442,7 +443,7 @@ impl<'m> Lowerer<'m> {
                 if elementwise && same && core.is_none_or(|c| c == root) {
                     core = Some(root);
                 } else {
-                    self.stored(operand)?;
+                    self.stored_where_narrow(operand)?;
                 }
             }
             total += self.weight_of(operand);
@@ -474,7 +475,8 @@ impl<'m> Lowerer<'m> {
         if core.is_some() {
             return self.settle_unless_followed(v);
         }
-        if (total > HEAVY || (uses > 1 && total > CHEAP)) && !self.is_multiplied(v) {
+        let costly = total > HEAVY || (uses > 1 && total > CHEAP);
+        if costly && !self.is_multiplied(v) && !self.stored_as_bytes(v, false)? {
             self.stored(v)?;
         }
         Ok(())
@@ -566,30 +568,29 @@ impl<'m> Lowerer<'m> {
     /// Gives a value with a reduction memory, unless what uses it is elementwise on the same shape
     /// and comes together in one value again.
     fn settle_unless_followed(&mut self, v: ValueId) -> Result<(), Stop> {
-        let follows = self.comes_together(v) && (!self.is_whole(v) || self.ends_in_f32(v));
-        if follows || (self.is_multiplied(v) && self.stored_as_bytes(v, false)?) {
+        let follows =
+            self.comes_together(v) && (!self.is_product_of_floats(v) || self.ends_in_floats(v));
+        if follows || self.stored_as_bytes(v, false)? {
             return Ok(());
         }
         self.stored(v).map(|_| ())
     }
 
-    /// Whether a value is a sum of floats that stands for one of integers.
-    fn is_whole(&self, v: ValueId) -> bool {
-        let Some(Place::Inline(id)) = self.places.get(&v) else { return false };
-        let node = &self.f.nodes[*id];
-        matches!(node.op, Op::Contract(_) | Op::Conv(_))
-            && node.result(0) == Some(v)
-            && self.users.get(&v).is_some_and(|users| {
-                users.iter().any(|u| match &self.f.nodes[*u].op {
-                    Op::Cast(c) => c.to.is_integer(),
-                    _ => false,
-                })
-            })
+    /// Whether a value is a product of floats itself; back ends have such whose results are floats.
+    fn is_product_of_floats(&self, v: ValueId) -> bool {
+        let made = airconv_ir::visit::producer(self.f, v).map(|id| &self.f.nodes[id].op);
+        matches!(made, Some(Op::Contract(_) | Op::Conv(_))) && self.is_narrow_float(v)
     }
 
-    /// Whether the elementwise ops that follow a value alone end in single precision, so that
-    /// what they make can be the result of a product.
-    fn ends_in_f32(&self, v: ValueId) -> bool {
+    /// Whether a value is of floats that are computed in single precision.
+    fn is_narrow_float(&self, v: ValueId) -> bool {
+        let dtype = self.f.ty(v).as_tensor().map(|t| t.dtype);
+        matches!(dtype, Some(DType::F32 | DType::F16 | DType::BF16))
+    }
+
+    /// Whether the elementwise ops that follow a value alone end in floats, so that what they make
+    /// can be the result of a product of floats.
+    fn ends_in_floats(&self, v: ValueId) -> bool {
         let mut v = v;
         loop {
             let ty = self.f.ty(v).as_tensor();
@@ -605,7 +606,7 @@ impl<'m> Lowerer<'m> {
             };
             match next {
                 Some(next) => v = next,
-                None => return ty.is_some_and(|t| t.dtype == DType::F32),
+                None => return self.is_narrow_float(v),
             }
         }
     }

@@ -7,7 +7,7 @@ use airconv_ir::dtype::DType;
 use airconv_ir::entity::{NodeId, ValueId};
 use airconv_ir::op::Op;
 
-use super::{CHEAP, Lowerer, Place, Stop};
+use super::{CHEAP, Lowerer, Place, Stop, weight};
 
 impl Lowerer<'_> {
     /// The bytes that an `i32` which is not in memory is made from: by a cast, less a zero point,
@@ -75,5 +75,40 @@ impl Lowerer<'_> {
         }
         self.widened(v, bytes);
         Ok(true)
+    }
+
+    /// Brings a value that holds a reduction or product into memory, or, where that takes fewer
+    /// bytes, one of those which it is made from alone.
+    pub(super) fn stored_where_narrow(&mut self, v: ValueId) -> Result<(), Stop> {
+        let root = self.cores.get(&v).copied();
+        let floats = root.is_some_and(|root| self.is_product_of_floats(root));
+        let mut made_from = vec![v];
+        while let Some(x) = made_from.last().and_then(|&x| self.only_before(x)) {
+            made_from.push(x);
+        }
+        let bits = |x: ValueId| self.f.ty(x).dtype().map_or(u32::MAX, DType::bits);
+        let fits = |x: &ValueId| !floats || self.is_narrow_float(*x);
+        let narrow = made_from.iter().copied().filter(fits).min_by_key(|&x| bits(x)).unwrap_or(v);
+        self.stored(narrow)?;
+        for &x in made_from.iter().rev().skip_while(|&&x| x != narrow).skip(1) {
+            let Some(Place::Inline(id)) = self.places.get(&x) else { continue };
+            let node = &self.f.nodes[*id];
+            let operands: u32 = node.inputs().map(|o| self.weight_of(o)).sum();
+            self.weights.insert(x, weight(&node.op).unwrap_or(0) + operands);
+            self.cores.remove(&x);
+        }
+        Ok(())
+    }
+
+    /// The one operand of an elementwise value that holds its reduction or product, if both values
+    /// are used once.
+    fn only_before(&self, v: ValueId) -> Option<ValueId> {
+        let Place::Inline(id) = self.place(v).ok()? else { return None };
+        if self.cores.get(&v) == Some(&v) {
+            return None;
+        }
+        let mut held = self.f.nodes[id].inputs().filter(|x| self.cores.contains_key(x));
+        let x = held.next().filter(|_| held.next().is_none())?;
+        [v, x].iter().all(|v| self.uses.get(v) == Some(&1)).then_some(x)
     }
 }

@@ -147,7 +147,7 @@ impl Lowerer<'_> {
 }
 
 /// Whether an op only says where elements are.
-fn is_view(op: &Op) -> bool {
+pub(super) fn is_view(op: &Op) -> bool {
     matches!(op, Op::Transpose(_) | Op::Broadcast(_) | Op::Reshape(_) | Op::Slice(_))
 }
 

@@ -12,7 +12,7 @@ use airconv_ir::op::{Contract, Conv, Op};
 
 use super::Stop;
 use super::facts::is_byte;
-use super::flatten::{Flatten, pairs};
+use super::flatten::{Flatten, Pairs, pairs};
 
 /// The whole numbers up to here are exact in single precision.
 const EXACT: i64 = 1 << 24;
@@ -22,9 +22,6 @@ const MOST_PARTS: i64 = 64;
 
 /// The least length of a part.
 const LEAST: i64 = 16;
-
-/// The new results of a node, beside the old ones.
-type Pairs = Vec<(ValueId, ValueId)>;
 
 impl Flatten<'_> {
     /// A product of integers by way of single precision, where that is exact.
@@ -94,7 +91,7 @@ impl Flatten<'_> {
     }
 
     /// Whether a value is bytes, less their zero point where there is one.
-    fn is_of_bytes(&self, v: ValueId) -> bool {
+    pub(super) fn is_of_bytes(&self, v: ValueId) -> bool {
         let f = &self.module.functions[self.func];
         let made = |v: ValueId| self.facts.node(v).map(|id| &f.nodes[id]);
         let mut v = v;
