@@ -164,6 +164,9 @@ fn nest(body: &[Stmt], loops: &mut Vec<Var>) -> Option<()> {
 
 type Places = FxHashMap<Var, Dim>;
 
+/// Where counters are at a tap, or at those that axes run over.
+type Tap = (Places, Vec<(Var, Dim)>);
+
 /// With a counter at a phase of another one.
 fn placed(places: &Places, var: Var, counter: Var, by: i64, phase: i64) -> Places {
     let mut places = places.clone();
@@ -199,18 +202,17 @@ impl<'a> Make<'a> {
         for stmt in body {
             match stmt {
                 Stmt::For { var, extent, kind, body } => {
-                    let Some(&by) = self.gaps.phases.get(var) else {
-                        let body = self.statements(body, places)?;
-                        let (var, extent, kind) = (*var, extent.clone(), *kind);
-                        made.push(Stmt::For { var, extent, kind, body });
-                        continue;
+                    let by = match (self.gaps.phases.get(var), self.only.get(var)) {
+                        (Some(&by), None) => by,
+                        (_, only) => {
+                            let whole = (*var, extent.clone());
+                            let (var, extent) =
+                                only.map_or(whole, |&(counter, n)| (counter, Dim::Known(n)));
+                            let body = self.statements(body, places)?;
+                            made.push(Stmt::For { var, extent, kind: *kind, body });
+                            continue;
+                        }
                     };
-                    if let Some(&(var, count)) = self.only.get(var) {
-                        let body = self.statements(body, places)?;
-                        let (extent, kind) = (Dim::Known(count), *kind);
-                        made.push(Stmt::For { var, extent, kind, body });
-                        continue;
-                    }
                     let all = extent.as_known()?;
                     if *kind != LoopKind::Vector && all % by == 0 {
                         // One loop with all phases in it, which threads can share.
@@ -364,7 +366,7 @@ impl<'a> Make<'a> {
 
     /// The taps of a window: one by one; where there is one phase alone, those that are as far
     /// apart as the phases, with axes over them.
-    fn taps(&mut self, window: &[(Var, Dim)], places: &Places) -> Vec<(Places, Vec<(Var, Dim)>)> {
+    fn taps(&mut self, window: &[(Var, Dim)], places: &Places) -> Vec<Tap> {
         let mut all = vec![(places.clone(), Vec::new())];
         for (v, extent) in window {
             let extent = extent.as_known().unwrap_or(0);
@@ -378,19 +380,16 @@ impl<'a> Make<'a> {
                     (first, (count > 1).then(|| (self.counter(count), Dim::Known(count))))
                 })
                 .collect();
-            let from = |(places, axes): &(Places, Vec<(Var, Dim)>), (first, more): &(i64, _)| {
-                let more: &Option<(Var, Dim)> = more;
-                match more {
-                    Some((t, _)) => {
-                        let axes = [&axes[..], more.as_slice()].concat();
-                        (placed(places, *v, *t, by, *first), axes)
-                    }
+            let from = |(places, axes): &Tap, (first, more): &(i64, Option<(Var, Dim)>)| {
+                let places = match more {
+                    Some((counter, _)) => placed(places, *v, *counter, by, *first),
                     None => {
                         let mut places = places.clone();
                         places.insert(*v, Dim::Known(*first));
-                        (places, axes.clone())
+                        places
                     }
-                }
+                };
+                (places, [&axes[..], more.as_slice()].concat())
             };
             all = all.iter().flat_map(|p| starts.iter().map(move |s| from(p, s))).collect();
         }
