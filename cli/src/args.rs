@@ -290,7 +290,8 @@ pub(crate) struct Running {
     /// Threads of native code; 0 for as many as there are.
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Running")]
     pub threads: usize,
-    /// Instruction set level of native code: v2, v3, v4, vnni, amx or neon; this machine's by default.
+    /// Instruction set level of native code: v2, v3, v4, vnni, amx or neon; this machine's by
+    /// default.
     #[arg(long, value_name = "LEVEL", value_parser = level, help_heading = "Running")]
     pub isa: Option<String>,
     /// How exact products of f32 have to be in native code: f32, or f32-high (six digits) or bf16

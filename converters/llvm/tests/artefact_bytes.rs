@@ -103,9 +103,8 @@ func @0 "net" {{
     Net { text, inputs, outputs }
 }
 
-/// Convolutions with zero points around: of few channels and of many, strides, dilations, groups,
-/// which are done in floats;
-/// and a product that becomes bytes again.
+/// Convolutions with zero points around: of few channels and of many, with strides, dilations and
+/// groups (these are done in floats); and a product that becomes bytes again.
 fn convolutions() -> Net {
     let text = format!(
         r#"airconv 0.1

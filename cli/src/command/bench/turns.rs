@@ -14,9 +14,10 @@ const WARM: usize = 1;
 const SERIES: usize = 3;
 /// The fewest turns that count.
 const TURNS: usize = 10;
-/// The least time that turns go on for.
+/// The least time that turns go on for, and what is long for one: it ends with the first run that
+/// counts.
 const LEAST: Duration = Duration::from_secs(1);
-/// The longest time that turns go on for.
+/// The longest time that turns go on for, once one has counted.
 const MOST: Duration = Duration::from_secs(30);
 /// The longest time that is waited for threads to sleep.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -35,7 +36,7 @@ impl Rounds {
     /// Whether there is another round.
     pub(super) fn go_on(&self) -> bool {
         let long = self.begun.elapsed();
-        self.done < WARM || long < MOST && (self.done < WARM + TURNS || long < LEAST)
+        self.done <= WARM || long < MOST && (self.done < WARM + TURNS || long < LEAST)
     }
 
     /// Does a turn of this round: seconds of one run each, added to the times if they count.
@@ -47,7 +48,11 @@ impl Rounds {
         times: &mut Times,
         mut once: impl FnMut() -> Result<f64, E>,
     ) -> Result<(), E> {
+        let started = Instant::now();
         for run in 0..=SERIES {
+            if run > 1 && started.elapsed() > LEAST {
+                break;
+            }
             let took = once()?;
             if run > 0 && self.done >= WARM {
                 times.0.push(took);
@@ -122,6 +127,13 @@ mod tests {
         assert_eq!(times.len(), 2 * SERIES);
         assert_eq!(times.summary(), (first * 1e3, (first + SERIES as f64 + 1.0) * 1e3));
         assert_eq!(rounds.turn(&mut times, || Err("no")), Err("no"));
+    }
+
+    #[test]
+    fn one_turn_counts_however_long_runs_are() {
+        let begun = Instant::now().checked_sub(2 * MOST).unwrap();
+        assert!(Rounds { begun, done: WARM }.go_on());
+        assert!(!Rounds { begun, done: WARM + 1 }.go_on());
     }
 
     #[cfg(target_os = "linux")]
